@@ -1,0 +1,45 @@
+"""Cross-modality synthesis of medical images with location-sensitive networks."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "CDNRegressor": "regressor",
+    "LSDNRegressor": "regressor",
+    "VDNRegressor": "regressor",
+    "VolumeSynthesizer": "volumes",
+    "load_model": "persistence",
+    "psnr_score": "metrics",
+    "save_model": "persistence",
+    "snr_score": "metrics",
+    "snr_scorer": "metrics",
+    "ssim_score": "metrics",
+    "volume_snr_scorer": "metrics",
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name):
+    """Import what is asked for, so that nothing else has to be waited for."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
+
+
+if TYPE_CHECKING:
+    from .metrics import (
+        psnr_score,
+        snr_score,
+        snr_scorer,
+        ssim_score,
+        volume_snr_scorer,
+    )
+    from .persistence import load_model, save_model
+    from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
+    from .volumes import VolumeSynthesizer

@@ -1,0 +1,48 @@
+"""Files that appear whole or not at all."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path, *, suffix="", overwrite=False):
+    """Give a temporary path to write to; rename it to ``path`` once that is done.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file to be.
+    suffix : str
+        Ending of the temporary name, for writers that look at it.
+    overwrite : bool, default=False
+        Replace an existing file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
+    OSError
+        If its folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists already. Choose another name, or allow overwriting it."
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}, the folder for {path.name}, does not exist.")
+    handle, temporary = tempfile.mkstemp(prefix=".", suffix=suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,5 @@
+"""Simulated data sets."""
+
+from sklearn_lsdn.datasets.cohort import make_brain_cohort
+
+__all__ = ["make_brain_cohort"]

@@ -1,0 +1,258 @@
+"""How good a synthesis is: SNR, PSNR and SSIM, and scorers for model selection."""
+
+import numpy as np
+from sklearn.metrics import make_scorer
+from sklearn.utils.validation import _check_sample_weight, check_array
+
+__all__ = ["psnr_score", "snr_score", "snr_scorer", "ssim_score", "volume_snr_scorer"]
+
+
+def _check_targets(y_true, y_pred, sample_weight):
+    y_true, y_pred = (
+        check_array(y, ensure_2d=False, dtype=np.float64, input_name=name)
+        for y, name in ((y_true, "y_true"), (y_pred, "y_pred"))
+    )
+    if y_true.shape != y_pred.shape or y_true.ndim > 2:
+        raise ValueError(
+            "y_true and y_pred must have the same shape, (n_samples,) or (n_samples, "
+            f"n_outputs); got {y_true.shape} and {y_pred.shape}."
+        )
+    weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64)
+    return y_true.reshape(len(weight), -1), y_pred.reshape(len(weight), -1), weight
+
+
+def _decibel(numerator, denominator):
+    """10 log10 of a ratio of powers: +inf over nothing, else -inf of nothing."""
+    with np.errstate(divide="ignore"):
+        level = 10.0 * (np.log10(numerator) - np.log10(denominator))
+    return np.where(denominator == 0, np.inf, level)
+
+
+def _average(scores, multioutput):
+    if isinstance(multioutput, str):
+        if multioutput == "raw_values":
+            return scores
+        if multioutput == "uniform_average":
+            return float(np.mean(scores))
+        raise ValueError(
+            'multioutput must be "raw_values", "uniform_average" or weights, got '
+            f"{multioutput!r}."
+        )
+    return float(np.average(scores, weights=multioutput))
+
+
+def snr_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"):
+    r"""Signal-to-noise ratio of a prediction, in dB.
+
+    .. math:: 10 \log_{10} \frac{\sum_n w_n t_n^2}{\sum_n w_n (t_n - y_n)^2}
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets t. The score depends on where their zero lies: for volumes, take
+        the units of the target scan.
+    y_pred : array-like of the same shape
+        Predictions y.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights w.
+    multioutput : {"raw_values", "uniform_average"} or array-like of shape \
+            (n_outputs,), default="uniform_average"
+        One score for each output, their mean, or their mean by weights.
+
+    Returns
+    -------
+    score : float or ndarray of shape (n_outputs,)
+        Higher is better. A perfect prediction scores inf, also of an all-zero
+        target; any other prediction of an all-zero target scores -inf.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a value is NaN or infinite.
+
+    See Also
+    --------
+    psnr_score : Against the range of the target instead of its power.
+    volume_snr_scorer : The same over the brain, for images.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.metrics import snr_score
+    >>> round(snr_score([3.0, 4.0], [3.0, 3.5]), 6)
+    20.0
+    """
+    y_true, y_pred, weight = _check_targets(y_true, y_pred, sample_weight)
+    signal = weight @ y_true**2
+    noise = weight @ (y_true - y_pred) ** 2
+    return _average(_decibel(signal, noise), multioutput)
+
+
+def psnr_score(
+    y_true,
+    y_pred,
+    *,
+    data_range=None,
+    sample_weight=None,
+    multioutput="uniform_average",
+):
+    r"""Peak signal-to-noise ratio of a prediction, in dB.
+
+    .. math:: 10 \log_{10} \frac{R^2 \sum_n w_n}{\sum_n w_n (t_n - y_n)^2}
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets t.
+    y_pred : array-like of the same shape
+        Predictions y.
+    data_range : float, default=None
+        R; by default the largest minus the smallest target of each output.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights w.
+    multioutput : {"raw_values", "uniform_average"} or array-like of shape \
+            (n_outputs,), default="uniform_average"
+        One score for each output, their mean, or their mean by weights.
+
+    Returns
+    -------
+    score : float or ndarray of shape (n_outputs,)
+        Higher is better. A perfect prediction scores inf, any other of a constant
+        target -inf.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.metrics import psnr_score
+    >>> round(psnr_score([0.0, 1.0], [0.1, 0.9]), 6)
+    20.0
+    """
+    y_true, y_pred, weight = _check_targets(y_true, y_pred, sample_weight)
+    if data_range is None:
+        data_range = y_true.max(axis=0) - y_true.min(axis=0)
+    noise = weight @ (y_true - y_pred) ** 2
+    return _average(
+        _decibel(np.square(data_range) * weight.sum(), noise), multioutput
+    )
+
+
+def ssim_score(y_true, y_pred, *, mask=None, data_range=None):
+    """Mean structural similarity of two volumes, as scikit-image computes it.
+
+    It is taken over the bounding box of ``mask``, in windows of 7 voxels a side.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (nx, ny, nz)
+        Target volume.
+    y_pred : array-like of the same shape
+        Synthesised volume.
+    mask : array-like of bool of the same shape, default=None
+        The brain; by default the voxels where ``y_true`` is not zero.
+    data_range : float, default=None
+        By default the largest minus the smallest value of ``y_true`` in the mask.
+
+    Returns
+    -------
+    score : float
+        At most 1, which is perfect. Two constant volumes score 1 if they are
+        equal and 0 if not.
+
+    Raises
+    ------
+    ImportError
+        If scikit-image is missing.
+    ValueError
+        If the shapes differ, the mask is empty, or its box is smaller than 7
+        voxels along an axis.
+
+    References
+    ----------
+    Z. Wang, A. C. Bovik, H. R. Sheikh and E. P. Simoncelli, "Image quality
+    assessment: from error visibility to structural similarity", IEEE TIP 13(4),
+    600-612, 2004. :doi:`10.1109/TIP.2003.819861`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lsdn.metrics import ssim_score
+    >>> volume = np.random.RandomState(0).uniform(1, 2, (9, 9, 9))
+    >>> ssim_score(volume, volume)
+    1.0
+    """
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise ImportError(
+            'ssim_score needs scikit-image: pip install "sklearn_lsdn[report]"'
+        ) from error
+    y_true, y_pred = (np.asarray(y, dtype=np.float64) for y in (y_true, y_pred))
+    mask = y_true != 0 if mask is None else np.asarray(mask, dtype=bool)
+    if not y_true.shape == y_pred.shape == mask.shape or y_true.ndim != 3:
+        raise ValueError(
+            "y_true, y_pred and mask must be volumes of the same shape; got "
+            f"{y_true.shape}, {y_pred.shape} and {mask.shape}."
+        )
+    if not mask.any():
+        raise ValueError("The mask is empty.")
+    inside = np.nonzero(mask)
+    box = tuple(slice(i.min(), i.max() + 1) for i in inside)
+    y_in, y_out = y_true[box], y_pred[box]
+    if min(y_in.shape) < 7:
+        raise ValueError(
+            "SSIM takes windows of 7 voxels a side, but the mask spans only "
+            f"{' x '.join(map(str, y_in.shape))} voxels."
+        )
+    if data_range is None:
+        data_range = np.ptp(y_true[inside])
+    if data_range == 0:
+        return float(np.array_equal(y_in, y_out))
+    return float(structural_similarity(y_in, y_out, data_range=data_range))
+
+
+snr_scorer = make_scorer(snr_score)
+snr_scorer.__doc__ = """Scorer of arrays by `snr_score`, for ``scoring=``."""
+
+
+def volume_snr_scorer(estimator, sources, targets) -> float:
+    """Score a synthesizer by its mean SNR over volumes, for ``scoring=``.
+
+    Each synthesis is brought to the units of its target scan and compared with it
+    over the brain.
+
+    Parameters
+    ----------
+    estimator : VolumeSynthesizer
+        A fitted synthesizer.
+    sources : list
+        Source images of each subject.
+    targets : list
+        The target scans they should become.
+
+    Returns
+    -------
+    score : float
+        Mean over volumes, in dB.
+
+    See Also
+    --------
+    snr_score : The formula.
+    VolumeSynthesizer.score_volumes : The score of each volume.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import LeaveOneGroupOut, cross_validate
+    >>> from sklearn_lsdn import VolumeSynthesizer, volume_snr_scorer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> scores = cross_validate(
+    ...     VolumeSynthesizer(random_state=0), cohort.images["T1w"],
+    ...     cohort.images["T2w"], groups=cohort.subjects, cv=LeaveOneGroupOut(),
+    ...     scoring=volume_snr_scorer)["test_score"]
+    >>> scores.shape
+    (2,)
+    """
+    return float(np.mean(estimator.score_volumes(sources, targets)))

@@ -1,0 +1,101 @@
+"""The shape of a network, and where each parameter lies in the flat vector."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Layers(NamedTuple):
+    """Views of a flat parameter vector, one entry per layer of weights."""
+
+    filters: list  # F(k) transposed: (n_inputs, n_outputs)
+    biases: list  # b(k): (n_outputs,)
+    latent: np.ndarray  # X-hat transposed: (n_coordinates, p_2)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Layer sizes of a location-sensitive network.
+
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+        p_1 (features), p_2, ..., p_K (outputs).
+    n_coordinates : int
+        Dimension of x. With 0 the first hidden layer has no spatial response:
+        a vanilla network.
+    sigma : float
+        Width of the spatial response, in the units of the coordinates.
+
+    Notes
+    -----
+    Parameters live in one flat vector, so that an optimizer is a loop over it:
+    F(2), b(2), X-hat, F(3), b(3), ..., F(K), b(K), each filter stored with its
+    inputs along rows and everything in C order.
+    """
+
+    layer_sizes: tuple
+    n_coordinates: int
+    sigma: float
+
+    @property
+    def n_parameters(self) -> int:
+        sizes = self.layer_sizes
+        dense = sum((n + 1) * m for n, m in zip(sizes[:-1], sizes[1:], strict=True))
+        return dense + self.n_coordinates * sizes[1]
+
+    def layers(self, theta: np.ndarray) -> Layers:
+        """Split ``theta`` into views; writing to them writes to ``theta``."""
+        filters, biases, latent = [], [], None
+        start = 0
+
+        def take(*shape):
+            nonlocal start
+            stop = start + int(np.prod(shape))
+            view = theta[start:stop].reshape(shape)
+            start = stop
+            return view
+
+        for n, m in zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True):
+            filters.append(take(n, m))
+            biases.append(take(m))
+            if latent is None:
+                latent = take(self.n_coordinates, m)
+        return Layers(filters, biases, latent)
+
+    def pack(self, filters, biases, latent, dtype=np.float32) -> np.ndarray:
+        """Gather the arrays of `Layers` into one flat vector."""
+        theta = np.empty(self.n_parameters, dtype=dtype)
+        views = self.layers(theta)
+        for view, array in zip(views.filters, filters, strict=True):
+            view[...] = array
+        for view, array in zip(views.biases, biases, strict=True):
+            view[...] = array
+        views.latent[...] = latent
+        return theta
+
+    def filter_mask(self) -> np.ndarray:
+        """1 where the L2 penalty applies (the filters), 0 elsewhere; float32."""
+        mask = np.zeros(self.n_parameters, dtype=np.float32)
+        for view in self.layers(mask).filters:
+            view[...] = 1
+        return mask
+
+    def initial_parameters(self, latent, rng) -> np.ndarray:
+        """Draw filters and biases by Glorot and Bengio's rule for the logistic.
+
+        Parameters
+        ----------
+        latent : ndarray of shape (p_2, n_coordinates)
+            Where the latent coordinates start.
+        rng : numpy.random.RandomState
+        """
+        theta = np.empty(self.n_parameters, dtype=np.float64)
+        views = self.layers(theta)
+        for filters, biases in zip(views.filters, views.biases, strict=True):
+            bound = np.sqrt(2.0 / sum(filters.shape))
+            filters[...] = rng.uniform(-bound, bound, filters.shape)
+            biases[...] = rng.uniform(-bound, bound, biases.shape)
+        views.latent[...] = np.asarray(latent).T
+        return theta

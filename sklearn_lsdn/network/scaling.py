@@ -1,0 +1,132 @@
+"""Between the user's units and those the network is trained in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_CHUNK = 65536  # rows converted at once
+_MARGIN = 0.05  # of the logistic range, left free below and above the targets
+
+
+def _centre_and_scale(values, weight):
+    """Weighted mean and standard deviation of columns; 1 where constant."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    span = np.subtract(high, low, dtype=np.float64)
+    span[span == 0] = 1.0
+    share = weight / weight.sum()
+    mean, square = np.zeros(len(span)), np.zeros(len(span))
+    for rows in _chunks(len(values)):  # about the minimum, so that nothing overflows
+        unit = (values[rows].astype(np.float64) - low) / span
+        mean += share[rows] @ unit
+        square += share[rows] @ unit**2
+    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+    deviation[deviation < 1e-6] = 1.0
+    return low + span * mean, span * deviation
+
+
+def _chunks(n):
+    return [slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)]
+
+
+@dataclass
+class Scaling:
+    """Affine maps of features, coordinates and targets, fitted on training data.
+
+    Features are standardised and whitened (symmetrically, with the correlation
+    matrix shrunk towards the identity by ``shrinkage``), coordinates mapped to
+    [-1, 1], and targets to the inside of the logistic function's range.
+    """
+
+    feature_centre: np.ndarray  # (p_1,)
+    feature_scale: np.ndarray  # (p_1,)
+    whitening: np.ndarray  # (p_1, p_1)
+    coordinate_centre: np.ndarray  # (n_coordinates,)
+    coordinate_scale: np.ndarray  # (n_coordinates,)
+    target_low: np.ndarray  # (p_K,), what psi = 0 stands for
+    target_span: np.ndarray  # (p_K,), from psi = 0 to psi = 1
+
+    @classmethod
+    def fit(cls, S, X, T, weight, shrinkage) -> "Scaling":
+        """Fit on features, coordinates, targets and positive sample weights."""
+        centre, scale = _centre_and_scale(S, weight)
+        correlation = np.zeros((S.shape[1], S.shape[1]))
+        share = weight / weight.sum()
+        for rows in _chunks(len(S)):
+            unit = (S[rows] - centre) / scale
+            correlation += (unit * share[rows, None]).T @ unit
+        identity = np.eye(S.shape[1])
+        values, vectors = np.linalg.eigh(
+            (1.0 - shrinkage) * correlation + shrinkage * identity
+        )
+        whitening = (vectors / np.sqrt(values)) @ vectors.T
+
+        low, high = X.min(axis=0), X.max(axis=0)
+        half = np.subtract(high, low, dtype=np.float64) / 2.0
+        half[half == 0] = 1.0
+
+        bottom, top = T.min(axis=0), T.max(axis=0)
+        span = np.subtract(top, bottom, dtype=np.float64)
+        span[span == 0] = 1.0
+        span /= 1.0 - 2.0 * _MARGIN
+        return cls(
+            centre, scale, whitening, low + half, half, bottom - _MARGIN * span, span
+        )
+
+    def features(self, S, dtype=np.float32) -> np.ndarray:
+        """Whitened features."""
+        out = np.empty(S.shape, dtype=dtype)
+        for rows in _chunks(len(S)):
+            unit = (S[rows] - self.feature_centre) / self.feature_scale
+            out[rows] = unit @ self.whitening
+        return out
+
+    def standardized(self, S) -> np.ndarray:
+        """Features of mean 0 and standard deviation 1, not whitened, float32."""
+        unit = (S - self.feature_centre) / self.feature_scale
+        return np.ascontiguousarray(unit, dtype=np.float32)
+
+    def coordinates(self, X, dtype=np.float32) -> np.ndarray:
+        """Coordinates in units of half the training range."""
+        scaled = (X - self.coordinate_centre) / self.coordinate_scale
+        return np.ascontiguousarray(scaled, dtype=dtype)
+
+    def targets(self, T, dtype=np.float32) -> np.ndarray:
+        """Targets in the logistic range."""
+        scaled = (T - self.target_low) / self.target_span
+        return np.ascontiguousarray(scaled, dtype=dtype)
+
+    def inverse_targets(self, psi) -> np.ndarray:
+        """Network outputs in the units of the targets, float64."""
+        return psi.astype(np.float64) * self.target_span + self.target_low
+
+    def fold(self, layers):
+        """Network trained on scaled inputs -> the same one for the user's units.
+
+        Returns
+        -------
+        filters, biases : lists of float64 arrays
+        latent : float64 array of shape (p_2, n_coordinates)
+        """
+        filters = [F.astype(np.float64) for F in layers.filters]
+        biases = [b.astype(np.float64) for b in layers.biases]
+        filters[0] = self.whitening @ filters[0] / self.feature_scale[:, None]
+        biases[0] = biases[0] - self.feature_centre @ filters[0]
+        latent = layers.latent.T * self.coordinate_scale + self.coordinate_centre
+        return filters, biases, latent
+
+    def standardize_layers(self, filters, biases, latent):
+        """Network for the user's units -> the same one for `standardized` features.
+
+        Features of any magnitude then pass through float32 unharmed.
+        """
+        filters, biases = list(filters), list(biases)
+        biases[0] = biases[0] + self.feature_centre @ filters[0]
+        filters[0] = filters[0] * self.feature_scale[:, None]
+        latent = (latent - self.coordinate_centre) / self.coordinate_scale
+        return filters, biases, latent.T
+
+    def unfold(self, filters, biases, latent):
+        """Undo `fold`."""
+        filters, biases, latent = self.standardize_layers(filters, biases, latent)
+        filters[0] = np.linalg.solve(self.whitening, filters[0])
+        return filters, biases, latent

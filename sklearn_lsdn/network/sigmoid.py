@@ -1,0 +1,72 @@
+"""Logistic functions over whole layers, vectorised by a polynomial exponential."""
+
+import numpy as np
+
+from .compilation import kernel
+
+_LOG2E = np.float32(1.44269504)
+_LN2_HIGH = np.float32(0.693359375)
+_LN2_LOW = np.float32(-2.12194440e-4)
+_ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer
+_ROUND_BITS = np.int32(0x4B400000)
+# gamma(-43) is 2e-19: beyond, nothing changes but that a product of two denominators
+# would leave the range of float32.
+_LIMIT = np.float32(43.0)
+# Minimax coefficients of (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2.
+_C2, _C3, _C4, _C5, _C6 = (
+    np.float32(c) for c in (0.5, 0.16666655, 0.041665795, 0.008361596, 0.0013934370)
+)
+_ONE = np.float32(1.0)
+_TWO = np.float32(2.0)
+
+
+@kernel
+def exp(x):
+    """exp(x) for float32, with x limited to [-43, 43]."""
+    x = min(max(x, -_LIMIT), _LIMIT)
+    shifted = np.float32(x * _LOG2E + _ROUND)
+    n = shifted - _ROUND
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    p = _C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * _C6)))
+    p = _ONE + (r + r * r * p)
+    exponent = np.int32(
+        (shifted.view(np.int32) - _ROUND_BITS + np.int32(127)) << np.int32(23)
+    )
+    return p * exponent.view(np.float32)
+
+
+@kernel
+def logistic_layer(U, bias):
+    """U <- gamma(U + b), in place; columns beyond the biases are left alone."""
+    for r in range(U.shape[0]):
+        for j in range(len(bias)):
+            U[r, j] = _ONE / (_ONE + exp(-(U[r, j] + bias[j])))
+
+
+@kernel
+def product_layer(U, bias, X, latent, precision, spatial):
+    """Equations (2) and (3): U <- kappa * spatial, in place; spatial is filled.
+
+    ``precision`` is 1 / sigma^2; the rows of ``U`` and ``spatial`` may be padded.
+    """
+    n_coordinates = X.shape[1]
+    for r in range(U.shape[0]):
+        if n_coordinates == 3:  # in one go, since most images have three axes
+            x, y, z = X[r, 0], X[r, 1], X[r, 2]
+            for i in range(len(bias)):
+                dx, dy, dz = x - latent[0, i], y - latent[1, i], z - latent[2, i]
+                spatial[r, i] = dx * dx + dy * dy + dz * dz
+        else:
+            for i in range(len(bias)):
+                spatial[r, i] = 0
+            for c in range(n_coordinates):
+                x = X[r, c]
+                for i in range(len(bias)):
+                    difference = x - latent[c, i]
+                    spatial[r, i] += difference * difference
+        for i in range(len(bias)):
+            off = _ONE + exp(spatial[r, i] * precision)
+            quiet = _ONE + exp(-(U[r, i] + bias[i]))
+            both = _TWO / (off * quiet)  # one division for two logistic functions
+            spatial[r, i] = both * quiet
+            U[r, i] = both

@@ -1,0 +1,139 @@
+"""Optimizers: epochs of SGD or Adam on the kernels, and full-batch L-BFGS."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from . import reference
+from .architecture import Architecture
+from .inference import predict_rows
+from .optimizers import epoch
+
+
+class Trainer:
+    """Stochastic training of one network, an epoch a call.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    theta : float32 array of shape (n_parameters,)
+        Trained in place.
+    S, X, T, weight : float32 arrays
+        Scaled features, coordinates, targets in (0, 1) and positive weights.
+    solver : {"sgd", "adam"}
+    alpha : float
+        L2 penalty: alpha |F|^2 / 2 is added to the loss.
+    batch_size : int
+    learning_rate : float
+        Of the first epoch.
+    learning_rate_decay : float
+        Factor on the learning rate after each epoch.
+    shuffle : bool
+    rng : numpy.random.RandomState
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        theta,
+        S,
+        X,
+        T,
+        weight,
+        *,
+        solver,
+        alpha,
+        batch_size,
+        learning_rate,
+        learning_rate_decay,
+        shuffle,
+        rng,
+    ):
+        self.theta = theta
+        self._arrays = (
+            np.array(architecture.layer_sizes, dtype=np.int64),
+            np.float32(1.0 / architecture.sigma**2),
+            S,
+            X,
+            T,
+            weight,
+        )
+        self._total_weight = float(weight.sum(dtype=np.float64))
+        self._decay = (alpha * architecture.filter_mask()).astype(np.float32)
+        self._adam = solver == "adam"
+        self._batch_size = batch_size
+        self._learning_rate = learning_rate
+        self._learning_rate_decay = learning_rate_decay
+        self._shuffle = shuffle
+        self._rng = rng
+        self._architecture = architecture
+        self._first_moment = np.zeros_like(theta)
+        self._second_moment = np.zeros_like(theta)
+        self._n_epochs = 0
+        self._n_steps = 0
+
+    def get_state(self) -> dict:
+        """What to hand to `set_state` of another trainer to go on from here."""
+        return {
+            "first_moment": self._first_moment,
+            "second_moment": self._second_moment,
+            "n_epochs": self._n_epochs,
+            "n_steps": self._n_steps,
+        }
+
+    def set_state(self, state):
+        """Go on with the moments and the learning rate of another trainer."""
+        self._first_moment = state["first_moment"].copy()
+        self._second_moment = state["second_moment"].copy()
+        self._n_epochs = state["n_epochs"]
+        self._n_steps = state["n_steps"]
+
+    def loss(self, S, X, T, weight) -> float:
+        """Equation (1), weighted, of the network as it stands."""
+        psi = predict_rows(self._architecture, self.theta, S, X)
+        squared = ((psi - T).astype(np.float64) ** 2).sum(axis=1)
+        return float(weight @ squared / (2.0 * weight.sum(dtype=np.float64)))
+
+    def epoch(self) -> float:
+        """Visit every sample once; return equation (1), weighted, without penalty."""
+        n_samples = len(self._arrays[2])
+        order = np.arange(n_samples)
+        if self._shuffle:
+            self._rng.shuffle(order)
+        total = epoch(
+            self.theta,
+            *self._arrays,
+            order,
+            self._batch_size,
+            self._decay,
+            self._learning_rate * self._learning_rate_decay**self._n_epochs,
+            self._adam,
+            self._first_moment,
+            self._second_moment,
+            self._n_steps,
+        )
+        self._n_epochs += 1
+        self._n_steps += -(-n_samples // self._batch_size)
+        return total / (2.0 * self._total_weight)
+
+
+def minimize_full_batch(
+    architecture: Architecture, theta, S, X, T, weight, *, alpha, max_iter, tol
+):
+    """L-BFGS on the float64 reference, all samples at once.
+
+    Returns
+    -------
+    theta : float64 array of shape (n_parameters,)
+    losses : list of float
+        Equation (1), weighted and penalised, after each iteration.
+    """
+    losses = []
+    result = minimize(
+        lambda t: reference.loss_and_gradient(architecture, t, S, X, T, weight, alpha),
+        theta,
+        method="L-BFGS-B",
+        jac=True,
+        callback=lambda intermediate_result: losses.append(intermediate_result.fun),
+        options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+    )
+    return result.x, losses or [float(result.fun)]

@@ -1,0 +1,151 @@
+"""Model files: skops archives of trusted types, with a protocol number."""
+
+import zipfile
+from pathlib import Path
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ._files import written_whole
+
+_FORMAT = "sklearn_lsdn model"
+PROTOCOL = 1
+"""Version of the file's layout; it rises when an older reader would misread it."""
+
+# What models consist of, beyond what skops itself vouches for: most of scikit-learn's
+# estimators, NumPy's arrays and Python's containers.
+_TRUSTED = (
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn_lsdn.network.scaling.Scaling",
+    "sklearn_lsdn.regressor.CDNRegressor",
+    "sklearn_lsdn.regressor.LSDNRegressor",
+    "sklearn_lsdn.regressor.VDNRegressor",
+    "sklearn_lsdn.volumes.masks.Masker",
+    "sklearn_lsdn.volumes.normalization.PercentileNormalizer",
+    "sklearn_lsdn.volumes.normalization.ZScoreNormalizer",
+    "sklearn_lsdn.volumes.synthesizer.VolumeSynthesizer",
+)
+
+
+def _skops_io():
+    try:
+        import skops.io
+    except ImportError as error:
+        raise ImportError(
+            'Model files need skops: pip install "sklearn_lsdn[io]"'
+        ) from error
+    return skops.io
+
+
+def save_model(estimator, path, *, overwrite=False):
+    """Save a fitted estimator to a file that runs no code when it is loaded.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted network, synthesizer, or Pipeline of scikit-learn's with one.
+    path : str or path-like
+        Where to; customarily ``.skops``. The file appears whole or not at all.
+    overwrite : bool, default=False
+        Replace an existing file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
+    TypeError
+        If it holds something that `load_model` would not trust, such as an image
+        or a cache among its parameters.
+
+    See Also
+    --------
+    load_model : The way back.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> from sklearn_lsdn import LSDNRegressor, load_model, save_model
+    >>> X = np.random.RandomState(0).uniform(size=(100, 4))
+    >>> model = LSDNRegressor((5,), random_state=0).fit(X, X[:, 0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "model.skops"
+    ...     save_model(model, path)
+    ...     bool((load_model(path).predict(X) == model.predict(X)).all())
+    True
+    """
+    io = _skops_io()
+    from . import __version__
+
+    check_is_fitted(estimator)
+    content = {
+        "format": _FORMAT,
+        "protocol": PROTOCOL,
+        "version": __version__,
+        "estimator": estimator,
+    }
+    data = io.dumps(content)
+    foreign = _foreign_types(io, data=data)
+    if foreign:
+        raise TypeError(
+            f"{type(estimator).__name__} holds {', '.join(foreign)}, which a model "
+            "file cannot hold. Give images as paths and leave memory=None."
+        )
+    with written_whole(path, suffix=".skops", overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+def load_model(path) -> BaseEstimator:
+    """Load an estimator that `save_model` saved, running no code from the file.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    estimator : estimator
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a model file of this package, or of a newer protocol, or holds
+        types that are not trusted; they are named.
+
+    Examples
+    --------
+    See `save_model`.
+    """
+    io = _skops_io()
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist. Check the path.")
+    try:
+        foreign = _foreign_types(io, file=path)
+        content = None if foreign else io.load(path, trusted=list(_TRUSTED))
+    except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a model file ({error}).") from error
+    if foreign:
+        raise ValueError(
+            f"{path} is refused: it holds {', '.join(foreign)}, which no model of this "
+            "package does."
+        )
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise ValueError(f"{path} was not written by sklearn_lsdn.save_model.")
+    if content["protocol"] > PROTOCOL:
+        raise ValueError(
+            f"{path} was written by sklearn_lsdn {content['version']} with protocol "
+            f"{content['protocol']}; this version reads up to {PROTOCOL}. Update "
+            "sklearn_lsdn."
+        )
+    return content["estimator"]
+
+
+def _foreign_types(io, **source):
+    untrusted = io.get_untrusted_types(**source)
+    return sorted(set(untrusted) - set(_TRUSTED))
+

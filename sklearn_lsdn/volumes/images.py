@@ -1,0 +1,191 @@
+"""NIfTI in and out: reading with clear refusals, one orientation, whole files."""
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import (
+    apply_orientation,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
+
+from .._files import written_whole
+
+_CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])  # axes towards right, anterior, superior
+_AFFINE_TOLERANCE = 1e-3  # mm, between the corners of grids taken for equal
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image whose header has been checked and whose voxels wait to be read."""
+
+    image: nib.spatialimages.SpatialImage
+    name: str  # for messages
+
+    @property
+    def shape(self):
+        """Voxels along each axis."""
+        return self.image.shape
+
+    def read(self) -> np.ndarray:
+        """A new float32 array of the voxels, turned towards right, anterior, superior.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or holds NaN or infinity.
+        """
+        try:
+            with np.errstate(over="ignore"):  # infinite voxels are reported below
+                data = self.image.get_fdata(dtype=np.float32, caching="unchanged")
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise ValueError(
+                f"{self.name} cannot be read to its end ({error}). The file seems "
+                "truncated or damaged: copy or download it again."
+            ) from error
+        bad = data.size - np.count_nonzero(np.isfinite(data))
+        if bad:
+            raise ValueError(
+                f"{self.name} holds {bad} NaN or infinite voxels. Replace them, for "
+                "example by 0 outside the brain."
+            )
+        # A copy, since an image in memory hands out its own voxels.
+        return np.array(apply_orientation(data, self._orientation), order="C")
+
+    @property
+    def _orientation(self):
+        return io_orientation(self.image.affine)
+
+    @property
+    def affine(self) -> np.ndarray:
+        """From indices of the array that `read` returns to world mm."""
+        return self.image.affine @ inv_ornt_aff(self._orientation, self.image.shape)
+
+    def like(self, data) -> nib.Nifti1Image:
+        """Image of an array on the grid of `read`, on the grid of the file.
+
+        Affine, sform, qform and their codes are the file's; the data are float32
+        without scaling.
+        """
+        back = ornt_transform(_CANONICAL, self._orientation)
+        data = np.ascontiguousarray(apply_orientation(data, back), dtype=np.float32)
+        if not isinstance(self.image, nib.Nifti1Image):
+            return nib.Nifti1Image(data, self.image.affine)
+        header = self.image.header.copy()
+        header.extensions.clear()
+        header.set_data_dtype(np.float32)
+        header.set_slope_inter(1.0, 0.0)
+        header["cal_min"] = header["cal_max"] = 0
+        return type(self.image)(data, self.image.affine, header)
+
+
+def open_image(image, label) -> ImageFile:
+    """Check a path or nibabel image without reading its voxels.
+
+    Parameters
+    ----------
+    image : str, path-like or nibabel image
+    label : str
+        What to call it in messages, beside its path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError
+        If it is neither a path nor an image.
+    ValueError
+        If it is no image, not three-dimensional, empty, not of real numbers, or
+        without a usable affine.
+    """
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        name = f"{label} ({path})"
+        if not path.exists():
+            raise FileNotFoundError(f"{name} does not exist. Check the path.")
+        if path.is_dir():
+            raise ValueError(f"{name} is a directory. Give an image file in it.")
+        try:
+            image = nib.load(path)
+        except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as e:
+            raise ValueError(
+                f"{name} is not an image that can be read ({e}). Give a NIfTI file."
+            ) from e
+    else:
+        name = label
+        filename = getattr(image, "get_filename", lambda: None)()
+        if filename:
+            name = f"{label} ({filename})"
+    if image is None:
+        raise ValueError(f"{name} is missing. Every subject needs every contrast.")
+    if not isinstance(image, nib.spatialimages.SpatialImage):
+        raise TypeError(
+            f"{name} must be a path or a nibabel image, got {type(image).__name__}."
+        )
+    if len(image.shape) != 3:
+        raise ValueError(
+            f"{name} is {len(image.shape)}-D, of shape {image.shape}. Give a 3-D image, "
+            "one volume of it (nibabel.four_to_three splits a series)."
+        )
+    if 0 in image.shape:
+        raise ValueError(f"{name} holds no voxels: its shape is {image.shape}.")
+    if np.dtype(image.get_data_dtype()).kind not in "biuf":
+        raise ValueError(
+            f"{name} holds {image.get_data_dtype()}, not real numbers. Give a "
+            "magnitude image of one channel."
+        )
+    affine = image.affine
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise ValueError(
+            f"{name} has an affine that does not place its voxels in space:\n{affine}\n"
+            "Repair its sform or qform."
+        )
+    return ImageFile(image, name)
+
+
+def check_same_grid(first: ImageFile, second: ImageFile):
+    """Raise ValueError unless both lie on the same grid of voxels."""
+    remedy = "Register and resample one onto the other's grid."
+    if first.shape != second.shape:
+        raise ValueError(
+            f"{first.name} and {second.name} lie on different grids: {first.shape} and "
+            f"{second.shape} voxels. {remedy}"
+        )
+    corners = np.array([(0, 0, 0), *np.diag(np.subtract(first.shape, 1))])
+    ours, theirs = (
+        nib.affines.apply_affine(file.image.affine, corners) for file in (first, second)
+    )
+    apart = np.abs(ours - theirs).max()
+    if apart > _AFFINE_TOLERANCE:
+        raise ValueError(
+            f"{first.name} and {second.name} lie on different grids: their affines put "
+            f"the same voxel up to {apart:.3g} mm apart. {remedy}"
+        )
+
+
+def save_image(image, path, *, overwrite=False):
+    """Write an image whole or not at all.
+
+    Parameters
+    ----------
+    image : nibabel image
+    path : str or path-like
+        Its ending decides about compression: ``.nii`` or ``.nii.gz``.
+    overwrite : bool, default=False
+        Replace an existing file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
+    OSError
+        If the file cannot be written.
+    """
+    suffix = ".nii.gz" if str(path).endswith(".gz") else ".nii"
+    with written_whole(path, suffix=suffix, overwrite=overwrite) as temporary:
+        nib.save(image, temporary)

@@ -1,0 +1,153 @@
+"""Lists of images, subject by subject: checked first, then read one at a time."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .images import ImageFile, check_same_grid, open_image
+from .masks import Masker
+from .patches import PaddedVolumes
+
+
+def open_subjects(images, name) -> list[list[ImageFile]]:
+    """Check the headers of all images of all subjects.
+
+    Parameters
+    ----------
+    images : list
+        One entry a subject: a path or image, or a list of them, one a contrast.
+    name : str
+        What to call the list in messages.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list.
+    ValueError
+        If it is empty, a subject lacks a contrast, or one's images differ in grid.
+    """
+    if isinstance(images, str) or not hasattr(images, "__len__"):
+        raise TypeError(
+            f"{name} must be a list with an entry for each subject, got "
+            f"{type(images).__name__}. Put a single image into a list."
+        )
+    if len(images) == 0:
+        raise ValueError(f"{name} is empty. Give the images of one subject or more.")
+    subjects = []
+    for i, entry in enumerate(images):
+        several = isinstance(entry, list | tuple | np.ndarray)
+        contrasts = list(entry) if several else [entry]
+        label = f"{name}[{i}]"
+        if several and len(contrasts) == 0:
+            raise ValueError(f"{label} is empty: it names no image.")
+        subjects.append(
+            [
+                open_image(image, f"{label}[{c}]" if several else label)
+                for c, image in enumerate(contrasts)
+            ]
+        )
+        if len(contrasts) != len(subjects[0]):
+            raise ValueError(
+                f"{label} has {len(contrasts)} contrast(s), but {name}[0] has "
+                f"{len(subjects[0])}. Every subject needs the same contrasts, in the "
+                "same order."
+            )
+        for file in subjects[-1][1:]:
+            check_same_grid(subjects[-1][0], file)
+    return subjects
+
+
+def pair_subjects(sources, targets):
+    """Open sources and targets, and check that they belong together.
+
+    Raises
+    ------
+    ValueError
+        If the lists differ in length, or a subject's source and target in grid.
+    """
+    n_sources, n_targets = (
+        len(images) if hasattr(images, "__len__") else None
+        for images in (sources, targets)
+    )
+    if None not in (n_sources, n_targets) and n_sources != n_targets:
+        raise ValueError(
+            f"sources lists {n_sources} subjects and targets {n_targets}. Give one "
+            "target for each source, in the same order."
+        )
+    sources, targets = open_subjects(sources, "sources"), open_subjects(targets, "targets")
+    for source, target in zip(sources, targets, strict=True):
+        check_same_grid(source[0], target[0])
+    return sources, targets
+
+
+def describe(normalizers, files, volumes, mask) -> list[np.ndarray]:
+    """Let each contrast's normalizer describe its volume, and say whose it is."""
+    descriptions = []
+    for normalizer, file, volume in zip(normalizers, files, volumes, strict=True):
+        try:
+            descriptions.append(normalizer.describe(volume, mask))
+        except ValueError as error:
+            raise ValueError(f"{file.name} cannot be normalised: {error}.") from error
+    return descriptions
+
+
+@dataclass
+class Sample:
+    """Voxels drawn from one subject, in its scans' own units.
+
+    Parameters
+    ----------
+    patches : float32 array of shape (n_voxels, n_channels, patch_size**3)
+        NaN outside the brain.
+    coordinates : float32 array of shape (n_voxels, 3)
+        World coordinates in mm.
+    targets : float32 array of shape (n_voxels, n_targets)
+    source_descriptions, target_descriptions : list of ndarray
+        What the normalizers say of the scans.
+    """
+
+    patches: np.ndarray
+    coordinates: np.ndarray
+    targets: np.ndarray
+    source_descriptions: list
+    target_descriptions: list
+
+
+def draw_sample(
+    sources, targets, masker: Masker, normalizers, patch_size, n_voxels, seed
+) -> Sample:
+    """Read one subject and draw voxels of its brain at random.
+
+    Parameters
+    ----------
+    sources, targets : list of ImageFile
+        On one grid.
+    masker : Masker
+    normalizers : pair of lists of normalizers
+        Of the sources and of the targets; only `describe` is called.
+    patch_size, n_voxels, seed : int
+        If the brain holds fewer voxels, all are taken.
+    """
+    volumes = [file.read() for file in sources]
+    outputs = [file.read() for file in targets]
+    mask = masker.find([*sources, *targets], [*volumes, *outputs])
+    source_descriptions = describe(normalizers[0], sources, volumes, mask)
+    target_descriptions = describe(normalizers[1], targets, outputs, mask)
+    for volume in volumes:
+        volume[~mask] = np.nan
+    padded = PaddedVolumes(
+        volumes, sources[0].affine, patch_size, [np.nan] * len(volumes)
+    )
+    inside = np.flatnonzero(mask)
+    rng = np.random.RandomState(seed)
+    drawn = rng.choice(len(inside), min(n_voxels, len(inside)), replace=False)
+    chosen = np.zeros(mask.size, dtype=bool)
+    chosen[inside[drawn]] = True
+    centers = padded.centers(chosen.reshape(mask.shape))
+    return Sample(
+        padded.patches(centers).reshape(len(centers), len(volumes), -1),
+        padded.coordinates(centers),
+        np.stack([output.ravel()[chosen] for output in outputs], axis=1),
+        source_descriptions,
+        target_descriptions,
+    )

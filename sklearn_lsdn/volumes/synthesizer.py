@@ -1,0 +1,451 @@
+"""VolumeSynthesizer: from source images to synthesised target images."""
+
+import os
+from numbers import Integral
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from .._network_regressor import _NetworkRegressor
+from ..metrics import snr_score
+from ..regressor import LSDNRegressor
+from .masks import Masker
+from .normalization import resolve_normalizer
+from .patches import PaddedVolumes
+from .subjects import describe, draw_sample, open_subjects, pair_subjects
+
+_VOXELS_AT_ONCE = 16384  # patches held during prediction by any regressor
+
+
+class VolumeSynthesizer(BaseEstimator):
+    """Learn to turn images of one contrast into another, voxel by voxel.
+
+    From registered images of subjects who have both contrasts it draws voxels,
+    takes the patch around each and the place where it lies, and trains a regressor
+    to predict the target's intensity. It then predicts every brain voxel of new
+    subjects, on the grid of their images.
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        Any scikit-learn regressor; it is cloned. None stands for
+        ``LSDNRegressor()``. Networks of this package, unless inside a Pipeline,
+        read the patches straight from the volume when they predict.
+    patch_size : int, default=3
+        Voxels along each side of the patch around a voxel, odd.
+    coordinates : {"world"} or None, default="world"
+        What follows the patch as the last three columns: the voxel's world
+        coordinates in mm, by the image's affine, or nothing.
+    mask_img : path, image, "mni152" or None, default=None
+        The brain. None takes the voxels that differ from zero in every image
+        given: in all sources when predicting, in the target as well when fitting
+        and scoring. An image serves for all subjects, by its nearest voxels where
+        their grids differ; "mni152" is nilearn's mask of that space.
+    normalization : {"zscore", "percentile"} or normalizer, default="zscore"
+        How intensities become comparable between scans; see
+        :class:`~sklearn_lsdn.volumes.ZScoreNormalizer`. Each contrast gets one.
+    n_voxels : int, default=100_000
+        Voxels drawn from each training subject.
+    memory : str, path or joblib.Memory, default=None
+        Where to keep the voxels drawn from each subject, so that a search over
+        parameters of the estimator reads images once.
+    n_jobs : int, default=None
+        Threads that read images and predict voxels. None means 1, unless in a
+        :obj:`joblib.parallel_config` context.
+    random_state : int, RandomState instance or None, default=None
+        Draws voxels, and seeds the estimator wherever it has a ``random_state``.
+    verbose : int, default=0
+        Say which subject is being read; networks of this package print the loss
+        of each epoch.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted regressor, from patches and coordinates to intensities on the
+        normalised scale.
+    source_normalizers_ : list of normalizers
+        One for each source contrast.
+    target_normalizers_ : list of normalizers
+        One for each target contrast; their ``typical_`` holds the units in which
+        `predict` answers.
+    background_ : ndarray of shape (n_source_contrasts,)
+        What stands for voxels outside the brain or the image: the intensity 0 of a
+        typical scan, on the normalised scale.
+    mask_strategy_ : {"nonzero", "mni152", "image"}
+        How the brain is found.
+    n_contrasts_in_ : int
+        Number of source contrasts.
+    n_voxels_ : list of int
+        Voxels drawn from each subject.
+    voxel_size_ : ndarray of shape (3,)
+        Mean voxel size of the training images in mm, towards right, anterior and
+        superior.
+
+    See Also
+    --------
+    LSDNRegressor : The network.
+    volume_snr_scorer : For ``scoring=`` in cross-validation.
+
+    Notes
+    -----
+    Images are turned to the orientation nearest to right-anterior-superior before
+    a patch is taken, and results are turned back. A patch counts voxels, not
+    millimetres: predict on about the voxel size that training had.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> cohort = make_brain_cohort(3, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
+    >>> synthesizer = VolumeSynthesizer(random_state=0).fit(t1w[:2], t2w[:2])
+    >>> synthesis = synthesizer.predict(t1w[2:])[0]
+    >>> synthesis.shape == t1w[2].shape
+    True
+    >>> synthesizer.score(t1w[2:], t2w[2:]) > 10  # dB
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "coordinates": [StrOptions({"world"}), None],
+        "mask_img": "no_validation",
+        "normalization": [str, HasMethods(["describe", "to_shared", "from_shared"])],
+        "n_voxels": [Interval(Integral, 1, None, closed="left")],
+        "memory": "no_validation",
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        patch_size=3,
+        coordinates="world",
+        mask_img=None,
+        normalization="zscore",
+        n_voxels=100_000,
+        memory=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.patch_size = patch_size
+        self.coordinates = coordinates
+        self.mask_img = mask_img
+        self.normalization = normalization
+        self.n_voxels = n_voxels
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if isinstance(self.mask_img, os.PathLike):  # which model files cannot hold
+            state["mask_img"] = os.fspath(self.mask_img)
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, sources, targets):
+        """Train on subjects who have both contrasts.
+
+        Parameters
+        ----------
+        sources : list
+            One entry a subject: a path or nibabel image or, for several source
+            contrasts, a list of them.
+        targets : list
+            What to predict, likewise, each on the grid of its source.
+
+        Returns
+        -------
+        self : object
+            The fitted synthesizer.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file is missing.
+        TypeError
+            If an argument is not a list, or an entry is no image.
+        ValueError
+            If an image cannot be used: it is truncated, not three-dimensional,
+            holds NaN or infinity, is constant over its brain, has an empty mask or
+            another grid than its partner; or if a subject lacks a contrast.
+        """
+        if self.patch_size % 2 == 0:
+            raise ValueError(f"patch_size must be odd, got {self.patch_size}.")
+        sources, targets = pair_subjects(sources, targets)
+        self._masker = Masker.resolve(self.mask_img)
+        self.mask_strategy_ = self._masker.strategy
+        normalizer = resolve_normalizer(self.normalization)
+        self.source_normalizers_ = [clone(normalizer) for _ in sources[0]]
+        self.target_normalizers_ = [clone(normalizer) for _ in targets[0]]
+        rng = check_random_state(self.random_state)
+        samples = self._draw_samples(sources, targets, rng)
+
+        for normalizers, kind in (
+            (self.source_normalizers_, "source_descriptions"),
+            (self.target_normalizers_, "target_descriptions"),
+        ):
+            for c, normalizer in enumerate(normalizers):
+                normalizer.fit_descriptions([getattr(s, kind)[c] for s in samples])
+        self.background_ = np.array(
+            [
+                float(normalizer.to_shared(np.zeros(1), normalizer.typical_)[0])
+                for normalizer in self.source_normalizers_
+            ]
+        )
+        self.n_contrasts_in_ = len(sources[0])
+        self.n_voxels_ = [len(sample.patches) for sample in samples]
+        self.voxel_size_ = np.mean(
+            [np.linalg.norm(s[0].affine[:3, :3], axis=0) for s in sources], axis=0
+        )
+        X, y = self._training_arrays(samples)
+        del samples
+        self.estimator_ = self._make_estimator(rng).fit(X, y)
+        return self
+
+    def predict(self, sources, *, scale_to=None):
+        """Synthesise the target contrast of each subject.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        scale_to : list, default=None
+            Scans of the target contrast whose units to answer in, one entry a
+            subject: their normalisation maps the synthesis back. By default
+            answers come in the units of a typical training scan.
+
+        Returns
+        -------
+        images : list of Nifti1Image
+            One for each subject, or a list of them for several target contrasts:
+            float32, on the grid of the subject's image, 0 outside the brain.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            As `fit`.
+        """
+        check_is_fitted(self)
+        if scale_to is None:
+            sources = self._open_sources(sources)
+            scans = [None] * len(sources)
+        else:
+            sources, scans = pair_subjects(sources, scale_to)
+        return [
+            self._predict_subject(source, scan)
+            for source, scan in zip(sources, scans, strict=True)
+        ]
+
+    def score(self, sources, targets) -> float:
+        """Mean SNR of the syntheses against the scans that they should become.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        targets : list
+            The target scans, likewise.
+
+        Returns
+        -------
+        score : float
+            Mean over subjects and target contrasts, in dB, over the brain, in the
+            units of each target scan.
+        """
+        return float(np.mean(self.score_volumes(sources, targets)))
+
+    def score_volumes(self, sources, targets, *, metric=snr_score):
+        """Score each synthesis against the scan that it should become.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        targets : list
+            The target scans, likewise.
+        metric : callable, default=snr_score
+            ``metric(y_true, y_pred)`` of the brain's voxels in the units of the
+            target scan.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_subjects, n_target_contrasts)
+        """
+        check_is_fitted(self)
+        sources, targets = pair_subjects(sources, targets)
+        self._check_contrasts(sources)
+        scores = []
+        for source, target in zip(sources, targets, strict=True):
+            outputs = [file.read() for file in target]
+            volumes = [file.read() for file in source]
+            mask = self._masker.find([*source, *target], [*volumes, *outputs])
+            predicted = self._synthesize(source, volumes, mask)
+            units = describe(self.target_normalizers_, target, outputs, mask)
+            scores.append(
+                [
+                    metric(output[mask], normalizer.from_shared(values, unit))
+                    for output, values, normalizer, unit in zip(
+                        outputs,
+                        predicted.T,
+                        self.target_normalizers_,
+                        units,
+                        strict=True,
+                    )
+                ]
+            )
+        return np.array(scores)
+
+    def _draw_samples(self, sources, targets, rng):
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
+        draw = check_memory(self.memory).cache(draw_sample)
+        normalizers = self.source_normalizers_, self.target_normalizers_
+
+        def draw_one(i):
+            if self.verbose:
+                print(f"Reading subject {i + 1} of {len(sources)}")
+            return draw(
+                sources[i],
+                targets[i],
+                self._masker,
+                normalizers,
+                self.patch_size,
+                self.n_voxels,
+                seeds[i],
+            )
+
+        return Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(draw_one)(i) for i in range(len(sources))
+        )
+
+    def _training_arrays(self, samples):
+        """Normalise the samples and put them side by side as ``X`` and ``y``."""
+        n = sum(self.n_voxels_)
+        n_patch = samples[0].patches[0].size
+        n_coordinates = 3 if self.coordinates == "world" else 0
+        X = np.empty((n, n_patch + n_coordinates), dtype=np.float32)
+        y = np.empty((n, len(self.target_normalizers_)), dtype=np.float32)
+        start = 0
+        for sample in samples:
+            rows = slice(start, start + len(sample.patches))
+            start = rows.stop
+            patches = X[rows, :n_patch].reshape(sample.patches.shape)
+            for c, normalizer in enumerate(self.source_normalizers_):
+                values = normalizer.to_shared(
+                    sample.patches[:, c], sample.source_descriptions[c]
+                )
+                values[np.isnan(values)] = self.background_[c]
+                patches[:, c] = values
+            X[rows, :n_patch] = patches.reshape(len(patches), -1)
+            X[rows, n_patch:] = sample.coordinates[:, :n_coordinates]
+            for c, normalizer in enumerate(self.target_normalizers_):
+                y[rows, c] = normalizer.to_shared(
+                    sample.targets[:, c], sample.target_descriptions[c]
+                )
+        return X, y.ravel() if y.shape[1] == 1 else y
+
+    def _make_estimator(self, rng):
+        estimator = LSDNRegressor() if self.estimator is None else clone(self.estimator)
+        seeds = {
+            name: rng.randint(np.iinfo(np.int32).max)
+            for name in sorted(estimator.get_params(deep=True))
+            if name == "random_state" or name.endswith("__random_state")
+        }
+        if self.random_state is not None:
+            estimator.set_params(**seeds)
+        if isinstance(estimator, _NetworkRegressor):
+            if self.coordinates is None:
+                estimator.set_params(coordinates=0)
+            if self.verbose:
+                estimator.set_params(verbose=self.verbose)
+        return estimator
+
+    def _open_sources(self, sources):
+        sources = open_subjects(sources, "sources")
+        self._check_contrasts(sources)
+        return sources
+
+    def _check_contrasts(self, sources):
+        if len(sources[0]) != self.n_contrasts_in_:
+            raise ValueError(
+                f"sources has {len(sources[0])} contrast(s) a subject, but training "
+                f"had {self.n_contrasts_in_}."
+            )
+
+    def _predict_subject(self, source, scan):
+        volumes = [file.read() for file in source]
+        mask = self._masker.find(source, volumes)
+        predicted = self._synthesize(source, volumes, mask)
+        units = [None] * predicted.shape[1]
+        if scan is not None:
+            outputs = [file.read() for file in scan]
+            shared = self._masker.find([*source, *scan], [*volumes, *outputs])
+            units = describe(self.target_normalizers_, scan, outputs, shared)
+        images = []
+        for values, normalizer, unit in zip(
+            predicted.T, self.target_normalizers_, units, strict=True
+        ):
+            unit = normalizer.typical_ if unit is None else unit
+            output = np.zeros(mask.shape, dtype=np.float32)
+            output[mask] = normalizer.from_shared(values, unit)
+            images.append(source[0].like(output))
+        return images[0] if len(images) == 1 else images
+
+    def _synthesize(self, files, volumes, mask):
+        """Normalised intensities of the brain's voxels, (n_voxels, n_targets)."""
+        descriptions = describe(self.source_normalizers_, files, volumes, mask)
+        normalised = []
+        for normalizer, volume, description, fill in zip(
+            self.source_normalizers_,
+            volumes,
+            descriptions,
+            self.background_,
+            strict=True,
+        ):
+            values = normalizer.to_shared(volume, description)
+            values[~mask] = fill
+            normalised.append(values)
+        padded = PaddedVolumes(
+            normalised, files[0].affine, self.patch_size, self.background_
+        )
+        del normalised
+        centers = padded.centers(mask)
+        if _reads_volumes(self.estimator_, padded):
+            return self.estimator_._predict_voxels(
+                padded, centers, effective_n_jobs(self.n_jobs)
+            )
+        predicted = []
+        for start in range(0, len(centers), _VOXELS_AT_ONCE):
+            tile = centers[start : start + _VOXELS_AT_ONCE]
+            X = padded.patches(tile)
+            if self.coordinates == "world":
+                X = np.hstack([X, padded.coordinates(tile)])
+            predicted.append(self.estimator_.predict(X).reshape(len(tile), -1))
+        return np.concatenate(predicted)
+
+
+def _reads_volumes(estimator, padded):
+    """Whether the estimator is a network whose first columns are the patch."""
+    if not isinstance(estimator, _NetworkRegressor):
+        return False
+    n_patch = len(padded.channels) * len(padded.offsets)
+    return estimator._feature_columns[:n_patch] == list(range(n_patch))
