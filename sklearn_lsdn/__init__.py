@@ -8,11 +8,13 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "CDNRegressor": "regressor",
     "LSDNRegressor": "regressor",
+    "ShrinkConnect": "shrink",
     "VDNRegressor": "regressor",
     "VolumeSynthesizer": "volumes",
     "load_model": "persistence",
     "psnr_score": "metrics",
     "save_model": "persistence",
+    "simultaneous_omp": "shrink",
     "snr_score": "metrics",
     "snr_scorer": "metrics",
     "ssim_score": "metrics",
@@ -42,4 +44,5 @@ if TYPE_CHECKING:
     )
     from .persistence import load_model, save_model
     from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
+    from .shrink import ShrinkConnect, simultaneous_omp
     from .volumes import VolumeSynthesizer

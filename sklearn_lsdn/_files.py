@@ -6,6 +6,38 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def check_output(path, *, overwrite=False):
+    """Check that a file can be written, before the work that leads to it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to be.
+    overwrite : bool, default=False
+        Whether it may exist.
+
+    Raises
+    ------
+    FileExistsError
+        If it exists and ``overwrite`` is false.
+    OSError
+        If its folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory. Give the name of a file.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists already. Choose another name, or allow overwriting it."
+        )
+    if not path.parent.is_dir():
+        raise NotADirectoryError(
+            f"{path} cannot be written: {path.parent} is not an existing folder."
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: no permission in its folder.")
+
+
 @contextmanager
 def written_whole(path, *, suffix="", overwrite=False):
     """Give a temporary path to write to; rename it to ``path`` once that is done.
@@ -27,12 +59,7 @@ def written_whole(path, *, suffix="", overwrite=False):
         If its folder is missing or cannot be written to.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists already. Choose another name, or allow overwriting it."
-        )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}, the folder for {path.name}, does not exist.")
+    check_output(path, overwrite=overwrite)
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=suffix, dir=path.parent)
     os.close(handle)
     try:

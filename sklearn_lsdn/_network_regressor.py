@@ -1,5 +1,6 @@
 """The estimator that LSDN, CDN and VDN share: validate, call the network, store."""
 
+import copy
 import warnings
 from numbers import Integral, Real
 
@@ -18,8 +19,8 @@ from .network.architecture import Architecture
 from .network.scaling import Scaling
 
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
-_BATCHES_PER_EPOCH = 50  # at least, as long as batches hold 4 samples
-_ROWS_AT_ONCE = 65536  # during prediction
+_BATCHES_PER_EPOCH = 200  # at least, as long as batches hold 4 samples
+_ROWS_AT_ONCE = 16384  # of X, in float32, during prediction
 
 
 class _NetworkRegressor(RegressorMixin, BaseEstimator):
@@ -129,9 +130,9 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         """
         fresh = not (self.warm_start and hasattr(self, "coefs_"))
         X, y, weight = self._validate_training(X, y, sample_weight, fresh)
-        rng = check_random_state(self.random_state)
+        rng = self._random = check_random_state(self.random_state)
         validation = None
-        if self.early_stopping:
+        if self.early_stopping and self.solver != "lbfgs":
             X, X_validation, y, y_validation, weight, w_validation = train_test_split(
                 X, y, weight, test_size=self.validation_fraction, random_state=rng
             )
@@ -183,8 +184,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             self._random = check_random_state(self.random_state)
             self._initialize(X, y, weight, self._random)
             self._reset_history()
-        rng = getattr(self, "_random", None) or check_random_state(self.random_state)
-        trainer = self._trainer(X, y, weight, rng)
+        trainer = self._trainer(X, y, weight, self._random)
         if self._optimizer_state is not None:
             trainer.set_state(self._optimizer_state)
         self._record(trainer.epoch())
@@ -207,21 +207,35 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         """
         from .network.inference import predict_rows
 
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        theta = self._standardized_parameters()
-        scaling = self._scaling
+        X = self._validate_rows(X)
         y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
+        theta = self._standardized_parameters()
+        for rows, S, C in self._standardized_blocks(X):
+            psi = predict_rows(self._architecture(), theta, S, C)
+            y[rows] = self._scaling.inverse_targets(psi)
+        return y.ravel() if self._flat_target else y
+
+    def _validate_rows(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+
+    def _standardized_blocks(self, X):
+        """Rows of checked ``X``, a block at a time, as the network takes them."""
         for start in range(0, len(X), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
-            psi = predict_rows(
-                self._architecture(),
-                theta,
-                scaling.standardized(X[rows, self._feature_columns]),
-                scaling.coordinates(X[rows, self._coordinate_columns]),
+            yield (
+                rows,
+                self._scaling.standardized(X[rows, self._feature_columns]),
+                self._scaling.coordinates(X[rows, self._coordinate_columns]),
             )
-            y[rows] = scaling.inverse_targets(psi)
-        return y.ravel() if self._flat_target else y
+
+    def _responses(self, X, layer):
+        """Yield blocks of responses of hidden layer 1, 2, ... to checked ``X``."""
+        from .network.inference import predict_layer
+
+        theta = self._standardized_parameters()
+        for rows, S, C in self._standardized_blocks(X):
+            yield rows, predict_layer(self._architecture(), theta, S, C, layer)
 
     def _predict_voxels(self, padded, centers, n_threads):
         """Predict voxels of padded volumes without materialising their patches.
@@ -282,7 +296,9 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         y = y.reshape(len(y), -1)
         if fresh:
             coordinates = _resolve_coordinates(
-                self.coordinates, self.n_features_in_, getattr(self, "feature_names_in_", None)
+                self.coordinates,
+                self.n_features_in_,
+                getattr(self, "feature_names_in_", None),
             )
             others = [i for i in range(self.n_features_in_) if i not in coordinates]
             columns = self._split_columns(coordinates, others)
@@ -300,12 +316,13 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
     def _architecture(self):
         """The architecture of the fitted network."""
         sizes = [len(self._feature_columns), *(len(b) for b in self.intercepts_)]
-        return Architecture(tuple(sizes), len(self._coordinate_columns), self.sigma)
+        return Architecture(tuple(sizes), len(self._coordinate_columns), self._sigma)
 
     def _initialize(self, X, y, weight, rng):
         """Scale, and draw a network that has seen nothing but the coordinates."""
         hidden = np.atleast_1d(self.hidden_layer_sizes)
-        if hidden.ndim != 1 or len(hidden) == 0 or (hidden < 1).any():
+        whole = hidden.ndim == 1 and len(hidden) > 0 and hidden.dtype.kind in "iu"
+        if not whole or hidden.min() < 1:
             raise ValueError(
                 "hidden_layer_sizes must be one or more positive integers, got "
                 f"{self.hidden_layer_sizes!r}."
@@ -315,6 +332,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         architecture = Architecture(
             (S.shape[1], *map(int, hidden), self.n_outputs_), C.shape[1], self.sigma
         )
+        self._sigma = self.sigma  # as trained, whatever becomes of the parameter
         latent = self._scaling.coordinates(C, np.float64)
         latent = latent[_weighted_rows(C, weight, hidden[0], rng)]
         theta = architecture.initial_parameters(latent, rng)
@@ -353,7 +371,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             weight.astype(dtype),
         )
 
-    def _trainer(self, X, y, weight, rng):
+    def _trainer(self, X, y, weight, rng, learning_rate=None, decay=None):
         from .network.training import Trainer
 
         batch_size = self.batch_size
@@ -366,8 +384,8 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             solver=self.solver,
             alpha=self.alpha / weight.sum(),
             batch_size=min(batch_size, len(X)),
-            learning_rate=self.learning_rate_init,
-            learning_rate_decay=self.learning_rate_decay,
+            learning_rate=learning_rate or self.learning_rate_init,
+            learning_rate_decay=decay or self.learning_rate_decay,
             shuffle=self.shuffle,
             rng=rng,
         )
@@ -397,37 +415,77 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             alpha=self.alpha / weight.sum(),
             max_iter=self.max_iter,
             tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
         )
         for loss in losses:
             self._record(loss)
         self._store(theta)
 
     def _fit_epochs(self, X, y, weight, validation, rng):
+        from .network.training import Progress, mean_loss
+
         trainer = self._trainer(X, y, weight, rng)
         if validation is not None:
             validation = self._scaled(*validation, np.float32)
-        best_loss, best_theta, stale = np.inf, None, 0
+        progress, best_theta = Progress(self.tol, self.n_iter_no_change), None
         try:
             for _ in range(self.max_iter):
                 loss = watched = trainer.epoch()
                 if validation is None:
                     self._record(loss)
                 else:
-                    watched = trainer.loss(*validation)
+                    watched = mean_loss(
+                        trainer.architecture, trainer.theta, *validation
+                    )
                     self._record(loss, watched)
-                stale = 0 if watched < best_loss * (1.0 - self.tol) else stale + 1
-                if watched < best_loss:
-                    best_loss = watched
-                    if validation is not None:
+                    if watched < progress.best:
                         best_theta = trainer.theta.copy()
-                if stale >= self.n_iter_no_change:
+                if progress.stale_after(watched):
                     break
         except KeyboardInterrupt:
             warnings.warn(
-                f"Training interrupted after {self.n_iter_} epochs.", stacklevel=3
+                f"Training interrupted after {self.n_iter_} epochs.", stacklevel=4
             )
         self._store(trainer.theta if best_theta is None else best_theta)
         self._optimizer_state = trainer.get_state()
+
+    def _copy(self):
+        """A fitted network to change, with the parameters and history of this one."""
+        other = copy.copy(self)
+        other.coefs_ = list(self.coefs_)
+        other.intercepts_ = list(self.intercepts_)
+        other.loss_curve_ = list(self.loss_curve_)
+        other._optimizer_state = None
+        return other
+
+    def _loss(self, X, y, weight):
+        """Equation (1), weighted, on data that have been validated."""
+        from .network.training import mean_loss
+
+        total = 0.0
+        for start in range(0, len(X), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            arrays = self._scaled(X[rows], y[rows], weight[rows], np.float32)
+            theta = self._trained_parameters(np.float32)
+            share = weight[rows].sum() / weight.sum()
+            total += share * mean_loss(self._architecture(), theta, *arrays)
+        return total
+
+    def _retrain(self, X, y, weight, max_iter, learning_rate, random_state):
+        """Train further at a rate that falls by a factor of 20."""
+        if max_iter == 0:
+            return
+        if self.solver == "lbfgs":
+            limit, self.max_iter = self.max_iter, max_iter
+            self._fit_full_batch(X, y, weight)
+            self.max_iter = limit
+            return
+        decay = 0.05 ** (1.0 / max(1, max_iter - 1))
+        rng = check_random_state(random_state)
+        trainer = self._trainer(X, y, weight, rng, learning_rate, decay)
+        for _ in range(max_iter):
+            self._record(trainer.epoch())
+        self._store(trainer.theta)
 
 
 def _resolve_coordinates(coordinates, n_features, names) -> list[int]:
@@ -455,6 +513,10 @@ def _resolve_coordinates(coordinates, n_features, names) -> list[int]:
                     f"Its columns are {', '.join(map(repr, names))}."
                 )
             columns.append(list(names).index(column))
+        elif isinstance(column, bool | np.bool_) or not isinstance(column, Integral):
+            raise ValueError(
+                f"coordinates must hold column indices or column names, got {column!r}."
+            )
         elif not -n_features <= column < n_features:
             raise ValueError(
                 f"coordinates holds the column index {column}, but X has "
@@ -471,7 +533,9 @@ def _resolve_coordinates(coordinates, n_features, names) -> list[int]:
 
 def _weighted_rows(coordinates, weight, n, rng):
     """Draw ``n`` rows in proportion to weight, whatever the order of the rows."""
-    order = np.lexsort(coordinates.T) if coordinates.shape[1] else np.arange(len(weight))
+    order = (
+        np.lexsort(coordinates.T) if coordinates.shape[1] else np.arange(len(weight))
+    )
     cumulated = np.cumsum(weight[order])
     at = np.searchsorted(cumulated / cumulated[-1], rng.random_sample(n), side="right")
     return order[np.minimum(at, len(order) - 1)]

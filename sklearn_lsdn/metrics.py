@@ -23,7 +23,7 @@ def _check_targets(y_true, y_pred, sample_weight):
 
 def _decibel(numerator, denominator):
     """10 log10 of a ratio of powers: +inf over nothing, else -inf of nothing."""
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         level = 10.0 * (np.log10(numerator) - np.log10(denominator))
     return np.where(denominator == 0, np.inf, level)
 
@@ -134,9 +134,7 @@ def psnr_score(
     if data_range is None:
         data_range = y_true.max(axis=0) - y_true.min(axis=0)
     noise = weight @ (y_true - y_pred) ** 2
-    return _average(
-        _decibel(np.square(data_range) * weight.sum(), noise), multioutput
-    )
+    return _average(_decibel(np.square(data_range) * weight.sum(), noise), multioutput)
 
 
 def ssim_score(y_true, y_pred, *, mask=None, data_range=None):

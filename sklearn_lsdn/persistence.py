@@ -116,10 +116,71 @@ def load_model(path) -> BaseEstimator:
         If it is not a model file of this package, or of a newer protocol, or holds
         types that are not trusted; they are named.
 
-    Examples
+    See Also
     --------
-    See `save_model`.
+    save_model : The way there, with an example.
+    describe_model : What a file holds, in words.
     """
+    return _load(path)["estimator"]
+
+
+def describe_model(path) -> str:
+    """Say what a model file holds.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    description : str
+        A line for each fact.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_model`.
+    """
+    content = _load(path)
+    model = content["estimator"]
+    lines = {
+        "file": f"{path}, protocol {content['protocol']}",
+        "written by": f"sklearn_lsdn {content['version']}",
+        "model": type(model).__name__,
+    }
+    if hasattr(model, "target_normalizers_"):
+        mask = {
+            "nonzero": "voxels that differ from 0 in every source",
+            "mni152": "nilearn's MNI152 brain mask",
+            "image": "the mask image given in training, kept in this file",
+        }
+        size = " x ".join(f"{side:g}" for side in model.voxel_size_.round(3))
+        lines |= {
+            "source contrasts": model.n_contrasts_in_,
+            "target contrasts": len(model.target_normalizers_),
+            "brain": mask[model.mask_strategy_],
+            "normalisation": type(model.target_normalizers_[0]).__name__,
+            "patch": f"{model.patch_size} voxels a side",
+            "voxel size": f"{size} mm (mean of the training images)",
+            "training images": len(model.n_voxels_),
+            "training voxels": sum(model.n_voxels_),
+        }
+        model = model.estimator_
+        lines["estimator"] = type(model).__name__
+    if hasattr(model, "latent_coordinates_"):
+        sizes = [model.n_features_in_, *(len(bias) for bias in model.intercepts_)]
+        lines |= {
+            "layers": "-".join(map(str, sizes)),
+            "parameters": model._architecture().n_parameters,
+            "sigma": model.sigma,
+            "epochs": f"{model.n_iter_}, {model.solver}",
+            "training loss": f"{model.loss_curve_[-1]:.5g}",
+        }
+    width = max(map(len, lines))
+    return "\n".join(f"{key.ljust(width)}  {value}" for key, value in lines.items())
+
+
+def _load(path):
     io = _skops_io()
     path = Path(path)
     if not path.exists():
@@ -142,10 +203,9 @@ def load_model(path) -> BaseEstimator:
             f"{content['protocol']}; this version reads up to {PROTOCOL}. Update "
             "sklearn_lsdn."
         )
-    return content["estimator"]
+    return content
 
 
 def _foreign_types(io, **source):
     untrusted = io.get_untrusted_types(**source)
     return sorted(set(untrusted) - set(_TRUSTED))
-

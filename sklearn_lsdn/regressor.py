@@ -24,7 +24,7 @@ _PARAMETERS = """
         loss (with the total of ``sample_weight`` for ``n_samples``, where given).
     batch_size : int or "auto", default="auto"
         Samples per update. "auto" takes 256, and fewer (4 at least) where an
-        epoch would have less than 50 updates.
+        epoch would have less than 200 updates.
     learning_rate_init : float, default=0.005
         Learning rate of the first epoch.
     learning_rate_decay : float, default=0.9
@@ -33,10 +33,10 @@ _PARAMETERS = """
         Largest number of epochs (of iterations for "lbfgs").
     tol : float, default=1e-4
         An epoch counts as progress if it brings the loss below ``1 - tol`` times
-        the best so far. For "lbfgs" it is the relative reduction of the loss in
-        one iteration that ends the search.
+        the best so far.
     n_iter_no_change : int, default=5
-        Training ends after so many epochs in a row without progress.
+        Training ends after so many epochs (iterations for "lbfgs") in a row
+        without progress.
     early_stopping : bool, default=False
         Hold out ``validation_fraction`` of the samples at random, watch progress
         on them, and keep the network of the best epoch. Not for "lbfgs".
@@ -80,7 +80,7 @@ def _documented(latent):
 
     def fill(cls):
         parameters = _PARAMETERS.replace("{latent}", latent)
-        cls.__doc__ = cls.__doc__.replace("{parameters}", parameters)
+        cls.__doc__ = cls.__doc__.replace("    {parameters}", parameters)
         return cls
 
     return fill
@@ -97,7 +97,7 @@ class LSDNRegressor(_NetworkRegressor):
 
     Read more in :class:`VolumeSynthesizer`, which makes features and coordinates
     of images.
-{parameters}
+    {parameters}
 
     See Also
     --------
@@ -119,7 +119,7 @@ class LSDNRegressor(_NetworkRegressor):
     Filters, biases and latent coordinates :math:`\\hat x_i` minimise half the mean
     squared error (equations 1 to 8 of [1]_). Training as in [1]_ is
     ``solver="sgd", learning_rate_init=0.25, learning_rate_decay=0.99,
-    max_iter=300``.
+    max_iter=300, n_iter_no_change=300``.
 
     A logistic output cannot leave its range: predictions stay within the range of
     the training targets, widened by 5 % of the output's range on either side.
@@ -157,7 +157,7 @@ class CDNRegressor(_NetworkRegressor):
 
     The comparison of the paper in which a plain network with logistic nodes gets
     the coordinates beside the features [1]_.
-{parameters}
+    {parameters}
 
     See Also
     --------
@@ -194,7 +194,7 @@ class VDNRegressor(_NetworkRegressor):
 
     The comparison of the paper in which a plain network with logistic nodes sees
     the features alone [1]_. It takes the same ``X`` as the other two.
-{parameters}
+    {parameters}
 
     See Also
     --------

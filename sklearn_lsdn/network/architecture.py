@@ -45,6 +45,11 @@ class Architecture:
         dense = sum((n + 1) * m for n, m in zip(sizes[:-1], sizes[1:], strict=True))
         return dense + self.n_coordinates * sizes[1]
 
+    @property
+    def precision(self) -> np.float32:
+        """1 / sigma^2, or what is as good as infinite and yet a float32."""
+        return np.float32(min(1.0 / max(self.sigma, 1e-15) ** 2, 1e30))
+
     def layers(self, theta: np.ndarray) -> Layers:
         """Split ``theta`` into views; writing to them writes to ``theta``."""
         filters, biases, latent = [], [], None

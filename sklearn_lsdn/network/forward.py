@@ -74,11 +74,12 @@ def forward_tile(theta, packed, sizes, precision, S, X, H, spatial):
 
 
 @kernel
-def _copy_outputs(H, at, n, psi):
-    width = padded(psi.shape[1])
+def _copy_outputs(H, at, n, out):
+    """Drop the padding of a layer's responses."""
+    width = padded(out.shape[1])
     for r in range(n):
-        for j in range(psi.shape[1]):
-            psi[r, j] = H[at + r * width + j]
+        for j in range(out.shape[1]):
+            out[r, j] = H[at + r * width + j]
 
 
 @kernel
@@ -100,10 +101,32 @@ def forward(theta, sizes, precision, S, X, psi):
     spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
     for start in range(0, len(S), TILE):
         rows = slice(start, min(start + TILE, len(S)))
-        at = forward_tile(
-            theta, packed, sizes, precision, S[rows], X[rows], H, spatial
-        )
+        at = forward_tile(theta, packed, sizes, precision, S[rows], X[rows], H, spatial)
         _copy_outputs(H, at, len(S[rows]), psi[rows])
+
+
+@kernel
+def layer_responses(theta, sizes, precision, S, X, layer, responses):
+    """h(layer + 1) for rows of features and coordinates.
+
+    Parameters
+    ----------
+    theta, sizes, precision, S, X :
+        As in `forward`.
+    layer : int
+        1 for the product layer, len(sizes) - 1 for the output.
+    responses : float32 array of shape (n_samples, sizes[layer]), written
+    """
+    tile = min(TILE, len(S))
+    packed = pack_filters(theta, sizes, X.shape[1])
+    H = np.empty(responses_size(sizes, tile), dtype=np.float32)
+    spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
+    for start in range(0, len(S), TILE):
+        rows = slice(start, min(start + TILE, len(S)))
+        n = len(S[rows])
+        forward_tile(theta, packed, sizes, precision, S[rows], X[rows], H, spatial)
+        at = responses_size(sizes[:layer], n)
+        _copy_outputs(H, at, n, responses[rows])
 
 
 @kernel

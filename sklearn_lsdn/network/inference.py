@@ -3,7 +3,7 @@
 import numpy as np
 
 from .architecture import Architecture
-from .forward import TILE, forward, forward_voxels
+from .forward import TILE, forward, forward_voxels, layer_responses
 from .threads import for_each_slice
 
 _SLICE = 128 * TILE  # samples a thread takes at once
@@ -13,7 +13,7 @@ def predict_rows(architecture: Architecture, theta, S, X, n_threads=1) -> np.nda
     """psi(s, x) for float32 rows; (n_samples, n_outputs)."""
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
     psi = np.empty((len(S), sizes[-1]), dtype=np.float32)
-    precision = np.float32(1.0 / architecture.sigma**2)
+    precision = architecture.precision
 
     def run(rows):
         forward(theta, sizes, precision, S[rows], X[rows], psi[rows])
@@ -36,7 +36,7 @@ def predict_voxels(
     """psi over voxels of padded volumes; see `forward_voxels`."""
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
     psi = np.empty((len(centers), sizes[-1]), dtype=np.float32)
-    precision = np.float32(1.0 / architecture.sigma**2)
+    precision = architecture.precision
 
     def run(rows):
         forward_voxels(
@@ -54,3 +54,12 @@ def predict_voxels(
 
     for_each_slice(run, len(centers), _SLICE, n_threads)
     return psi
+
+
+def predict_layer(architecture: Architecture, theta, S, X, layer) -> np.ndarray:
+    """Responses of hidden layer 1, 2, ... for float32 rows; (n_samples, n_nodes)."""
+    sizes = np.array(architecture.layer_sizes, dtype=np.int64)
+    responses = np.empty((len(S), sizes[layer]), dtype=np.float32)
+    precision = architecture.precision
+    layer_responses(theta, sizes, precision, S, X, layer, responses)
+    return responses

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _CHUNK = 65536  # rows converted at once
+_FAR = 1e18  # standard deviations: saturates every node, and its square is a float32
 _MARGIN = 0.05  # of the logistic range, left free below and above the targets
 
 
@@ -43,7 +44,7 @@ class Scaling:
     coordinate_centre: np.ndarray  # (n_coordinates,)
     coordinate_scale: np.ndarray  # (n_coordinates,)
     target_low: np.ndarray  # (p_K,), what psi = 0 stands for
-    target_span: np.ndarray  # (p_K,), from psi = 0 to psi = 1
+    target_span: np.ndarray  # (p_K,), from psi = 0 to psi = 1; 0 if T is constant
 
     @classmethod
     def fit(cls, S, X, T, weight, shrinkage) -> "Scaling":
@@ -65,9 +66,7 @@ class Scaling:
         half[half == 0] = 1.0
 
         bottom, top = T.min(axis=0), T.max(axis=0)
-        span = np.subtract(top, bottom, dtype=np.float64)
-        span[span == 0] = 1.0
-        span /= 1.0 - 2.0 * _MARGIN
+        span = np.subtract(top, bottom, dtype=np.float64) / (1.0 - 2.0 * _MARGIN)
         return cls(
             centre, scale, whitening, low + half, half, bottom - _MARGIN * span, span
         )
@@ -83,16 +82,17 @@ class Scaling:
     def standardized(self, S) -> np.ndarray:
         """Features of mean 0 and standard deviation 1, not whitened, float32."""
         unit = (S - self.feature_centre) / self.feature_scale
-        return np.ascontiguousarray(unit, dtype=np.float32)
+        return np.ascontiguousarray(np.clip(unit, -_FAR, _FAR), dtype=np.float32)
 
     def coordinates(self, X, dtype=np.float32) -> np.ndarray:
         """Coordinates in units of half the training range."""
         scaled = (X - self.coordinate_centre) / self.coordinate_scale
-        return np.ascontiguousarray(scaled, dtype=dtype)
+        return np.ascontiguousarray(np.clip(scaled, -_FAR, _FAR), dtype=dtype)
 
     def targets(self, T, dtype=np.float32) -> np.ndarray:
         """Targets in the logistic range."""
-        scaled = (T - self.target_low) / self.target_span
+        span = np.where(self.target_span == 0, 1.0, self.target_span)
+        scaled = (T - self.target_low) / span
         return np.ascontiguousarray(scaled, dtype=dtype)
 
     def inverse_targets(self, psi) -> np.ndarray:

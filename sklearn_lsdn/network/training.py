@@ -51,7 +51,7 @@ class Trainer:
         self.theta = theta
         self._arrays = (
             np.array(architecture.layer_sizes, dtype=np.int64),
-            np.float32(1.0 / architecture.sigma**2),
+            architecture.precision,
             S,
             X,
             T,
@@ -65,7 +65,7 @@ class Trainer:
         self._learning_rate_decay = learning_rate_decay
         self._shuffle = shuffle
         self._rng = rng
-        self._architecture = architecture
+        self.architecture = architecture
         self._first_moment = np.zeros_like(theta)
         self._second_moment = np.zeros_like(theta)
         self._n_epochs = 0
@@ -86,12 +86,6 @@ class Trainer:
         self._second_moment = state["second_moment"].copy()
         self._n_epochs = state["n_epochs"]
         self._n_steps = state["n_steps"]
-
-    def loss(self, S, X, T, weight) -> float:
-        """Equation (1), weighted, of the network as it stands."""
-        psi = predict_rows(self._architecture, self.theta, S, X)
-        squared = ((psi - T).astype(np.float64) ** 2).sum(axis=1)
-        return float(weight @ squared / (2.0 * weight.sum(dtype=np.float64)))
 
     def epoch(self) -> float:
         """Visit every sample once; return equation (1), weighted, without penalty."""
@@ -116,10 +110,31 @@ class Trainer:
         return total / (2.0 * self._total_weight)
 
 
+def mean_loss(architecture: Architecture, theta, S, X, T, weight) -> float:
+    """Equation (1), weighted, of a network that stands still."""
+    psi = predict_rows(architecture, theta, S, X)
+    squared = ((psi - T).astype(np.float64) ** 2).sum(axis=1)
+    return float(weight @ squared / (2.0 * weight.sum(dtype=np.float64)))
+
+
 def minimize_full_batch(
-    architecture: Architecture, theta, S, X, T, weight, *, alpha, max_iter, tol
+    architecture: Architecture,
+    theta,
+    S,
+    X,
+    T,
+    weight,
+    *,
+    alpha,
+    max_iter,
+    tol,
+    n_iter_no_change,
 ):
     """L-BFGS on the float64 reference, all samples at once.
+
+    It ends after ``max_iter`` iterations, or ``n_iter_no_change`` in a row without
+    a relative progress of ``tol``: a logistic network often starts on a plateau,
+    which the optimizer's own test for convergence would take for the valley.
 
     Returns
     -------
@@ -128,12 +143,44 @@ def minimize_full_batch(
         Equation (1), weighted and penalised, after each iteration.
     """
     losses = []
+    progress = Progress(tol, n_iter_no_change)
+
+    def callback(intermediate_result):
+        losses.append(float(intermediate_result.fun))
+        if progress.stale_after(losses[-1]):
+            raise StopIteration
+
     result = minimize(
         lambda t: reference.loss_and_gradient(architecture, t, S, X, T, weight, alpha),
         theta,
         method="L-BFGS-B",
         jac=True,
-        callback=lambda intermediate_result: losses.append(intermediate_result.fun),
-        options={"maxiter": max_iter, "ftol": tol, "gtol": 0.0},
+        callback=callback,
+        options={"maxiter": max_iter, "maxfun": 20 * max_iter, "ftol": 0, "gtol": 0},
     )
     return result.x, losses or [float(result.fun)]
+
+
+class Progress:
+    """Whether a loss still falls.
+
+    Parameters
+    ----------
+    tol : float
+        A loss counts as progress below ``1 - tol`` times the best so far.
+    patience : int
+        How many losses in a row without progress make it stale.
+    """
+
+    def __init__(self, tol, patience):
+        self.best = np.inf
+        self._tol = tol
+        self._patience = patience
+        self._waiting = 0
+
+    def stale_after(self, loss) -> bool:
+        """Take note of the next loss."""
+        progressed = loss < self.best * (1.0 - self._tol)
+        self._waiting = 0 if progressed else self._waiting + 1
+        self.best = min(self.best, loss)
+        return self._waiting >= self._patience

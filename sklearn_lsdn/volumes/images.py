@@ -16,7 +16,9 @@ from nibabel.orientations import (
 
 from .._files import written_whole
 
-_CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])  # axes towards right, anterior, superior
+_CANONICAL = np.array(
+    [[0, 1], [1, 1], [2, 1]]
+)  # axes towards right, anterior, superior
 _AFFINE_TOLERANCE = 1e-3  # mm, between the corners of grids taken for equal
 
 
@@ -129,8 +131,8 @@ def open_image(image, label) -> ImageFile:
         )
     if len(image.shape) != 3:
         raise ValueError(
-            f"{name} is {len(image.shape)}-D, of shape {image.shape}. Give a 3-D image, "
-            "one volume of it (nibabel.four_to_three splits a series)."
+            f"{name} is {len(image.shape)}-D, of shape {image.shape}. Give a 3-D "
+            "image; of a series, one volume (nibabel.four_to_three splits it)."
         )
     if 0 in image.shape:
         raise ValueError(f"{name} holds no voxels: its shape is {image.shape}.")

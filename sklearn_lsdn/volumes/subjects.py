@@ -74,7 +74,10 @@ def pair_subjects(sources, targets):
             f"sources lists {n_sources} subjects and targets {n_targets}. Give one "
             "target for each source, in the same order."
         )
-    sources, targets = open_subjects(sources, "sources"), open_subjects(targets, "targets")
+    sources, targets = (
+        open_subjects(sources, "sources"),
+        open_subjects(targets, "targets"),
+    )
     for source, target in zip(sources, targets, strict=True):
         check_same_grid(source[0], target[0])
     return sources, targets

@@ -1,0 +1,161 @@
+"""Source, target, synthesis and error of one subject, side by side."""
+
+import nibabel as nib
+import numpy as np
+
+from .._files import written_whole
+
+_PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+class SynthesisDisplay:
+    """Orthogonal slices of a synthesis beside the scan it should be.
+
+    Create it with `from_images`.
+
+    Parameters
+    ----------
+    volumes : dict of str to ndarray of shape (nx, ny, nz)
+        What to show as "source", "target", "synthesis" and "error", axes towards
+        right, anterior and superior.
+    voxel_size : ndarray of shape (3,)
+        In mm.
+    names : dict of str to str
+        Titles of the columns.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+        Set by `plot`.
+
+    See Also
+    --------
+    VolumeSynthesizer : Makes the synthesis.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.display import SynthesisDisplay
+    >>> cohort = make_brain_cohort(1, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"][0], cohort.images["T2w"][0]
+    >>> display = SynthesisDisplay.from_images(t1w, t2w, t2w).plot()
+    >>> len(display.figure_.axes)
+    16
+    """
+
+    def __init__(self, volumes, voxel_size, names):
+        self.volumes = volumes
+        self.voxel_size = voxel_size
+        self.names = names
+
+    @classmethod
+    def from_images(
+        cls, source, target, synthesis, *, source_name="source", target_name="target"
+    ):
+        """Put together the images of one subject.
+
+        Parameters
+        ----------
+        source, target, synthesis : nibabel image
+            On one grid; the synthesis in the units of the target.
+        source_name, target_name : str
+            Their contrasts.
+
+        Returns
+        -------
+        display : SynthesisDisplay
+            Not yet drawn.
+        """
+        images = [nib.as_closest_canonical(i) for i in (source, target, synthesis)]
+        arrays = [image.get_fdata(dtype=np.float32) for image in images]
+        volumes = dict(zip(("source", "target", "synthesis"), arrays, strict=True))
+        volumes["error"] = np.where(arrays[2] != 0, arrays[2] - arrays[1], 0)
+        names = {
+            "source": f"{source_name} (source)",
+            "target": f"{target_name} (target)",
+            "synthesis": f"{target_name} (synthesis)",
+            "error": "synthesis - target",
+        }
+        return cls(volumes, np.array(images[0].header.get_zooms()[:3]), names)
+
+    def plot(self, *, title=None):
+        """Draw three planes of each volume through the middle of the brain.
+
+        Target and synthesis share one grey window, 0 to the target's 99.5th
+        percentile; errors are drawn from blue (too dark) to red (too bright).
+
+        Parameters
+        ----------
+        title : str, default=None
+            Over the whole figure.
+
+        Returns
+        -------
+        self : SynthesisDisplay
+            With ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError(
+                'Pictures need matplotlib: pip install "sklearn_lsdn[demo]"'
+            ) from error
+
+        brain = self.volumes["synthesis"] != 0
+        middle = [int(np.mean(np.nonzero(brain)[axis])) for axis in range(3)]
+        windows = {
+            name: (0, float(np.percentile(self.volumes[name][brain], 99.5)))
+            for name in ("source", "target")
+        }
+        windows["synthesis"] = windows["target"]
+        windows["error"] = (-windows["target"][1] / 2, windows["target"][1] / 2)
+
+        figure = Figure(figsize=(11, 8.6), layout="constrained")
+        axes = figure.subplots(len(_PLANES), len(self.volumes))
+        for row, (plane, axis) in zip(axes, _PLANES.items(), strict=True):
+            across, up = (i for i in range(3) if i != axis)
+            row[0].set_ylabel(plane)
+            for ax, (name, volume) in zip(row, self.volumes.items(), strict=True):
+                low, high = windows[name]
+                ax.imshow(
+                    np.take(volume, middle[axis], axis=axis).T,
+                    origin="lower",
+                    aspect=self.voxel_size[up] / self.voxel_size[across],
+                    cmap="RdBu_r" if name == "error" else "gray",
+                    vmin=low,
+                    vmax=high,
+                    interpolation="nearest",
+                )
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+        for column, name in zip(axes.T, self.volumes, strict=True):
+            column[0].set_title(self.names[name])
+            unit = "source" if name == "source" else "target"
+            figure.colorbar(
+                column[-1].images[0],
+                ax=list(column),
+                location="bottom",
+                shrink=0.9,
+                label=f"scanner units of the {unit}",
+            )
+        if title:
+            figure.suptitle(title)
+        self.figure_ = figure
+        return self
+
+    def save(self, path, *, overwrite=False):
+        """Write the drawn figure as a PNG.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool, default=False
+            Replace an existing file.
+        """
+        with written_whole(path, suffix=".png", overwrite=overwrite) as temporary:
+            self.figure_.savefig(temporary, dpi=120)

@@ -1,0 +1,509 @@
+"""ShrinkConnect: a smaller network that answers the same.
+
+Equation numbers are those of Nguyen, Zhou and Vemulapalli, MICCAI 2015.
+"""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from ._network_regressor import _NetworkRegressor
+from .regressor import LSDNRegressor
+
+_FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
+
+
+def simultaneous_omp(
+    responses=None,
+    n_nonzero=None,
+    *,
+    gram=None,
+    targets=None,
+    selection="squared",
+    return_residuals=False,
+):
+    """Simultaneous orthogonal matching pursuit, in Gram space.
+
+    Chooses few rows of a matrix H whose linear combinations approximate all of its
+    rows: a greedy minimiser of the Frobenius norm of H - A H over matrices A with at
+    most ``n_nonzero`` columns that are not zero (equation (10) of [1]_).
+
+    Parameters
+    ----------
+    responses : array-like of shape (p, n_samples), default=None
+        H. Either this or ``gram``.
+    n_nonzero : int, default=None
+        Number of rows to choose; by default a quarter of them.
+    gram : array-like of shape (p, p), default=None
+        H H', in place of ``responses``.
+    targets : array-like of shape (n_targets, n_samples), default=None
+        What to approximate instead of H itself, with ``responses`` only.
+    selection : {"absolute", "squared", "residual"}, default="squared"
+        What the next row maximises: the sum of the absolute correlations of the
+        residuals with it (the rule of [2]_), the sum of their squares, or the
+        amount by which it lowers the squared residual.
+    return_residuals : bool, default=False
+        Also return the residual after each choice.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_chosen,)
+        Rows of H in the order chosen. Fewer than ``n_nonzero`` if the rest are
+        linear combinations of these.
+    coefficients : ndarray of shape (n_targets, n_chosen)
+        The columns of A that are not zero: H is about
+        ``coefficients @ H[indices]``.
+    residuals : ndarray of shape (n_chosen + 1,)
+        Frobenius norm of the residual after 0, 1, ... choices, if
+        ``return_residuals``.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of ``responses`` and ``gram`` is given, shapes do not
+        match, a value is NaN or infinite, or ``n_nonzero`` is not within 1 and p.
+
+    See Also
+    --------
+    ShrinkConnect : Shrinks every layer of a network with it.
+
+    Notes
+    -----
+    With the chosen rows projected out, the Gram matrix of the residuals is the Schur
+    complement of the chosen block, which each choice updates by a matrix of rank 1:
+    the pursuit takes O(p^2) a choice, whatever the number of samples.
+
+    References
+    ----------
+    .. [1] H. V. Nguyen, K. Zhou and R. Vemulapalli, "Cross-domain synthesis of
+       medical images using efficient location-sensitive deep network", MICCAI
+       2015, LNCS 9349, 677-684. :doi:`10.1007/978-3-319-24553-9_83`
+    .. [2] J. A. Tropp, A. C. Gilbert and M. J. Strauss, "Simultaneous sparse
+       approximation via greedy pursuit", ICASSP 2005, vol. 5, 721-724.
+       :doi:`10.1109/ICASSP.2005.1416405`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lsdn import simultaneous_omp
+    >>> H = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [2.0, 0.0, 4.0]])
+    >>> indices, coefficients = simultaneous_omp(H, 2)
+    >>> sorted(indices.tolist())
+    [0, 1]
+    >>> bool(np.allclose(coefficients @ H[indices], H))
+    True
+    """
+    if (responses is None) == (gram is None):
+        raise ValueError("Give either responses or gram.")
+    if gram is None:
+        responses = check_array(responses, dtype=np.float64, input_name="responses")
+        gram = responses @ responses.T
+    else:
+        gram = check_array(gram, dtype=np.float64, input_name="gram")
+        if gram.shape[0] != gram.shape[1]:
+            raise ValueError(f"gram must be square, got shape {gram.shape}.")
+        if targets is not None:
+            raise ValueError("targets go with responses, not with gram.")
+    p = len(gram)
+    n_nonzero = max(1, p // 4) if n_nonzero is None else n_nonzero
+    if not 1 <= n_nonzero <= p:
+        raise ValueError(f"n_nonzero must be within 1 and {p}, got {n_nonzero}.")
+    if selection not in _SELECTIONS:
+        raise ValueError(
+            f"selection must be one of {', '.join(map(repr, _SELECTIONS))}, got "
+            f"{selection!r}."
+        )
+    if targets is None:
+        cross, energy = gram, float(np.trace(gram))
+    else:
+        targets = check_array(targets, dtype=np.float64, input_name="targets")
+        if targets.shape[1] != responses.shape[1]:
+            raise ValueError(
+                f"targets have {targets.shape[1]} samples and responses "
+                f"{responses.shape[1]}."
+            )
+        cross, energy = targets @ responses.T, float((targets**2).sum())
+    indices, residuals = _pursue(gram, cross, energy, n_nonzero, _SELECTIONS[selection])
+    block = gram[np.ix_(indices, indices)]
+    coefficients = np.linalg.solve(block, cross[:, indices].T).T
+    if return_residuals:
+        return indices, coefficients, np.sqrt(residuals)
+    return indices, coefficients
+
+
+# Scores of the rows, from the residuals' correlations with them, the rows' own squared
+# norms, and what of these norms the chosen rows do not explain.
+_SELECTIONS = {
+    "absolute": lambda cross, norm, left: np.abs(cross).sum(axis=0) / np.sqrt(norm),
+    "squared": lambda cross, norm, left: (cross**2).sum(axis=0) / norm,
+    "residual": lambda cross, norm, left: (cross**2).sum(axis=0) / left,
+}
+
+
+def _pursue(gram, cross, energy, n_nonzero, score):
+    """Choose rows; return them and the squared residuals after each choice."""
+    norm = np.diag(gram).copy()
+    schur, cross = gram.copy(), cross.copy()
+    independent = norm > 0
+    indices, residuals = [], [energy]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(n_nonzero):
+            left = np.diag(schur)
+            # Below this the remainder of a row is rounding error.
+            independent &= left > 1e-10 * norm
+            if not independent.any():
+                break
+            scores = np.where(independent, score(cross, norm, left), -np.inf)
+            j = int(np.argmax(scores))
+            gain = float((cross[:, j] ** 2).sum() / schur[j, j])
+            indices.append(j)
+            residuals.append(max(residuals[-1] - gain, 0.0))
+            cross -= np.outer(cross[:, j], schur[j] / schur[j, j])
+            schur -= np.outer(schur[:, j], schur[j] / schur[j, j])
+            independent[j] = False
+    return np.array(indices, dtype=np.intp), np.array(residuals)
+
+
+class ShrinkConnect(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    BaseEstimator,
+):
+    """Shrink a network to the hidden nodes that span the responses of all.
+
+    In each hidden layer a few nodes' responses approximate those of all nodes as
+    linear combinations. The others are removed, the next layer's filters take over
+    the combinations, and the smaller network is trained a little further [1]_.
+
+    It is a regressor, with the smaller network's predictions, and a transformer,
+    which gives the responses of its last hidden layer.
+
+    Parameters
+    ----------
+    estimator : LSDNRegressor, CDNRegressor or VDNRegressor, default=None
+        What to shrink; it is cloned and fitted first, unless it is a
+        :class:`~sklearn.frozen.FrozenEstimator` or ``prefit``. None stands for
+        ``LSDNRegressor()``.
+    keep : "auto", float or list of int or float, default="auto"
+        How many nodes stay: a fraction of each hidden layer, a number (or a
+        fraction) for each of them, or "auto" for the smallest of the fractions
+        0.1 to 0.9 that ``max_degradation`` allows.
+    max_degradation : float, default=0.02
+        By how much of the full network's training error "auto" lets it rise.
+    max_iter : int, default=10
+        Epochs of training after shrinking.
+    learning_rate_init : float, default=None
+        Learning rate of the first of these epochs; it falls by a factor of 20 to
+        the last. None takes half of the estimator's.
+    selection : {"squared", "absolute", "residual"}, default="squared"
+        How `simultaneous_omp` chooses nodes.
+    prefit : bool, default=False
+        Take ``estimator`` as fitted already. It is left as it is.
+    random_state : int, RandomState instance or None, default=None
+        Order of the samples in the epochs after shrinking.
+    verbose : int, default=0
+        Print the sizes and errors tried.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The smaller network, of the class of ``estimator``.
+    support_ : list of ndarray of shape (n_kept,)
+        Indices of the nodes kept in each hidden layer, in the order chosen.
+    coefficients_ : list of ndarray of shape (n_nodes, n_kept)
+        For each hidden layer, how the kept nodes' responses combine to those of
+        all, before further training.
+    residuals_ : list of float
+        For each hidden layer, the Frobenius norm of what these combinations leave,
+        over the training samples.
+    path_ : list of dict
+        What was tried: "keep", "hidden_layer_sizes", "loss" (half the mean squared
+        error on the training data, in the logistic range), "degradation" (against
+        the full network) and "accepted".
+    full_loss_ : float
+        The full network's loss on the training data.
+    n_iter_ : int
+        Epochs of training, before and after shrinking.
+    n_features_in_ : int
+        Number of columns of ``X``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if ``X`` had names that are strings.
+
+    See Also
+    --------
+    simultaneous_omp : Chooses the nodes.
+
+    Notes
+    -----
+    The search tries fractions by bisection: the error falls with the number of
+    nodes, up to the randomness of training.
+
+    References
+    ----------
+    .. [1] H. V. Nguyen, K. Zhou and R. Vemulapalli, "Cross-domain synthesis of
+       medical images using efficient location-sensitive deep network", MICCAI
+       2015, LNCS 9349, 677-684. :doi:`10.1007/978-3-319-24553-9_83`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lsdn import LSDNRegressor, ShrinkConnect
+    >>> rng = np.random.RandomState(0)
+    >>> X = rng.uniform(-1, 1, (2000, 4))
+    >>> y = X[:, 0] * X[:, 3]
+    >>> network = LSDNRegressor((60, 12), coordinates=1, random_state=0)
+    >>> shrunk = ShrinkConnect(network, keep=0.25, random_state=0).fit(X, y)
+    >>> shrunk.estimator_.hidden_layer_sizes
+    (15, 3)
+    >>> shrunk.score(X, y) > 0.9
+    True
+    >>> shrunk.transform(X).shape
+    (2000, 3)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "keep": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, 1, closed="right"),
+            "array-like",
+        ],
+        "max_degradation": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither"), None],
+        "selection": [StrOptions(set(_SELECTIONS))],
+        "prefit": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        keep="auto",
+        max_degradation=0.02,
+        max_iter=10,
+        learning_rate_init=None,
+        selection="squared",
+        prefit=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.keep = keep
+        self.max_degradation = max_degradation
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.selection = selection
+        self.prefit = prefit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network, unless it is fitted, and shrink it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Feature columns and coordinate columns side by side.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample in the loss and in the choice of nodes.
+
+        Returns
+        -------
+        self : object
+            The shrunken network.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator`` is not a network of this package.
+        ValueError
+            As `LSDNRegressor.fit`, or if ``keep`` does not suit the hidden layers.
+        """
+        network = self._fitted_network(X, y, sample_weight)
+        data = network._validate_training(X, y, sample_weight, fresh=False)
+        self.n_features_in_ = network.n_features_in_
+        if hasattr(network, "feature_names_in_"):
+            self.feature_names_in_ = network.feature_names_in_
+        self.full_loss_ = network._loss(*data)
+        self.path_ = []
+        if isinstance(self.keep, str):
+            self._search(network, data)
+        else:
+            self._adopt(self._try(network, data, self.keep))
+        self._n_features_out = len(self.support_[-1])
+        self.n_iter_ = self.estimator_.n_iter_
+        return self
+
+    def predict(self, X):
+        """Predict the targets by the smaller network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The columns of `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    def transform(self, X):
+        """Responses of the smaller network's last hidden layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The columns of `fit`.
+
+        Returns
+        -------
+        responses : ndarray of shape (n_samples, n_nodes)
+            Of the dtype of ``X``, float32 or float64, within 0 and 1 (0 and 2 if
+            it is a product layer).
+        """
+        check_is_fitted(self)
+        X = self.estimator_._validate_rows(X)
+        responses = np.empty((len(X), self._n_features_out), dtype=X.dtype)
+        for rows, block in self.estimator_._responses(X, len(self.support_)):
+            responses[rows] = block
+        return responses
+
+    def _fitted_network(self, X, y, sample_weight):
+        network = LSDNRegressor() if self.estimator is None else self.estimator
+        frozen = isinstance(network, FrozenEstimator)
+        if frozen:
+            network = network.estimator
+        if not isinstance(network, _NetworkRegressor):
+            raise TypeError(
+                "ShrinkConnect shrinks LSDNRegressor, CDNRegressor and VDNRegressor, "
+                f"not {type(network).__name__}."
+            )
+        if frozen or self.prefit:
+            check_is_fitted(network)
+            return network
+        network = clone(network)
+        if network.random_state is None:
+            network.set_params(random_state=self.random_state)
+        return network.fit(X, y, sample_weight=sample_weight)
+
+    def _search(self, network, data):
+        """The smallest fraction whose error is allowed, by bisection."""
+        low, high = 0, len(_FRACTIONS)  # the answer's index; len for the full network
+        best = None
+        while low < high:
+            middle = (low + high) // 2
+            attempt = self._try(network, data, float(_FRACTIONS[middle]))
+            if self.path_[-1]["accepted"]:
+                best, high = attempt, middle
+            else:
+                low = middle + 1
+        self._adopt(best or self._try(network, data, 1.0))
+
+    def _try(self, network, data, keep):
+        """Shrink and train further; record how it went."""
+        sizes = _sizes_to_keep(keep, [len(b) for b in network.intercepts_[:-1]])
+        attempt = _shrink(network, data[0], data[2], sizes, self.selection)
+        smaller = attempt[0]
+        rate = self.learning_rate_init or network.learning_rate_init / 2
+        smaller._retrain(*data, self.max_iter, rate, self.random_state)
+        loss = smaller._loss(*data)
+        degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0
+        self.path_.append(
+            {
+                "keep": keep,
+                "hidden_layer_sizes": smaller.hidden_layer_sizes,
+                "loss": loss,
+                "degradation": degradation,
+                "accepted": degradation <= self.max_degradation,
+            }
+        )
+        if self.verbose:
+            print(
+                f"ShrinkConnect: {smaller.hidden_layer_sizes} nodes, training error "
+                f"{degradation:+.1%} of the full network's"
+            )
+        return attempt
+
+    def _adopt(self, attempt):
+        self.estimator_, self.support_, self.coefficients_, self.residuals_ = attempt
+
+
+def _sizes_to_keep(keep, sizes):
+    """Turn the ``keep`` parameter into a number of nodes for each hidden layer."""
+    each = np.full(len(sizes), keep) if np.ndim(keep) == 0 else np.asarray(keep)
+    if each.shape != (len(sizes),):
+        raise ValueError(
+            f"keep has {each.size} numbers, but the network has {len(sizes)} hidden "
+            "layer(s). Give one fraction, or one number for each layer."
+        )
+    kept = []
+    for wanted, size in zip(each.tolist(), sizes, strict=True):
+        n = wanted if isinstance(wanted, int) else max(1, round(wanted * size))
+        if not 1 <= n <= size or wanted <= 0:
+            raise ValueError(
+                f"keep={keep!r} asks for {wanted} of the {size} nodes of a hidden "
+                "layer. Give fractions up to 1.0, or whole numbers of nodes."
+            )
+        kept.append(int(n))
+    return kept
+
+
+def _shrink(network, X, weight, sizes, selection):
+    """Remove nodes layer by layer, each on the network as shrunk so far.
+
+    Returns
+    -------
+    smaller : the network, not trained further
+    support, coefficients, residuals : lists with an entry for each hidden layer
+    """
+    smaller = network._copy()
+    support, coefficients, residuals = [], [], []
+    for layer, size in enumerate(sizes, start=1):
+        n_nodes = len(smaller.intercepts_[layer - 1])
+        gram = np.zeros((n_nodes, n_nodes))
+        for rows, responses in smaller._responses(X, layer):
+            block = responses * np.sqrt(weight[rows, None])  # float64, as weight is
+            gram += block.T @ block
+        indices, A, residual = simultaneous_omp(
+            gram=gram, n_nonzero=size, selection=selection, return_residuals=True
+        )
+        if len(indices) == 0:  # nodes that never respond; one keeps the layer alive
+            indices, A = np.zeros(1, dtype=np.intp), np.zeros((n_nodes, 1))
+        # (12), with filters transposed
+        smaller.coefs_[layer - 1] = smaller.coefs_[layer - 1][:, indices]
+        smaller.intercepts_[layer - 1] = smaller.intercepts_[layer - 1][indices]
+        if layer == 1:
+            smaller.latent_coordinates_ = smaller.latent_coordinates_[indices]
+        smaller.coefs_[layer] = A.T @ smaller.coefs_[layer]
+        support.append(indices)
+        coefficients.append(A)
+        residuals.append(float(residual[-1]))
+    smaller.hidden_layer_sizes = tuple(len(indices) for indices in support)
+    return smaller, support, coefficients, residuals
