@@ -95,7 +95,7 @@ def compare(hidden, repeats):
     y = (X[:, 0] * np.sin(X[:, 29] / 30) + X[:, 1]).astype(np.float32)
     settings = dict(max_iter=1, batch_size=BATCH, random_state=0)
     lsdn, vdn = LSDNRegressor(hidden, **settings), VDNRegressor(hidden, **settings)
-    mlp = MLPRegressor(hidden, activation="logistic", **settings)
+    mlp = MLPRegressor(hidden_layer_sizes=hidden, activation="logistic", **settings)
     s, x = torch.from_numpy(X[:, :27]), torch.from_numpy(X[:, 27:] / 90)
     t = torch.from_numpy(y[:, None] / 10 + 0.5)
     plain, sensitive = TorchNetwork(27, hidden, 0), TorchNetwork(27, hidden, 3)
@@ -152,7 +152,9 @@ def main():
         for task, times in compare(hidden, arguments.repeats).items():
             ours = next(iter(times.values()))
             for name, value in times.items():
-                print(f"| {task} | {size} | {name} | {value:.3f} | {value / ours:.2f} |")
+                print(
+                    f"| {task} | {size} | {name} | {value:.3f} | {value / ours:.2f} |"
+                )
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ class ShrinkConnect(
         Epochs of training after shrinking.
     learning_rate_init : float, default=None
         Learning rate of the first of these epochs; it falls by a factor of 20 to
-        the last. None takes half of the estimator's.
+        the last. None takes twice the estimator's.
     selection : {"squared", "absolute", "residual"}, default="squared"
         How `simultaneous_omp` chooses nodes.
     prefit : bool, default=False
@@ -431,7 +431,7 @@ class ShrinkConnect(
         sizes = _sizes_to_keep(keep, [len(b) for b in network.intercepts_[:-1]])
         attempt = _shrink(network, data[0], data[2], sizes, self.selection)
         smaller = attempt[0]
-        rate = self.learning_rate_init or network.learning_rate_init / 2
+        rate = self.learning_rate_init or 2.0 * network.learning_rate_init
         smaller._retrain(*data, self.max_iter, rate, self.random_state)
         loss = smaller._loss(*data)
         degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0

@@ -462,13 +462,19 @@ def test_a_truncated_file_is_refused(model, path, share):
         load_model(path)
 
 
-def test_a_damaged_file_is_refused_or_harmless(model, path):
-    """Whichever byte is damaged: a ValueError with the name, or the same model."""
+@pytest.mark.parametrize(
+    ("signature", "size"),
+    [(b"PK\x03\x04", 30), (b"PK\x01\x02", 46), (b"PK\x05\x06", 22)],
+    ids=["member", "directory", "end"],
+)
+def test_a_damaged_archive_is_refused_or_harmless(model, path, signature, size):
+    """Whichever byte of its records: an error with the name, or the same model."""
     save_model(model, path)
     whole = path.read_bytes()
     X = _data()[0]
     expected = model.predict(X)
-    for at in np.linspace(0, len(whole) - 1, 150).astype(int):
+    start = whole.index(signature)
+    for at in range(start, start + size):
         damaged = bytearray(whole)
         damaged[at] ^= 0xFF
         path.write_bytes(damaged)
@@ -478,6 +484,19 @@ def test_a_damaged_file_is_refused_or_harmless(model, path):
             assert "model.skops" in str(error)  # noqa: PT017
         else:
             np.testing.assert_array_equal(loaded.predict(X), expected)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_damaged_contents_are_refused(model, path, share):
+    save_model(model, path)
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("schema.json")
+    at = member.header_offset + 30 + len("schema.json")
+    content[at + int(share * member.file_size)] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.skops is not a model file"):
+        load_model(path)
 
 
 @pytest.mark.parametrize("name", ["schema.json", ".npy"])
