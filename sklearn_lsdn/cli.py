@@ -25,6 +25,7 @@ examples:
   lsdn fit --source train/*_T1w.nii.gz --target train/*_T2w.nii.gz -o t2w.skops
   lsdn predict t2w.skops new/*_T1w.nii.gz -o synthesised/
   lsdn evaluate --source all/*_T1w.nii.gz --target all/*_T2w.nii.gz --model lsdn cdn vdn
+  lsdn shrink t2w.skops --source a/*_T1w.nii.gz --target a/*_T2w.nii.gz -o small.skops
   lsdn info t2w.skops
 
 Sources and targets are matched in the order in which they are given, so that file
@@ -176,8 +177,35 @@ def _parser():
     )
 
     fit = add("fit", _fit, [data, network, common], "train, and save a model")
-    fit.add_argument("--model", choices=tuple(_HIDDEN_LAYER_SIZES), default="lsdn")
     fit.add_argument(
+        "--model",
+        choices=tuple(_HIDDEN_LAYER_SIZES),
+        default="lsdn",
+        help="location-sensitive, coordinates concatenated, or vanilla network "
+        "(default: %(default)s)",
+    )
+    fit.add_argument(
+        "--shrink",
+        type=_keep,
+        metavar="auto|FRACTION",
+        help="shrink the network by ShrinkConnect to this fraction of its hidden "
+        "nodes, or as far as 2 %% of training error allow",
+    )
+    fit.add_argument(
+        "-o", "--output", required=True, metavar="MODEL", help="model file, .skops"
+    )
+
+    shrink = add("shrink", _shrink, [data, common], "make a model smaller and faster")
+    shrink.add_argument("model", help="model file of lsdn fit")
+    shrink.add_argument(
+        "--keep",
+        type=_keep,
+        default="auto",
+        metavar="auto|FRACTION",
+        help="fraction of the hidden nodes to keep, or as few as 2 %% of training "
+        "error allow (default: auto)",
+    )
+    shrink.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file, .skops"
     )
 
@@ -238,14 +266,43 @@ def _fit(arguments):
     save it."""
     from ._files import check_output
     from .persistence import save_model
+    from .shrink import ShrinkConnect
 
     check_output(arguments.output, overwrite=arguments.overwrite)
     synthesizer = _synthesizer(arguments, arguments.model)
+    if arguments.shrink:
+        network = ShrinkConnect(
+            synthesizer.estimator, keep=arguments.shrink, verbose=not arguments.quiet
+        )
+        synthesizer.set_params(estimator=network)
     synthesizer.set_params(n_jobs=arguments.jobs, verbose=not arguments.quiet)
     synthesizer.fit(_by_subject(arguments.source), _by_subject(arguments.target))
     synthesizer.set_params(n_jobs=None)  # it is the machine's, not the model's
     save_model(synthesizer, arguments.output, overwrite=arguments.overwrite)
     return f"Saved {arguments.output}"
+
+
+def _shrink(arguments):
+    """Make a trained model smaller by ShrinkConnect: keep the hidden nodes that span
+    the responses of all, and train what is left a little further. Images of the
+    training cohort serve best, others of both contrasts will do."""
+    from ._files import check_output
+    from .persistence import load_model, save_model
+
+    check_output(arguments.output, overwrite=arguments.overwrite)
+    synthesizer = load_model(arguments.model).set_params(
+        n_jobs=arguments.jobs, n_voxels=arguments.n_voxels
+    )
+    smaller = synthesizer.shrink(
+        _by_subject(arguments.source),
+        _by_subject(arguments.target),
+        keep=arguments.keep,
+        random_state=arguments.seed,
+        verbose=not arguments.quiet,
+    ).set_params(n_jobs=None)
+    save_model(smaller, arguments.output, overwrite=arguments.overwrite)
+    sizes = smaller.estimator_.estimator_.hidden_layer_sizes
+    return f"Saved {arguments.output} with {'-'.join(map(str, sizes))} hidden nodes"
 
 
 def _predict(arguments):
@@ -300,6 +357,16 @@ def _info(arguments):
     from .persistence import describe_model
 
     return describe_model(arguments.model)
+
+
+def _keep(text):
+    """Type of --shrink and --keep."""
+    if text == "auto":
+        return text
+    fraction = float(text)
+    if not 0 < fraction <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 1")
+    return fraction
 
 
 def _sizes(arguments, model):

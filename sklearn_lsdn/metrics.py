@@ -124,6 +124,10 @@ def psnr_score(
     ValueError
         If the shapes differ, or a value is NaN or infinite.
 
+    See Also
+    --------
+    snr_score : Against the power of the target instead of its range.
+
     Examples
     --------
     >>> from sklearn_lsdn.metrics import psnr_score
@@ -166,6 +170,10 @@ def ssim_score(y_true, y_pred, *, mask=None, data_range=None):
     ValueError
         If the shapes differ, the mask is empty, or its box is smaller than 7
         voxels along an axis.
+
+    See Also
+    --------
+    snr_score : From the squared error alone.
 
     References
     ----------

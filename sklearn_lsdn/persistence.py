@@ -1,6 +1,5 @@
 """Model files: skops archives of trusted types, with a protocol number."""
 
-import zipfile
 from pathlib import Path
 
 from sklearn.base import BaseEstimator
@@ -20,6 +19,7 @@ _TRUSTED = (
     "sklearn_lsdn.regressor.CDNRegressor",
     "sklearn_lsdn.regressor.LSDNRegressor",
     "sklearn_lsdn.regressor.VDNRegressor",
+    "sklearn_lsdn.shrink.ShrinkConnect",
     "sklearn_lsdn.volumes.masks.Masker",
     "sklearn_lsdn.volumes.normalization.PercentileNormalizer",
     "sklearn_lsdn.volumes.normalization.ZScoreNormalizer",
@@ -90,8 +90,9 @@ def save_model(estimator, path, *, overwrite=False):
     foreign = _foreign_types(io, data=data)
     if foreign:
         raise TypeError(
-            f"{type(estimator).__name__} holds {', '.join(foreign)}, which a model "
-            "file cannot hold. Give images as paths and leave memory=None."
+            f"{type(estimator).__name__} holds {', '.join(foreign)}, which is not "
+            "trusted in a model file. Give images as paths, leave memory=None, and "
+            "choose an estimator that skops trusts."
         )
     with written_whole(path, suffix=".skops", overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
@@ -103,6 +104,7 @@ def load_model(path) -> BaseEstimator:
     Parameters
     ----------
     path : str or path-like
+        The file.
 
     Returns
     -------
@@ -118,8 +120,16 @@ def load_model(path) -> BaseEstimator:
 
     See Also
     --------
-    save_model : The way there, with an example.
+    save_model : The way there.
     describe_model : What a file holds, in words.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import load_model
+    >>> load_model("no such file.skops")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no such file.skops does not exist. Check the path.
     """
     return _load(path)["estimator"]
 
@@ -130,6 +140,7 @@ def describe_model(path) -> str:
     Parameters
     ----------
     path : str or path-like
+        The file.
 
     Returns
     -------
@@ -167,6 +178,11 @@ def describe_model(path) -> str:
         }
         model = model.estimator_
         lines["estimator"] = type(model).__name__
+    if hasattr(model, "support_"):
+        full = "-".join(str(len(each)) for each in model.coefficients_)
+        lines["shrunken from"] = f"{full} hidden nodes"
+        model = model.estimator_
+        lines["network"] = type(model).__name__
     if hasattr(model, "latent_coordinates_"):
         sizes = [model.n_features_in_, *(len(bias) for bias in model.intercepts_)]
         lines |= {
@@ -188,8 +204,10 @@ def _load(path):
     try:
         foreign = _foreign_types(io, file=path)
         content = None if foreign else io.load(path, trusted=list(_TRUSTED))
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a model file ({error}).") from error
+    except Exception as error:  # a damaged archive fails in many ways
+        raise ValueError(
+            f"{path} is not a model file, or damaged ({type(error).__name__}: {error})."
+        ) from error
     if foreign:
         raise ValueError(
             f"{path} is refused: it holds {', '.join(foreign)}, which no model of this "
@@ -197,11 +215,13 @@ def _load(path):
         )
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{path} was not written by sklearn_lsdn.save_model.")
-    if content["protocol"] > PROTOCOL:
+    protocol = content.get("protocol")
+    if not isinstance(protocol, int) or not {"version", "estimator"} <= set(content):
+        raise ValueError(f"{path} is damaged: parts of the model are missing.")
+    if protocol > PROTOCOL:
         raise ValueError(
             f"{path} was written by sklearn_lsdn {content['version']} with protocol "
-            f"{content['protocol']}; this version reads up to {PROTOCOL}. Update "
-            "sklearn_lsdn."
+            f"{protocol}; this version reads up to {PROTOCOL}. Update sklearn_lsdn."
         )
     return content
 

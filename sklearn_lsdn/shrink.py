@@ -34,7 +34,7 @@ def simultaneous_omp(
     selection="squared",
     return_residuals=False,
 ):
-    """Simultaneous orthogonal matching pursuit, in Gram space.
+    """Run simultaneous orthogonal matching pursuit in Gram space.
 
     Chooses few rows of a matrix H whose linear combinations approximate all of its
     rows: a greedy minimiser of the Frobenius norm of H - A H over matrices A with at
@@ -375,7 +375,7 @@ class ShrinkConnect(
         return self.estimator_.predict(X)
 
     def transform(self, X):
-        """Responses of the smaller network's last hidden layer.
+        """Give the responses of the smaller network's last hidden layer.
 
         Parameters
         ----------

@@ -112,6 +112,10 @@ def make_brain_cohort(
     ImportError
         If nilearn is not installed.
 
+    See Also
+    --------
+    VolumeSynthesizer : Learns to turn one of the contrasts into another.
+
     References
     ----------
     .. [1] Fonov et al. (2011). Unbiased average age-appropriate atlases for

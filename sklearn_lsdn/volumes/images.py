@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import (
@@ -58,6 +59,14 @@ class ImageFile:
             )
         # A copy, since an image in memory hands out its own voxels.
         return np.array(apply_orientation(data, self._orientation), order="C")
+
+    def fingerprint(self) -> tuple:
+        """What changes when the voxels or their places do, for caches."""
+        filename = self.image.get_filename()
+        if filename and nib.is_proxy(self.image.dataobj):
+            status = os.stat(filename)
+            return os.path.realpath(filename), status.st_size, status.st_mtime_ns
+        return joblib.hash((np.asanyarray(self.image.dataobj), self.image.affine)), 0, 0
 
     @property
     def _orientation(self):
@@ -114,7 +123,7 @@ def open_image(image, label) -> ImageFile:
             raise ValueError(f"{name} is a directory. Give an image file in it.")
         try:
             image = nib.load(path)
-        except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as e:
+        except Exception as e:  # readers of other formats raise errors of their own
             raise ValueError(
                 f"{name} is not an image that can be read ({e}). Give a NIfTI file."
             ) from e
@@ -142,12 +151,16 @@ def open_image(image, label) -> ImageFile:
             "magnitude image of one channel."
         )
     affine = image.affine
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    if affine is None or not _places_voxels(affine):
         raise ValueError(
             f"{name} has an affine that does not place its voxels in space:\n{affine}\n"
             "Repair its sform or qform."
         )
     return ImageFile(image, name)
+
+
+def _places_voxels(affine):
+    return np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12
 
 
 def check_same_grid(first: ImageFile, second: ImageFile):

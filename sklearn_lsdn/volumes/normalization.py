@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+_BLOCK = 2**18  # intensities
+
 
 class _LinearNormalizer(BaseEstimator):
     """Maps a location and a scale of each scan's brain to 0 and 1."""
@@ -105,19 +107,59 @@ class _LinearNormalizer(BaseEstimator):
         check_is_fitted(self)
         return self.from_shared(normalised, self.typical_)
 
+    def background(self) -> float:
+        """Bring the intensity 0 of a typical scan to the shared scale.
+
+        Returns
+        -------
+        intensity : float
+        """
+        return float(self.to_shared(np.zeros(1), self.typical_)[0])
+
     def to_shared(self, values, description) -> np.ndarray:
-        """Normalise intensities of a scan that `describe` has described; float32."""
+        """Normalise intensities of a scan that has been described.
+
+        Parameters
+        ----------
+        values : ndarray
+            Intensities in the scan's units.
+        description : ndarray
+            What `describe` says of the scan.
+
+        Returns
+        -------
+        normalised : float32 array of the shape of ``values``
+        """
         location, scale = description
-        values = np.subtract(values, location, dtype=np.float64)
-        values /= scale
-        return values.astype(np.float32)
+        return _by_blocks(values, lambda block: (block - location) / scale)
 
     def from_shared(self, values, description) -> np.ndarray:
-        """Undo `to_shared`; float32."""
+        """Undo `to_shared`.
+
+        Parameters
+        ----------
+        values : ndarray
+            Intensities on the shared scale.
+        description : ndarray
+            What `describe` says of the scan whose units to take.
+
+        Returns
+        -------
+        intensities : float32 array of the shape of ``values``
+        """
         location, scale = description
-        values = np.multiply(values, scale, dtype=np.float64)
-        values += location
-        return values.astype(np.float32)
+        return _by_blocks(values, lambda block: block * scale + location)
+
+
+def _by_blocks(values, function):
+    """Apply a function in float64 without a float64 copy of a whole volume."""
+    values = np.ascontiguousarray(values)
+    out = np.empty(values.shape, dtype=np.float32)
+    flat, flat_out = values.reshape(-1), out.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        flat_out[block] = function(flat[block].astype(np.float64))
+    return out
 
 
 class ZScoreNormalizer(_LinearNormalizer):

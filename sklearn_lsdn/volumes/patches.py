@@ -21,13 +21,12 @@ class PaddedVolumes:
 
     def __init__(self, volumes, affine, patch_size, fill):
         margin = patch_size // 2
-        self.channels = np.stack(
-            [
-                np.pad(volume, margin, constant_values=value).ravel()
-                for volume, value in zip(volumes, fill, strict=True)
-            ]
-        )
         shape = np.array(volumes[0].shape) + 2 * margin
+        self.channels = np.empty((len(volumes), shape.prod()), dtype=np.float32)
+        inside = (slice(margin, -margin or None),) * 3
+        for channel, volume, value in zip(self.channels, volumes, fill, strict=True):
+            channel[:] = value
+            channel.reshape(shape)[inside] = volume
         self.strides = np.array([shape[1] * shape[2], shape[2]])
         self._shape, self._margin = tuple(shape), margin
         steps = np.arange(-margin, patch_size - margin)
@@ -38,8 +37,7 @@ class PaddedVolumes:
 
     def centers(self, mask) -> np.ndarray:
         """Flat padded indices of the voxels of a mask, in C order."""
-        indices = np.nonzero(mask)
-        return np.ravel_multi_index([i + self._margin for i in indices], self._shape)
+        return np.flatnonzero(np.pad(mask, self._margin))
 
     def patches(self, centers) -> np.ndarray:
         """Patches around voxels; float32 of shape (n, n_channels * patch_size**3)."""

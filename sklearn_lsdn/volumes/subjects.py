@@ -26,11 +26,7 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
     ValueError
         If it is empty, a subject lacks a contrast, or one's images differ in grid.
     """
-    if isinstance(images, str) or not hasattr(images, "__len__"):
-        raise TypeError(
-            f"{name} must be a list with an entry for each subject, got "
-            f"{type(images).__name__}. Put a single image into a list."
-        )
+    check_is_list(images, name)
     if len(images) == 0:
         raise ValueError(f"{name} is empty. Give the images of one subject or more.")
     subjects = []
@@ -57,27 +53,38 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
     return subjects
 
 
-def pair_subjects(sources, targets):
+def check_is_list(images, name):
+    """Raise TypeError if something else than a list of subjects is given."""
+    if isinstance(images, str) or not hasattr(images, "__len__"):
+        raise TypeError(
+            f"{name} must be a list with an entry for each subject, got "
+            f"{type(images).__name__}. Put a single image into a list."
+        )
+
+
+def pair_subjects(sources, targets, name="targets"):
     """Open sources and targets, and check that they belong together.
+
+    Parameters
+    ----------
+    sources, targets : list
+        As `open_subjects` takes them.
+    name : str, default="targets"
+        What to call the second list in messages.
 
     Raises
     ------
     ValueError
         If the lists differ in length, or a subject's source and target in grid.
     """
-    n_sources, n_targets = (
-        len(images) if hasattr(images, "__len__") else None
-        for images in (sources, targets)
-    )
-    if None not in (n_sources, n_targets) and n_sources != n_targets:
+    check_is_list(sources, "sources")
+    check_is_list(targets, name)
+    if len(sources) != len(targets):
         raise ValueError(
-            f"sources lists {n_sources} subjects and targets {n_targets}. Give one "
-            "target for each source, in the same order."
+            f"sources lists {len(sources)} subjects and {name} {len(targets)}. Give "
+            "one target for each source, in the same order."
         )
-    sources, targets = (
-        open_subjects(sources, "sources"),
-        open_subjects(targets, "targets"),
-    )
+    sources, targets = open_subjects(sources, "sources"), open_subjects(targets, name)
     for source, target in zip(sources, targets, strict=True):
         check_same_grid(source[0], target[0])
     return sources, targets
@@ -117,7 +124,14 @@ class Sample:
 
 
 def draw_sample(
-    sources, targets, masker: Masker, normalizers, patch_size, n_voxels, seed
+    sources,
+    targets,
+    masker: Masker,
+    normalizers,
+    patch_size,
+    n_voxels,
+    seed,
+    fingerprints=None,
 ) -> Sample:
     """Read one subject and draw voxels of its brain at random.
 
@@ -130,6 +144,8 @@ def draw_sample(
         Of the sources and of the targets; only `describe` is called.
     patch_size, n_voxels, seed : int
         If the brain holds fewer voxels, all are taken.
+    fingerprints : list of tuple, default=None
+        Stands for ``sources`` and ``targets`` in the key of a cache.
     """
     volumes = [file.read() for file in sources]
     outputs = [file.read() for file in targets]

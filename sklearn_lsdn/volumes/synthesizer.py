@@ -1,10 +1,11 @@
 """VolumeSynthesizer: from source images to synthesised target images."""
 
+import copy
 import os
 from numbers import Integral
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from .._network_regressor import _NetworkRegressor
 from ..metrics import snr_score
 from ..regressor import LSDNRegressor
+from ..shrink import ShrinkConnect
 from .masks import Masker
 from .normalization import resolve_normalizer
 from .patches import PaddedVolumes
@@ -149,7 +151,7 @@ class VolumeSynthesizer(BaseEstimator):
         self.verbose = verbose
 
     def __getstate__(self):
-        state = super().__getstate__()
+        state = dict(super().__getstate__())
         if isinstance(self.mask_img, os.PathLike):  # which model files cannot hold
             state["mask_img"] = os.fspath(self.mask_img)
         return state
@@ -192,34 +194,36 @@ class VolumeSynthesizer(BaseEstimator):
         if self.patch_size % 2 == 0:
             raise ValueError(f"patch_size must be odd, got {self.patch_size}.")
         sources, targets = pair_subjects(sources, targets)
-        self._masker = Masker.resolve(self.mask_img)
-        self.mask_strategy_ = self._masker.strategy
+        masker = Masker.resolve(self.mask_img)
         normalizer = resolve_normalizer(self.normalization)
-        self.source_normalizers_ = [clone(normalizer) for _ in sources[0]]
-        self.target_normalizers_ = [clone(normalizer) for _ in targets[0]]
+        normalizers = [
+            [clone(normalizer) for _ in contrasts]
+            for contrasts in (sources[0], targets[0])
+        ]
         rng = check_random_state(self.random_state)
-        samples = self._draw_samples(sources, targets, rng)
-
-        for normalizers, kind in (
-            (self.source_normalizers_, "source_descriptions"),
-            (self.target_normalizers_, "target_descriptions"),
-        ):
-            for c, normalizer in enumerate(normalizers):
-                normalizer.fit_descriptions([getattr(s, kind)[c] for s in samples])
-        self.background_ = np.array(
-            [
-                float(normalizer.to_shared(np.zeros(1), normalizer.typical_)[0])
-                for normalizer in self.source_normalizers_
-            ]
+        samples = self._draw_samples(sources, targets, masker, normalizers, rng)
+        for c, normalizer in enumerate(normalizers[0]):
+            normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
+        for c, normalizer in enumerate(normalizers[1]):
+            normalizer.fit_descriptions([s.target_descriptions[c] for s in samples])
+        background = np.array(
+            [normalizer.background() for normalizer in normalizers[0]]
         )
+        X, y = self._training_arrays(samples, normalizers, background)
+        n_voxels = [len(sample.patches) for sample in samples]
+        del samples
+        estimator = self._make_estimator(rng).fit(X, y)
+
+        self.estimator_ = estimator
+        self._masker = masker
+        self.mask_strategy_ = masker.strategy
+        self.source_normalizers_, self.target_normalizers_ = normalizers
+        self.background_ = background
         self.n_contrasts_in_ = len(sources[0])
-        self.n_voxels_ = [len(sample.patches) for sample in samples]
+        self.n_voxels_ = n_voxels
         self.voxel_size_ = np.mean(
             [np.linalg.norm(s[0].affine[:3, :3], axis=0) for s in sources], axis=0
         )
-        X, y = self._training_arrays(samples)
-        del samples
-        self.estimator_ = self._make_estimator(rng).fit(X, y)
         return self
 
     def predict(self, sources, *, scale_to=None):
@@ -247,10 +251,12 @@ class VolumeSynthesizer(BaseEstimator):
         """
         check_is_fitted(self)
         if scale_to is None:
-            sources = self._open_sources(sources)
+            sources = open_subjects(sources, "sources")
             scans = [None] * len(sources)
         else:
-            sources, scans = pair_subjects(sources, scale_to)
+            sources, scans = pair_subjects(sources, scale_to, "scale_to")
+            self._check_contrasts(scans, "scale_to", len(self.target_normalizers_))
+        self._check_contrasts(sources, "sources", self.n_contrasts_in_)
         return [
             self._predict_subject(source, scan)
             for source, scan in zip(sources, scans, strict=True)
@@ -293,7 +299,8 @@ class VolumeSynthesizer(BaseEstimator):
         """
         check_is_fitted(self)
         sources, targets = pair_subjects(sources, targets)
-        self._check_contrasts(sources)
+        self._check_contrasts(sources, "sources", self.n_contrasts_in_)
+        self._check_contrasts(targets, "targets", len(self.target_normalizers_))
         scores = []
         for source, target in zip(sources, targets, strict=True):
             outputs = [file.read() for file in target]
@@ -315,10 +322,82 @@ class VolumeSynthesizer(BaseEstimator):
             )
         return np.array(scores)
 
-    def _draw_samples(self, sources, targets, rng):
+    def sample_voxels(self, sources, targets, *, random_state=None):
+        """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
+
+        For training ``estimator_`` further, shrinking it, or comparing regressors.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        targets : list
+            The target scans, likewise.
+        random_state : int, RandomState instance or None, default=None
+            Draws the voxels.
+
+        Returns
+        -------
+        X : float32 array of shape (n_voxels, n_features)
+            Patches and coordinates.
+        y : float32 array of shape (n_voxels,) or (n_voxels, n_target_contrasts)
+            Normalised target intensities.
+        """
+        check_is_fitted(self)
+        sources, targets = pair_subjects(sources, targets)
+        self._check_contrasts(sources, "sources", self.n_contrasts_in_)
+        self._check_contrasts(targets, "targets", len(self.target_normalizers_))
+        normalizers = [self.source_normalizers_, self.target_normalizers_]
+        rng = check_random_state(random_state)
+        samples = self._draw_samples(sources, targets, self._masker, normalizers, rng)
+        return self._training_arrays(samples, normalizers, self.background_)
+
+    def shrink(self, sources, targets, *, keep="auto", random_state=None, **parameters):
+        """Make a copy with a smaller network, by ShrinkConnect.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`: those of training, or others.
+        targets : list
+            The target scans, likewise.
+        keep : "auto", float or list of int or float, default="auto"
+            How many nodes stay, as in `ShrinkConnect`.
+        random_state : int, RandomState instance or None, default=None
+            Draws voxels, and orders them in training after shrinking.
+        **parameters
+            Further parameters of `ShrinkConnect`.
+
+        Returns
+        -------
+        smaller : VolumeSynthesizer
+            With a fitted `ShrinkConnect` as ``estimator_``.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator_`` is not a network of this package.
+        """
+        network = self.estimator_
+        if isinstance(network, ShrinkConnect):
+            network = network.estimator_
+        rng = check_random_state(random_state)
+        X, y = self.sample_voxels(sources, targets, random_state=rng)
+        smaller = copy.copy(self)
+        smaller.estimator_ = ShrinkConnect(
+            network,
+            prefit=True,
+            keep=keep,
+            random_state=rng.randint(np.iinfo(np.int32).max),
+            **parameters,
+        ).fit(X, y)
+        return smaller
+
+    def _draw_samples(self, sources, targets, masker, normalizers, rng):
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
-        draw = check_memory(self.memory).cache(draw_sample)
-        normalizers = self.source_normalizers_, self.target_normalizers_
+        draw = check_memory(self.memory).cache(
+            draw_sample, ignore=["sources", "targets"]
+        )
 
         def draw_one(i):
             if self.verbose:
@@ -326,38 +405,40 @@ class VolumeSynthesizer(BaseEstimator):
             return draw(
                 sources[i],
                 targets[i],
-                self._masker,
+                masker,
                 normalizers,
                 self.patch_size,
                 self.n_voxels,
                 seeds[i],
+                [file.fingerprint() for file in [*sources[i], *targets[i]]],
             )
 
         return Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(draw_one)(i) for i in range(len(sources))
         )
 
-    def _training_arrays(self, samples):
+    def _training_arrays(self, samples, normalizers, background):
         """Normalise the samples and put them side by side as ``X`` and ``y``."""
-        n = sum(self.n_voxels_)
+        source_normalizers, target_normalizers = normalizers
+        n = sum(len(sample.patches) for sample in samples)
         n_patch = samples[0].patches[0].size
         n_coordinates = 3 if self.coordinates == "world" else 0
         X = np.empty((n, n_patch + n_coordinates), dtype=np.float32)
-        y = np.empty((n, len(self.target_normalizers_)), dtype=np.float32)
+        y = np.empty((n, len(target_normalizers)), dtype=np.float32)
         start = 0
         for sample in samples:
             rows = slice(start, start + len(sample.patches))
             start = rows.stop
             patches = X[rows, :n_patch].reshape(sample.patches.shape)
-            for c, normalizer in enumerate(self.source_normalizers_):
+            for c, normalizer in enumerate(source_normalizers):
                 values = normalizer.to_shared(
                     sample.patches[:, c], sample.source_descriptions[c]
                 )
-                values[np.isnan(values)] = self.background_[c]
+                values[np.isnan(values)] = background[c]
                 patches[:, c] = values
             X[rows, :n_patch] = patches.reshape(len(patches), -1)
             X[rows, n_patch:] = sample.coordinates[:, :n_coordinates]
-            for c, normalizer in enumerate(self.target_normalizers_):
+            for c, normalizer in enumerate(target_normalizers):
                 y[rows, c] = normalizer.to_shared(
                     sample.targets[:, c], sample.target_descriptions[c]
                 )
@@ -372,67 +453,57 @@ class VolumeSynthesizer(BaseEstimator):
         }
         if self.random_state is not None:
             estimator.set_params(**seeds)
-        if isinstance(estimator, _NetworkRegressor):
-            if self.coordinates is None:
-                estimator.set_params(coordinates=0)
-            if self.verbose:
-                estimator.set_params(verbose=self.verbose)
+        for part in (estimator, *estimator.get_params(deep=True).values()):
+            if isinstance(part, _NetworkRegressor):
+                if self.coordinates is None:
+                    part.set_params(coordinates=0)
+                if self.verbose:
+                    part.set_params(verbose=self.verbose)
         return estimator
 
-    def _open_sources(self, sources):
-        sources = open_subjects(sources, "sources")
-        self._check_contrasts(sources)
-        return sources
-
-    def _check_contrasts(self, sources):
-        if len(sources[0]) != self.n_contrasts_in_:
+    def _check_contrasts(self, subjects, name, n_contrasts):
+        if len(subjects[0]) != n_contrasts:
             raise ValueError(
-                f"sources has {len(sources[0])} contrast(s) a subject, but training "
-                f"had {self.n_contrasts_in_}."
+                f"{name} has {len(subjects[0])} contrast(s) a subject, but training "
+                f"had {n_contrasts}. Give the same contrasts, in the same order."
             )
 
     def _predict_subject(self, source, scan):
         volumes = [file.read() for file in source]
         mask = self._masker.find(source, volumes)
-        predicted = self._synthesize(source, volumes, mask)
-        units = [None] * predicted.shape[1]
+        units = [normalizer.typical_ for normalizer in self.target_normalizers_]
         if scan is not None:
             outputs = [file.read() for file in scan]
             shared = self._masker.find([*source, *scan], [*volumes, *outputs])
             units = describe(self.target_normalizers_, scan, outputs, shared)
+            del outputs, shared
+        predicted = self._synthesize(source, volumes, mask)
         images = []
         for values, normalizer, unit in zip(
             predicted.T, self.target_normalizers_, units, strict=True
         ):
-            unit = normalizer.typical_ if unit is None else unit
             output = np.zeros(mask.shape, dtype=np.float32)
             output[mask] = normalizer.from_shared(values, unit)
             images.append(source[0].like(output))
         return images[0] if len(images) == 1 else images
 
     def _synthesize(self, files, volumes, mask):
-        """Normalised intensities of the brain's voxels, (n_voxels, n_targets)."""
+        """Normalised intensities of the brain's voxels, (n_voxels, n_targets).
+
+        It empties ``volumes``, so that they need not be held beside their copies.
+        """
         descriptions = describe(self.source_normalizers_, files, volumes, mask)
-        normalised = []
-        for normalizer, volume, description, fill in zip(
-            self.source_normalizers_,
-            volumes,
-            descriptions,
-            self.background_,
-            strict=True,
-        ):
-            values = normalizer.to_shared(volume, description)
-            values[~mask] = fill
-            normalised.append(values)
-        padded = PaddedVolumes(
-            normalised, files[0].affine, self.patch_size, self.background_
-        )
-        del normalised
+        for c, normalizer in enumerate(self.source_normalizers_):
+            volumes[c] = normalizer.to_shared(volumes[c], descriptions[c])
+            volumes[c][~mask] = self.background_[c]
+        affine = files[0].affine
+        padded = PaddedVolumes(volumes, affine, self.patch_size, self.background_)
+        volumes.clear()
         centers = padded.centers(mask)
-        if _reads_volumes(self.estimator_, padded):
-            return self.estimator_._predict_voxels(
-                padded, centers, effective_n_jobs(self.n_jobs)
-            )
+        n_patch = len(padded.channels) * len(padded.offsets)
+        network = _volume_reader(self.estimator_, n_patch)
+        if network is not None:
+            return network._predict_voxels(padded, centers, _n_threads(self.n_jobs))
         predicted = []
         for start in range(0, len(centers), _VOXELS_AT_ONCE):
             tile = centers[start : start + _VOXELS_AT_ONCE]
@@ -443,9 +514,18 @@ class VolumeSynthesizer(BaseEstimator):
         return np.concatenate(predicted)
 
 
-def _reads_volumes(estimator, padded):
-    """Whether the estimator is a network whose first columns are the patch."""
+def _n_threads(n_jobs):
+    """Threads that ``n_jobs`` stands for, as joblib counts them."""
+    if n_jobs is None or n_jobs == 0:  # joblib has its say about 0
+        return effective_n_jobs(n_jobs)
+    return n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
+
+
+def _volume_reader(estimator, n_patch):
+    """The network that predicts, if its first columns are the patch; else None."""
+    if isinstance(estimator, ShrinkConnect):
+        estimator = estimator.estimator_
     if not isinstance(estimator, _NetworkRegressor):
-        return False
-    n_patch = len(padded.channels) * len(padded.offsets)
-    return estimator._feature_columns[:n_patch] == list(range(n_patch))
+        return None
+    reads = estimator._feature_columns[:n_patch] == list(range(n_patch))
+    return estimator if reads else None
