@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._coordinates import resolve_coordinates, weighted_rows
 from .network.architecture import Architecture
 from .network.scaling import Scaling
 
@@ -295,7 +296,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         if fresh:
-            coordinates = _resolve_coordinates(
+            coordinates = resolve_coordinates(
                 self.coordinates,
                 self.n_features_in_,
                 getattr(self, "feature_names_in_", None),
@@ -334,7 +335,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         )
         self._sigma = self.sigma  # as trained, whatever becomes of the parameter
         latent = self._scaling.coordinates(C, np.float64)
-        latent = latent[_weighted_rows(C, weight, hidden[0], rng)]
+        latent = latent[weighted_rows(C, weight, hidden[0], rng)]
         theta = architecture.initial_parameters(latent, rng)
         layers = architecture.layers(theta)
         self.coefs_, self.intercepts_, self.latent_coordinates_ = self._scaling.fold(
@@ -486,56 +487,3 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         for _ in range(max_iter):
             self._record(trainer.epoch())
         self._store(trainer.theta)
-
-
-def _resolve_coordinates(coordinates, n_features, names) -> list[int]:
-    """Turn the ``coordinates`` parameter into column indices."""
-    if isinstance(coordinates, str):  # "auto", the only string that is let through
-        coordinates = min(3, n_features - 1)
-    if isinstance(coordinates, Integral):
-        if coordinates >= n_features:
-            raise ValueError(
-                f"coordinates={coordinates} leaves no feature: X has {n_features} "
-                "column(s). Give fewer coordinates."
-            )
-        return list(range(n_features - coordinates, n_features))
-    columns = []
-    for column in coordinates:
-        if isinstance(column, str):
-            if names is None:
-                raise ValueError(
-                    f"coordinates names the column {column!r}, but X has no column "
-                    "names. Pass a DataFrame, or give column indices."
-                )
-            if column not in names:
-                raise ValueError(
-                    f"coordinates names the column {column!r}, which X does not have. "
-                    f"Its columns are {', '.join(map(repr, names))}."
-                )
-            columns.append(list(names).index(column))
-        elif isinstance(column, bool | np.bool_) or not isinstance(column, Integral):
-            raise ValueError(
-                f"coordinates must hold column indices or column names, got {column!r}."
-            )
-        elif not -n_features <= column < n_features:
-            raise ValueError(
-                f"coordinates holds the column index {column}, but X has "
-                f"{n_features} columns."
-            )
-        else:
-            columns.append(int(column) % n_features)
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"coordinates names a column twice: {list(coordinates)!r}.")
-    if len(columns) == n_features:
-        raise ValueError("coordinates names every column of X and leaves no feature.")
-    return columns
-
-
-def _weighted_rows(coordinates, weight, n, rng):
-    """Draw ``n`` rows in proportion to weight, whatever the order of the rows."""
-    order = (
-        np.lexsort(coordinates.T) if coordinates.shape[1] else np.arange(len(weight))
-    )
-    cumulated = np.cumsum(weight[order])
-    at = np.searchsorted(cumulated / cumulated[-1], rng.random_sample(n), side="right")
-    return order[np.minimum(at, len(order) - 1)]
