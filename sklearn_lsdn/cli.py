@@ -334,9 +334,7 @@ def _evaluate(arguments):
         check_output(arguments.json, overwrite=arguments.overwrite)
     evaluation = leave_one_subject_out(
         {
-            f"{model.upper()} {_sizes(arguments, model)}": _synthesizer(
-                arguments, model
-            )
+            _layers(arguments, model): _synthesizer(arguments, model)
             for model in arguments.model
         },
         _by_subject(arguments.source),

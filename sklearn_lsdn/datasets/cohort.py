@@ -125,7 +125,7 @@ def make_brain_cohort(
        MAGMA. :doi:`10.1007/s10334-008-0104-8` (T1 of cortex, white matter, caudate
        and putamen)
     .. [3] Stanisz et al. (2005). T1, T2 relaxation and magnetization transfer in
-       tissue at 3T. Magn Reson Med. :doi:`10.1002/mrm.20605` (T2)
+       tissue at 3T. Magn Reson Med. :doi:`10.1002/mrm.20605` (T2, bovine brain)
     .. [4] Whittall et al. (1997). In vivo measurement of T2 distributions and
        water contents in normal human brain. Magn Reson Med.
        :doi:`10.1002/mrm.1910370107` (water content)

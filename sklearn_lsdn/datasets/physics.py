@@ -10,8 +10,8 @@ from sklearn_lsdn.datasets.anatomy import VENTRICLES, Anatomy, ellipsoid
 from sklearn_lsdn.datasets.fields import smooth_field
 
 # Proton density (share of water's), T1 (ms) and T2 (ms) of cortical grey matter,
-# white matter and CSF, by field strength (T). Sources are in the DESCR of the
-# cohort; relaxation in CSF hardly depends on the field.
+# white matter and CSF, by field strength (T). Sources are in the docstring of
+# make_brain_cohort; CSF, measured at 3 T, is taken to relax alike at 1.5 T.
 TISSUES = {
     3.0: np.array([[0.82, 1607, 99], [0.70, 838, 69], [1.0, 4309, 1886]]),
     1.5: np.array([[0.82, 1197, 95], [0.70, 646, 72], [1.0, 4309, 1886]]),
@@ -41,7 +41,7 @@ class Region(NamedTuple):
     t1, t2 : float
         Factors on the relaxation times.
     iron : float
-        Iron above the average of cortex, in mg/100 g of fresh tissue.
+        Iron above that of prefrontal cortex, in mg/100 g of fresh tissue.
     """
 
     centre: tuple[float, float, float]
