@@ -20,7 +20,7 @@ from .network.architecture import Architecture
 from .network.scaling import Scaling
 
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
-_BATCHES_PER_EPOCH = 200  # at least, as long as batches hold 4 samples
+_BATCHES_PER_EPOCH = 400  # at least, as long as batches hold 4 samples
 _ROWS_AT_ONCE = 16384  # of X, in float32, during prediction
 
 
@@ -67,8 +67,8 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         alpha=0.0,
         batch_size="auto",
         learning_rate_init=0.005,
-        learning_rate_decay=0.9,
-        max_iter=30,
+        learning_rate_decay=0.85,
+        max_iter=20,
         tol=1e-4,
         n_iter_no_change=5,
         early_stopping=False,

@@ -24,12 +24,12 @@ _PARAMETERS = """
         loss (with the total of ``sample_weight`` for ``n_samples``, where given).
     batch_size : int or "auto", default="auto"
         Samples per update. "auto" takes 256, and fewer (4 at least) where an
-        epoch would have less than 200 updates.
+        epoch would have less than 400 updates.
     learning_rate_init : float, default=0.005
         Learning rate of the first epoch.
-    learning_rate_decay : float, default=0.9
+    learning_rate_decay : float, default=0.85
         Factor on the learning rate after each epoch.
-    max_iter : int, default=30
+    max_iter : int, default=20
         Largest number of epochs (of iterations for "lbfgs").
     tol : float, default=1e-4
         An epoch counts as progress if it brings the loss below ``1 - tol`` times
