@@ -144,7 +144,7 @@ class SynthesisDisplay:
                 label=f"scanner units of the {unit}",
             )
         if title:
-            figure.suptitle(title)
+            figure.suptitle(f"{title}\n", fontsize="medium")
         self.figure_ = figure
         return self
 

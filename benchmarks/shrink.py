@@ -1,0 +1,212 @@
+"""ShrinkConnect against other ways to a small network: SNR held back, and speed.
+
+    LSDN_DATA=<folder with open_ms_mni> python benchmarks/shrink.py [--figure FILE.png]
+
+On the open MS data, one subject left out, both directions. A network is shrunk to a
+fraction of its hidden nodes and trained 10 epochs further. Beside it, at the same
+size: training from scratch for as many epochs as both together (30, at the same first
+and last learning rate); removing nodes at random, and removing those with the
+smallest outgoing filters, each with the same 10 epochs. Speed is the median of
+several predictions of one volume on one thread, file reading excluded, alternating
+between the networks.
+"""
+
+import argparse
+import copy
+import time
+
+import numpy as np
+from joblib import Parallel, delayed
+from open_ms import data_folder
+
+from sklearn_lsdn import LSDNRegressor, ShrinkConnect, VolumeSynthesizer
+
+SIZES = {"LSDN-1": (200, 20), "LSDN-2": (400, 40)}
+MAX_ITER = 10  # epochs after shrinking
+FRACTIONS = (0.1, 0.25, 0.5, 0.75)
+
+
+def images(contrast):
+    folder = data_folder()
+    subjects = sorted(path.name for path in folder.glob("sub-*"))
+    pattern = "{0}/anat/{0}_space-MNI152_*_{1}.nii.gz"
+    paths = [next(folder.glob(pattern.format(s, contrast))) for s in subjects]
+    return subjects, paths
+
+
+def remove_nodes(network, kept):
+    """Keep some nodes of each hidden layer, without making up for the others."""
+    smaller = network._copy()
+    smaller.latent_coordinates_ = smaller.latent_coordinates_[kept[0]]
+    for layer, nodes in enumerate(kept):
+        smaller.coefs_[layer] = smaller.coefs_[layer][:, nodes]
+        smaller.intercepts_[layer] = smaller.intercepts_[layer][nodes]
+        smaller.coefs_[layer + 1] = smaller.coefs_[layer + 1][nodes]
+    smaller.hidden_layer_sizes = tuple(map(len, kept))
+    return smaller
+
+
+def train_further(network, X, y, seed):
+    weight = np.ones(len(X))
+    rate = 2.0 * network.learning_rate_init  # ShrinkConnect's own
+    network._retrain(X, y.reshape(len(y), -1), weight, MAX_ITER, rate, seed)
+    return network
+
+
+def smaller_networks(network, fraction, X, y, seed):
+    """Networks of one size, by the way they came about."""
+    sizes = [max(1, round(fraction * len(b))) for b in network.intercepts_[:-1]]
+    rng = np.random.RandomState(seed)
+    at_random = [
+        rng.choice(len(b), n, replace=False)
+        for b, n in zip(network.intercepts_[:-1], sizes, strict=True)
+    ]
+    strongest = [
+        np.argsort(-np.linalg.norm(F, axis=1))[:n]
+        for F, n in zip(network.coefs_[1:], sizes, strict=True)
+    ]
+    epochs = network.max_iter + MAX_ITER
+    scratch = LSDNRegressor(
+        tuple(sizes),
+        max_iter=epochs,
+        learning_rate_decay=network.learning_rate_decay ** (network.max_iter / epochs),
+        random_state=seed,
+    )
+    shrunken = ShrinkConnect(
+        network, keep=fraction, max_iter=MAX_ITER, prefit=True, random_state=seed
+    )
+    return {
+        "ShrinkConnect": shrunken.fit(X, y).estimator_,
+        "from scratch": scratch.fit(X, y),
+        "random removal": train_further(remove_nodes(network, at_random), X, y, seed),
+        "magnitude pruning": train_further(
+            remove_nodes(network, strongest), X, y, seed
+        ),
+    }
+
+
+def predict_seconds(synthesizer, networks, source, repeats=5):
+    """Median seconds to predict a volume that has been read and normalised."""
+    from sklearn_lsdn.volumes.images import open_image
+    from sklearn_lsdn.volumes.patches import PaddedVolumes
+
+    file = open_image(source, "source")
+    volume = file.read()
+    mask = volume != 0
+    normalised = synthesizer.source_normalizers_[0].transform(volume, mask)
+    padded = PaddedVolumes([normalised], file.affine, 3, [0.0])
+    centers = padded.centers(mask)
+    seconds = {name: [] for name in networks}
+    for repeat in range(repeats + 1):
+        for name, network in networks.items():
+            start = time.perf_counter()
+            network._predict_voxels(padded, centers, 1)
+            if repeat:  # the first is for warming up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def evaluate_fold(source, target, held_back, model, fractions, seed):
+    """SNR of the full network and of each smaller one on the subject held back."""
+    _, sources = images(source)
+    subjects, targets = images(target)
+    train = [i for i in range(len(subjects)) if i != held_back]
+    data = [sources[i] for i in train], [targets[i] for i in train]
+    synthesizer = VolumeSynthesizer(LSDNRegressor(SIZES[model]), random_state=seed)
+    synthesizer.fit(*data)
+    X, y = synthesizer.sample_voxels(*data, random_state=seed)  # those of fit
+    networks = {("full", 1.0): synthesizer.estimator_}
+    for fraction in fractions:
+        smaller = smaller_networks(synthesizer.estimator_, fraction, X, y, seed)
+        networks |= {(name, fraction): network for name, network in smaller.items()}
+    scores = {}
+    for key, network in networks.items():
+        other = copy.copy(synthesizer)
+        other.estimator_ = network
+        scores[key] = other.score([sources[held_back]], [targets[held_back]])
+    return scores, synthesizer, networks, sources[held_back]
+
+
+def table(jobs, seed):
+    print("| network | direction | way | SNR, dB | against full |")
+    print("|---|---|---|---|---|")
+    n_subjects = len(images("T1w")[0])
+    for source, target in (("T1w", "T2w"), ("T2w", "T1w")):
+        for model in SIZES:
+            folds = Parallel(n_jobs=jobs)(
+                delayed(evaluate_fold)(source, target, fold, model, (0.25,), seed)
+                for fold in range(n_subjects)
+            )
+            full = np.mean([scores["full", 1.0] for scores, *_ in folds])
+            for way, fraction in folds[0][0]:
+                mean = np.mean([scores[way, fraction] for scores, *_ in folds])
+                name = "full" if way == "full" else f"{way}, a quarter"
+                print(
+                    f"| {model} | {source} -> {target} | {name} | {mean:.2f} | "
+                    f"{mean - full:+.2f} |",
+                    flush=True,
+                )
+            if (source, target) == ("T1w", "T2w"):
+                _, synthesizer, networks, path = folds[0]
+                timed = {
+                    "full": networks["full", 1.0],
+                    "a quarter": networks["ShrinkConnect", 0.25],
+                }
+                seconds = predict_seconds(synthesizer, timed, path)
+                ratio = seconds["full"] / seconds["a quarter"]
+                print(
+                    f"| {model} | prediction of a volume | full, a quarter | "
+                    f"{seconds['full']:.2f} s, {seconds['a quarter']:.3f} s | "
+                    f"{ratio:.1f} times faster |",
+                    flush=True,
+                )
+
+
+def draw(path, jobs, seed):
+    """SNR and prediction time against size, averaged over the subjects held back."""
+    from matplotlib.figure import Figure
+
+    folds = Parallel(n_jobs=jobs)(
+        delayed(evaluate_fold)("T1w", "T2w", fold, "LSDN-1", FRACTIONS, seed)
+        for fold in range(len(images("T1w")[0]))
+    )
+    _, synthesizer, networks, source = folds[0]
+    timed = {"full": networks["full", 1.0]}
+    timed |= {f: networks["ShrinkConnect", f] for f in FRACTIONS}
+    seconds = predict_seconds(synthesizer, timed, source)
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    snr, speed = figure.subplots(1, 2)
+    ways = ("ShrinkConnect", "from scratch", "random removal", "magnitude pruning")
+    for way, marker in zip(ways, "osv^", strict=True):
+        means = [np.mean([fold[0][way, f] for fold in folds]) for f in FRACTIONS]
+        snr.plot(np.multiply(FRACTIONS, 100), means, marker=marker, label=way)
+        print(way, dict(zip(FRACTIONS, np.round(means, 3).tolist(), strict=True)))
+    full = np.mean([fold[0]["full", 1.0] for fold in folds])
+    print("full", round(float(full), 3), seconds)
+    snr.axhline(full, color="0.4", linestyle="--", label="full network")
+    snr.set(xlabel="hidden nodes kept (%)", ylabel="SNR, subject held back (dB)")
+    snr.legend()
+    percent = [*np.multiply(FRACTIONS, 100), 100]
+    times = [*(seconds[f] for f in FRACTIONS), seconds["full"]]
+    speed.plot(percent, times, "o-", color="0.2")
+    speed.set(xlabel="hidden nodes kept (%)", ylabel="prediction, one thread (s)")
+    speed.set_ylim(0)
+    figure.suptitle("LSDN-1 on open MS, T1w to T2w, mean over three subjects held back")
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figure", help="draw SNR and time against size instead")
+    arguments = parser.parse_args()
+    if arguments.figure:
+        draw(arguments.figure, arguments.jobs, arguments.seed)
+    else:
+        table(arguments.jobs, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Leaving one subject out: who is trained on, who is scored, and the table."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression
+
+from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
+from sklearn_lsdn.evaluation import Evaluation, leave_one_subject_out, subject_labels
+
+LABELS = ["sub-02", "sub-01", "sub-02", "sub-03"]  # two sessions of sub-02
+
+
+class Recorder(BaseEstimator):
+    """Writes down what it is given, and scores a volume by its place in the list."""
+
+    fits: list = []
+    scored: list = []
+
+    def __init__(self, name="recorder"):
+        self.name = name
+
+    def fit(self, sources, targets):
+        self.fits.append((self.name, sources, targets))
+        self.trained_on_ = sources
+        return self
+
+    def score_volumes(self, sources, targets, *, metric):
+        assert not set(sources) & set(self.trained_on_)
+        self.scored.append((self.name, sources, targets))
+        snr, psnr = metric(np.array([3.0, 4.0]), np.array([3.0, 3.0]))
+        return np.array([[(snr, psnr)]])
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    monkeypatch.setattr(Recorder, "fits", [])
+    monkeypatch.setattr(Recorder, "scored", [])
+    return Recorder()
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Four sources and their targets, which depend on the sources."""
+    sources, targets = [], []
+    for i in range(len(LABELS)):
+        rng = np.random.RandomState(i)
+        source = rng.uniform(1, 2, (5, 6, 4)).astype(np.float32)
+        target = 10 * source**2 + rng.uniform(0, 3, source.shape)
+        for kind, data, files in (("a", source, sources), ("b", target, targets)):
+            files.append(str(tmp_path / f"{i}_{kind}.nii"))
+            image = nib.Nifti1Image(data.astype(np.float32), np.eye(4))
+            nib.save(image, files[-1])
+    return sources, targets
+
+
+def _record(model, subject, snr, psnr=20.0, fit_seconds=1.0, predict_seconds=0.5):
+    return dict(
+        model=model,
+        subject=subject,
+        snr=snr,
+        psnr=psnr,
+        fit_seconds=fit_seconds,
+        predict_seconds=predict_seconds,
+    )
+
+
+def _linear(**parameters):
+    return VolumeSynthesizer(
+        LinearRegression(), n_voxels=50, random_state=0, **parameters
+    )
+
+
+# Who is held back
+
+
+def test_no_subject_is_trained_on_and_scored(recorder, paths):
+    sources, targets = paths
+    leave_one_subject_out({"recorder": recorder}, sources, targets, LABELS)
+    trained = [[sources.index(path) for path in fit[1]] for fit in Recorder.fits]
+    assert sorted(trained) == [[0, 1, 2], [0, 2, 3], [1, 3]]
+    for _, fold_sources, fold_targets in Recorder.fits + Recorder.scored:
+        pairs = [targets[sources.index(path)] for path in fold_sources]
+        assert fold_targets == pairs
+
+
+def test_every_image_is_scored_once_alone(recorder, paths):
+    sources, targets = paths
+    evaluation = leave_one_subject_out({"a": recorder}, sources, targets, LABELS)
+    assert all(len(scored[1]) == 1 for scored in Recorder.scored)
+    assert sorted(scored[1][0] for scored in Recorder.scored) == sources
+    assert sorted(r["subject"] for r in evaluation.records) == sorted(LABELS)
+    for record, scored in zip(evaluation.records, Recorder.scored, strict=True):
+        assert record["subject"] == LABELS[sources.index(scored[1][0])]
+
+
+def test_each_method_is_trained_in_each_fold(recorder, paths):
+    methods = {"first": Recorder("x"), "second": Recorder("y")}
+    evaluation = leave_one_subject_out(methods, *paths, LABELS)
+    assert [fit[0] for fit in Recorder.fits] == ["x"] * 3 + ["y"] * 3
+    models = [record["model"] for record in evaluation.records]
+    assert models == ["first"] * 4 + ["second"] * 4
+    assert not hasattr(methods["first"], "trained_on_")
+
+
+def test_scores_are_snr_and_psnr_of_the_metric(recorder, paths):
+    evaluation = leave_one_subject_out({"a": recorder}, *paths, LABELS)
+    # voxels 3 and 4 become 3 and 3: power 25 and range 1 against an error of 1
+    for record in evaluation.records:
+        assert record["snr"] == pytest.approx(10 * np.log10(25))
+        assert record["psnr"] == pytest.approx(10 * np.log10(2))
+
+
+def test_scores_are_those_of_fitting_by_hand(paths):
+    sources, targets = paths
+    evaluation = leave_one_subject_out({"a": _linear()}, sources, targets, LABELS)
+    expected = {}
+    for held_back in set(LABELS):
+        train = [i for i, label in enumerate(LABELS) if label != held_back]
+        test = [i for i, label in enumerate(LABELS) if label == held_back]
+        model = _linear().fit([sources[i] for i in train], [targets[i] for i in train])
+        pair = [sources[i] for i in test], [targets[i] for i in test]
+        snr, psnr = (
+            model.score_volumes(*pair, metric=metric).ravel()
+            for metric in (snr_score, psnr_score)
+        )
+        expected[held_back] = list(zip(snr, psnr, strict=True))
+    found = {label: [] for label in LABELS}
+    for record in evaluation.records:
+        found[record["subject"]].append((record["snr"], record["psnr"]))
+        assert record["fit_seconds"] >= 0
+        assert record["predict_seconds"] >= 0
+    assert found == expected
+
+
+def test_scores_are_means_over_target_contrasts(paths):
+    sources, targets = paths
+    pairs = [[a, b] for a, b in zip(targets, sources, strict=True)]
+    evaluation = leave_one_subject_out({"a": _linear()}, sources, pairs, LABELS)
+    (record,) = (r for r in evaluation.records if r["subject"] == "sub-01")
+    train = [0, 2, 3]
+    model = _linear().fit([sources[i] for i in train], [pairs[i] for i in train])
+    scores = model.score_volumes([sources[1]], [pairs[1]])
+    assert scores.shape == (1, 2)
+    assert record["snr"] == pytest.approx(scores.mean())
+
+
+def test_several_source_contrasts_and_images_in_memory(paths):
+    sources, targets = ([nib.load(path) for path in files] for files in paths)
+    pairs = [[image, image] for image in sources]
+    evaluation = leave_one_subject_out({"a": _linear()}, pairs, targets, LABELS)
+    assert len(evaluation.records) == 4
+    assert all(record["snr"] > 10 for record in evaluation.records)
+
+
+def test_progress_is_printed_if_asked_for(recorder, paths, capsys):
+    leave_one_subject_out({"LSDN": recorder}, *paths, LABELS)
+    assert capsys.readouterr() == ("", "")
+    leave_one_subject_out({"LSDN": recorder}, *paths, LABELS, verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines) == [f"LSDN on {label}: 13.98 dB" for label in sorted(LABELS)]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("labels", [[], ["sub-01"] * 4])
+def test_fewer_than_two_subjects_are_refused(recorder, paths, labels):
+    images = [files[: len(labels)] for files in paths]
+    with pytest.raises(
+        ValueError, match=f"two subjects or more, got {len(set(labels))}"
+    ):
+        leave_one_subject_out({"a": recorder}, *images, labels)
+    assert Recorder.fits == []
+
+
+def _missing(path):
+    path.unlink()
+
+
+def _no_image(path):
+    path.write_text("no image")
+
+
+def _other_grid(path):
+    nib.save(nib.load(path).slicer[1:], path)
+
+
+def _series(path):
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(image.get_fdata()[..., None], np.eye(4)), path)
+
+
+@pytest.mark.parametrize("damage", [_missing, _no_image, _other_grid, _series])
+@pytest.mark.parametrize("kind", ["a", "b"])
+def test_a_bad_image_is_refused_before_any_fit(recorder, paths, tmp_path, damage, kind):
+    damage(tmp_path / f"3_{kind}.nii")
+    with pytest.raises((OSError, ValueError), match=rf"3_{kind}\.nii"):
+        leave_one_subject_out({"a": recorder}, *paths, LABELS)
+    assert Recorder.fits == []
+
+
+def test_sources_and_targets_must_be_as_many(recorder, paths):
+    sources, targets = paths
+    with pytest.raises(ValueError, match=r"4 subjects and targets 3"):
+        leave_one_subject_out({"a": recorder}, sources, targets[1:], LABELS)
+    assert Recorder.fits == []
+
+
+# Numbers
+
+
+RECORDS = [
+    _record("LSDN", "sub-01", 10.0, 20.0, fit_seconds=2.0, predict_seconds=0.2),
+    _record("LSDN", "sub-02", 13.0, 24.0, fit_seconds=4.0, predict_seconds=0.4),
+    _record("LSDN", "sub-02", 16.0, 22.0, fit_seconds=4.0, predict_seconds=0.6),
+    _record("A longer name", "sub-01", -1.25, 5.0, fit_seconds=100.0),
+    _record("A longer name", "sub-02", 1.25, 7.0, fit_seconds=100.0),
+    _record("A longer name", "sub-02", 1.25, 9.0, fit_seconds=100.0),
+]
+
+
+def test_summary_by_hand():
+    summary = Evaluation(RECORDS).summary()
+    assert list(summary) == ["LSDN", "A longer name"]
+    assert summary["LSDN"] == pytest.approx(
+        {
+            "snr_mean": 13.0,
+            "snr_sd": np.sqrt((9 + 0 + 9) / 3),
+            "psnr_mean": 22.0,
+            "psnr_sd": np.sqrt((4 + 4 + 0) / 3),
+            "fit_seconds": 10 / 3,
+            "predict_seconds": 0.4,
+        }
+    )
+    assert summary["A longer name"]["snr_mean"] == pytest.approx(1.25 / 3)
+
+
+def test_table_by_hand():
+    assert Evaluation(RECORDS).table().splitlines() == [
+        "SNR (dB)       sub-01  sub-02  mean +- sd     PSNR (dB)  fit (s)  predict (s)",
+        "LSDN           10.00   14.50   13.00 +- 2.45  22.00      3.3      0.4",
+        "A longer name  -1.25   1.25    0.42 +- 1.18   7.00       100.0    0.5",
+    ]
+
+
+def test_to_dict_is_json_with_every_volume():
+    evaluation = Evaluation(RECORDS)
+    content = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+    assert content["unit"] == "dB"
+    assert content["volumes"] == RECORDS
+    assert content["summary"] == evaluation.summary()
+
+
+def test_a_real_evaluation_becomes_json(paths):
+    evaluation = leave_one_subject_out({"a": _linear()}, *paths, LABELS)
+    content = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+    assert len(content["volumes"]) == 4
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels"),
+    [
+        (["sub-07_T1w.nii", "sub-8a_ses-2_T1w.nii.gz"], ["sub-07", "sub-8a"]),
+        (["d/sub-01/anat/x.nii", "d/sub-02/anat/x.nii"], ["sub-01", "sub-02"]),
+        (["sub-all/sub-01_T1w.nii", "sub-all/sub-02_T1w.nii"], ["sub-01", "sub-02"]),
+        (["sub-01_T1w.nii", "other.nii"], ["subject 1", "subject 2"]),
+        (["a.nii", "a.nii"], ["subject 1", "subject 2"]),
+        ([], []),
+    ],
+)
+def test_subject_labels(paths, labels):
+    assert subject_labels(paths) == labels
+
+
+def test_subject_labels_of_path_objects(tmp_path):
+    assert subject_labels([tmp_path / "sub-03_T1w.nii"]) == ["sub-03"]

@@ -1,0 +1,1156 @@
+"""Simultaneous OMP and ShrinkConnect, against naive maths and the contract."""
+
+import copy
+import inspect
+import pickle
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge, orthogonal_mp
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_lsdn import (
+    CDNRegressor,
+    LSDNRegressor,
+    ShrinkConnect,
+    VDNRegressor,
+    VolumeSynthesizer,
+    load_model,
+    save_model,
+    simultaneous_omp,
+)
+
+NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
+SELECTIONS = ["absolute", "squared", "residual"]
+SMALL = (12, 6)
+NAMES = ["a", "b", "x", "y", "z"]
+
+
+# Simultaneous OMP
+
+
+def matrix(p, n, seed=0, rank=None):
+    """Rows of various norms, on any scale but 1."""
+    rng = np.random.RandomState(seed)
+    H = rng.normal(size=(p, n))
+    if rank is not None:
+        H = rng.normal(size=(p, rank)) @ rng.normal(size=(rank, n))
+    return H * rng.uniform(0.3, 30, (p, 1))
+
+
+def unexplained(T, rows):
+    """What is left of ``T`` when ``rows`` have explained what they can."""
+    if len(rows) == 0:
+        return T
+    basis, values, _ = np.linalg.svd(rows.T, full_matrices=False)
+    basis = basis[:, values > 1e-12 * values.max(initial=0)]
+    return T - T @ basis @ basis.T
+
+
+def naive_scores(T, H, chosen, selection):
+    """By the definition of each rule, from the residuals; zero for spanned rows."""
+    R = unexplained(T, H[chosen])
+    scores = np.zeros(len(H))
+    for j in np.flatnonzero(independent(H, chosen)):
+        correlations = R @ H[j] / np.linalg.norm(H[j])
+        if selection == "absolute":
+            scores[j] = abs(correlations).sum()
+        elif selection == "squared":
+            scores[j] = (correlations**2).sum()
+        else:
+            after = unexplained(T, H[[*chosen, j]])
+            scores[j] = (R**2).sum() - (after**2).sum()
+    return scores
+
+
+def independent(H, chosen, tol=1e-8):
+    left = unexplained(H, H[chosen])
+    return (left**2).sum(axis=1) > tol * (H**2).sum(axis=1)
+
+
+def naive_pursuit(T, H, n_nonzero, selection):
+    chosen, residuals = [], [np.linalg.norm(T)]
+    for _ in range(n_nonzero):
+        if not independent(H, chosen).any():
+            break
+        chosen.append(int(np.argmax(naive_scores(T, H, chosen, selection))))
+        residuals.append(np.linalg.norm(unexplained(T, H[chosen])))
+    return chosen, residuals
+
+
+def assert_pursuit(H, n_nonzero, selection, targets=None, tol=1e-6):
+    """All that must hold of a pursuit, whatever it does about ties."""
+    T = H if targets is None else targets
+    indices, A, residuals = simultaneous_omp(
+        H, n_nonzero, targets=targets, selection=selection, return_residuals=True
+    )
+    scale = np.linalg.norm(T)
+    chosen = indices.tolist()
+    assert len(set(chosen)) == len(chosen) <= n_nonzero
+    assert A.shape == (len(T), len(chosen))
+    assert residuals.shape == (len(chosen) + 1,)
+    assert (np.diff(residuals) <= 0).all()
+    assert_allclose(residuals[-1], np.linalg.norm(T - A @ H[indices]), atol=tol * scale)
+    for k in range(len(chosen) + 1):
+        left = np.linalg.norm(unexplained(T, H[chosen[:k]]))
+        assert_allclose(residuals[k], left, rtol=tol, atol=tol * scale)
+        if k == len(chosen):
+            break
+        assert independent(H, chosen[:k], 1e-12)[chosen[k]]
+        scores = naive_scores(T, H, chosen[:k], selection)
+        assert scores[chosen[k]] >= (1 - tol) * scores.max() - tol**2 * scale**2
+    if len(chosen) < n_nonzero:
+        assert not independent(H, chosen).any()
+    if targets is None:
+        assert_allclose(A[indices], np.eye(len(chosen)), rtol=0, atol=tol)
+    return indices, A, residuals
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize(("p", "n"), [(12, 40), (20, 20), (15, 8), (1, 5)])
+def test_pursuit_equals_one_that_keeps_residuals(p, n, selection):
+    H = matrix(p, n, seed=p)
+    all_but_ties = p if p <= n else n - 1  # any n-th row would explain all the rest
+    for n_nonzero in {1, all_but_ties // 2 or 1, all_but_ties}:
+        indices, A, residuals = simultaneous_omp(
+            H, n_nonzero, selection=selection, return_residuals=True
+        )
+        chosen, expected = naive_pursuit(H, H, n_nonzero, selection)
+        atol = 1e-7 * np.linalg.norm(H)
+        assert indices.tolist() == chosen
+        assert_allclose(residuals, expected, rtol=1e-7, atol=atol)
+        expected = np.linalg.lstsq(H[chosen].T, H.T)[0].T
+        assert_allclose(A, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_rules_differ():
+    H = matrix(30, 12, seed=4)
+    first, second, third = (
+        simultaneous_omp(H, 6, selection=selection)[0].tolist()
+        for selection in SELECTIONS
+    )
+    assert first != second
+    assert second != third
+    assert first != third
+
+
+@pytest.mark.parametrize("selection", ["absolute", "squared"])
+@pytest.mark.parametrize("seed", range(5))
+def test_one_target_equals_scikit_learn(selection, seed):
+    rng = np.random.RandomState(seed)
+    H = rng.normal(size=(30, 60))
+    H /= np.linalg.norm(H, axis=1, keepdims=True)
+    target = rng.normal(size=60)
+    expected = orthogonal_mp(H.T, target, n_nonzero_coefs=8)
+    indices, A = simultaneous_omp(H, 8, targets=target[None], selection=selection)
+    assert set(indices) == set(np.flatnonzero(expected))
+    assert_allclose(A[0], expected[indices], rtol=1e-9)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_norms_of_rows_do_not_sway_the_choice_for_targets(selection):
+    rng = np.random.RandomState(0)
+    H, targets = rng.normal(size=(30, 60)), rng.normal(size=(4, 60))
+    scale = 10.0 ** rng.uniform(-3, 3, 30)
+    indices, A = simultaneous_omp(H, 8, targets=targets, selection=selection)
+    scaled, B = simultaneous_omp(
+        H * scale[:, None], 8, targets=targets, selection=selection
+    )
+    assert_array_equal(scaled, indices)
+    assert_allclose(B * scale[indices], A, rtol=1e-9)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+@pytest.mark.parametrize(("p", "n"), [(15, 8), (6, 1), (1, 1)])
+def test_more_rows_than_samples(p, n, selection):
+    H = matrix(p, n)
+    indices, A, _ = assert_pursuit(H, p, selection)
+    assert len(indices) == n
+    assert_allclose(A @ H[indices], H, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_several_targets(selection):
+    H, targets = matrix(12, 40), matrix(3, 40, seed=1)
+    assert_pursuit(H, 5, selection, targets)
+    indices, _ = simultaneous_omp(H, 5, targets=targets, selection=selection)
+    assert indices.tolist() == naive_pursuit(targets, H, 5, selection)[0]
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_rows_as_targets_are_the_default(selection):
+    H = matrix(10, 25)
+    indices, A = simultaneous_omp(H, 4, selection=selection)
+    same, B = simultaneous_omp(H, 4, targets=H, selection=selection)
+    assert_array_equal(same, indices)
+    assert_allclose(B, A, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_gram_and_responses_agree(selection):
+    H = matrix(25, 200, seed=3)
+    from_responses = simultaneous_omp(H, 9, selection=selection, return_residuals=True)
+    from_gram = simultaneous_omp(
+        gram=H @ H.T, n_nonzero=9, selection=selection, return_residuals=True
+    )
+    for a, b in zip(from_gram, from_responses, strict=True):
+        assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_gram_is_left_as_it_is():
+    gram = matrix(6, 9) @ matrix(6, 9).T
+    before = gram.copy()
+    simultaneous_omp(gram=gram, n_nonzero=4)
+    assert_array_equal(gram, before)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_as_many_rows_as_the_rank_reproduce_all(selection):
+    H = matrix(20, 50, rank=7)
+    indices, A, residuals = assert_pursuit(H, 20, selection)
+    assert len(indices) == 7
+    assert_allclose(A @ H[indices], H, rtol=0, atol=1e-9 * abs(H).max())
+    assert residuals[-1] <= 1e-6 * residuals[0]
+    assert residuals[-2] > 1e-3 * residuals[0]
+
+
+def test_equal_and_silent_rows_are_never_chosen_twice_or_at_all():
+    H = np.repeat(matrix(5, 30), 3, axis=0)
+    H[4] *= -2
+    H[12:] = 0
+    indices, A = simultaneous_omp(H, 15)
+    assert sorted(indices // 3) == [0, 1, 2, 3]
+    assert_allclose(A @ H[indices], H, rtol=0, atol=1e-9 * abs(H).max())
+    assert not A[12:].any()
+
+
+def test_rows_that_are_all_silent():
+    indices, A, residuals = simultaneous_omp(np.zeros((3, 4)), 2, return_residuals=True)
+    assert (len(indices), A.shape, residuals.tolist()) == (0, (3, 0), [0.0])
+
+
+def test_a_quarter_by_default():
+    assert len(simultaneous_omp(matrix(20, 50))[0]) == 5
+    assert len(simultaneous_omp(matrix(3, 50))[0]) == 1
+
+
+def rows(elements):
+    shapes = st.tuples(st.integers(1, 6), st.integers(1, 7))
+    return shapes.flatmap(lambda shape: arrays(float, shape, elements=elements))
+
+
+@given(
+    H=rows(st.integers(-3, 3)),
+    selection=st.sampled_from(SELECTIONS),
+    n_nonzero=st.integers(1, 6),
+)
+def test_pursuit_of_small_integers(H, selection, n_nonzero):
+    # Ties, equal rows, rows of zeros and low ranks turn up by themselves.
+    n_nonzero = min(n_nonzero, len(H))
+    indices, A, _ = assert_pursuit(H, n_nonzero, selection)
+    if n_nonzero == len(H):
+        assert len(indices) == np.linalg.matrix_rank(H)
+        assert_allclose(A @ H[indices], H, rtol=0, atol=1e-7)
+
+
+@given(
+    H=rows(st.floats(-1, 1, width=16)),
+    selection=st.sampled_from(SELECTIONS),
+    n_nonzero=st.integers(1, 6),
+)
+def test_pursuit_of_any_numbers(H, selection, n_nonzero):
+    assert_pursuit(H, min(n_nonzero, len(H)), selection, tol=1e-4)
+
+
+@given(
+    H=rows(st.integers(-3, 3)),
+    seed=st.integers(0, 99),
+    n_targets=st.integers(1, 4),
+    selection=st.sampled_from(SELECTIONS),
+)
+def test_pursuit_of_targets(H, seed, n_targets, selection):
+    targets = np.random.RandomState(seed).randint(-3, 4, (n_targets, H.shape[1]))
+    assert_pursuit(H, len(H), selection, targets.astype(float))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(), "either responses or gram"),
+        (dict(responses=np.eye(3), gram=np.eye(3)), "either responses or gram"),
+        (dict(gram=np.ones((3, 2))), "gram must be square"),
+        (dict(gram=np.eye(3), targets=np.eye(3)), "targets go with responses"),
+        (dict(responses=np.eye(3), targets=np.eye(4)), "4 samples and responses 3"),
+        (dict(responses=np.eye(3), targets=np.ones(3)), "2D"),
+        (dict(responses=np.ones(3)), "2D"),
+        (dict(responses=np.eye(3), n_nonzero=0), "within 1 and 3, got 0"),
+        (dict(responses=np.eye(3), n_nonzero=-1), "within 1 and 3, got -1"),
+        (dict(gram=np.eye(3), n_nonzero=4), "within 1 and 3, got 4"),
+        (dict(responses=np.eye(3), selection="best"), "selection must be one of"),
+        (dict(responses=[[1.0, np.nan]]), "responses contains NaN"),
+        (dict(responses=[[1.0, np.inf]]), "responses contains infinity"),
+        (dict(gram=[[np.nan]]), "gram contains NaN"),
+        (dict(responses=[[1.0]], targets=[[np.nan]]), "targets contains NaN"),
+    ],
+)
+def test_pursuit_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        simultaneous_omp(**arguments)
+
+
+@pytest.mark.parametrize("n_nonzero", [1.5, "2"])
+def test_number_of_rows_is_whole(n_nonzero):
+    with pytest.raises((TypeError, ValueError)):
+        simultaneous_omp(np.eye(3), n_nonzero)
+
+
+# Networks to shrink
+
+
+def make_data(n=300, n_outputs=None, seed=0):
+    """Columns of various units, and targets that depend on all of them."""
+    rng = np.random.RandomState(seed)
+    Z = rng.uniform(-1, 1, (n, 5))
+    X = Z * [3, 1, 50, 2, 10] + [100, 0, -20, 5, 0]
+    y = np.stack([Z[:, 0] * Z[:, 4] + Z[:, 1], Z[:, 1] * Z[:, 3] - Z[:, 2]], axis=1)
+    return X, 40 + 10 * y[:, :n_outputs] if n_outputs else 40 + 10 * y[:, 0]
+
+
+def small(network=LSDNRegressor, sizes=SMALL, **parameters):
+    return network(sizes, **{"max_iter": 5, "random_state": 0, **parameters})
+
+
+def shrink(network, **parameters):
+    """Of a fitted network, without further training unless asked for."""
+    defaults = dict(prefit=True, keep=0.5, max_iter=0, random_state=0)
+    return ShrinkConnect(network, **(defaults | parameters))
+
+
+def weights_of(network):
+    return [*network.coefs_, *network.intercepts_, network.latent_coordinates_]
+
+
+def assert_same_network(first, second):
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        assert_array_equal(a, b)
+
+
+def first_layer(network, X, training):
+    """Responses by equation (2), the coordinates being the last three columns."""
+    n_inputs = len(network.coefs_[0])
+    h = expit(X[:, :n_inputs] @ network.coefs_[0] + network.intercepts_[0])
+    if network.latent_coordinates_.shape[1]:
+        unit = np.ptp(training[:, 2:], axis=0) / 2
+        x = (X[:, None, 2:] - network.latent_coordinates_) / unit
+        h *= 2 * expit(-(x**2).sum(axis=2) / network.sigma**2)
+    return h
+
+
+def hidden_layers(network, X, training=None):
+    """Responses of all hidden layers, by equations (2) to (4)."""
+    h = [first_layer(network, X, X if training is None else training)]
+    for F, b in zip(network.coefs_[1:-1], network.intercepts_[1:-1], strict=True):
+        h.append(expit(h[-1] @ F + b))
+    return h
+
+
+# The maths of shrinking
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("sizes", [(10,), (16, 8), (14, 9, 5)])
+@pytest.mark.parametrize("n_outputs", [None, 2])
+def test_next_layers_inputs_move_by_no_more_than_the_residual(
+    network, sizes, n_outputs
+):
+    X, y = make_data(n_outputs=n_outputs)
+    full = small(network, sizes, learning_rate_init=0.02).fit(X, y)
+    shrunk = shrink(full, keep=0.4).fit(X, y)
+    smaller, h = shrunk.estimator_, hidden_layers(full, X)[0]
+    for k, kept in enumerate(hidden_layers(smaller, X)):
+        support, A = shrunk.support_[k], shrunk.coefficients_[k]
+        assert_allclose(kept, h[:, support], rtol=1e-9)
+        residual = np.linalg.norm(h - kept @ A.T)
+        assert_allclose(shrunk.residuals_[k], residual, rtol=1e-3, atol=1e-5)
+        F = full.coefs_[k + 1]
+        before, after = h @ F, kept @ A.T @ F
+        bound = shrunk.residuals_[k] * np.linalg.norm(F, 2)
+        moved = np.linalg.norm(before - after)
+        assert 0 < moved <= bound * (1 + 1e-6) + 1e-5
+        if k + 1 < len(sizes):
+            h = expit(after + full.intercepts_[k + 1])
+            after = after[:, shrunk.support_[k + 1]]
+        assert_allclose(kept @ smaller.coefs_[k + 1], after, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_nodes_are_those_of_the_pursuit(selection):
+    X, y = make_data()
+    full = small().fit(X, y)
+    shrunk = shrink(full, selection=selection, keep=[5, 3]).fit(X, y)
+    h = hidden_layers(full, X)[0]
+    indices, A = simultaneous_omp(h.T, 5, selection=selection)
+    assert_array_equal(shrunk.support_[0], indices)
+    assert_allclose(shrunk.coefficients_[0], A, atol=1e-3)
+    h = expit(h[:, indices] @ A.T @ full.coefs_[1] + full.intercepts_[1])
+    indices, A = simultaneous_omp(h.T, 3, selection=selection)
+    assert_array_equal(shrunk.support_[1], indices)
+    assert_allclose(shrunk.coefficients_[1], A, atol=1e-3)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("sizes", [(10,), (12, 6), (10, 6, 4)])
+def test_rows_of_kept_nodes_stay(network, sizes):
+    X, y = make_data()
+    full = small(network, sizes).fit(X, y)
+    shrunk = shrink(full).fit(X, y)
+    smaller, first = shrunk.estimator_, shrunk.support_[0]
+    assert type(smaller) is network
+    assert smaller.hidden_layer_sizes == tuple(n // 2 for n in sizes)
+    assert_array_equal(smaller.coefs_[0], full.coefs_[0][:, first])
+    latent = full.latent_coordinates_
+    assert_array_equal(smaller.latent_coordinates_, latent[first])
+    for n, layer in enumerate(shrunk.support_):
+        assert len(set(layer)) == len(layer) == sizes[n] // 2
+        assert_array_equal(smaller.intercepts_[n], full.intercepts_[n][layer])
+        assert shrunk.coefficients_[n].shape == (sizes[n], len(layer))
+    assert_array_equal(smaller.intercepts_[-1], full.intercepts_[-1])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("sizes", [8, (12, 6), (10, 6, 4)])
+@pytest.mark.parametrize("n_outputs", [None, 2])
+def test_all_nodes_predict_the_same(network, sizes, n_outputs):
+    X, y = make_data(n_outputs=n_outputs)
+    full = small(network, sizes, max_iter=20).fit(X, y)
+    shrunk = shrink(full, keep=1.0).fit(X, y)
+    expected = full.predict(X)
+    assert shrunk.predict(X).shape == expected.shape == y.shape
+    assert_allclose(shrunk.predict(X), expected, rtol=0, atol=1e-3 * np.ptp(expected))
+
+
+def doubled(network):
+    """The same function with every hidden node twice, at half the effect."""
+    twin = copy.deepcopy(network)
+    for k in range(len(twin.coefs_) - 1):
+        twin.coefs_[k] = np.repeat(twin.coefs_[k], 2, axis=1)
+        twin.intercepts_[k] = np.repeat(twin.intercepts_[k], 2)
+        twin.coefs_[k + 1] = np.repeat(twin.coefs_[k + 1], 2, axis=0) / 2
+    twin.latent_coordinates_ = np.repeat(twin.latent_coordinates_, 2, axis=0)
+    sizes = [2 * n for n in network.hidden_layer_sizes]
+    return twin.set_params(hidden_layer_sizes=tuple(sizes))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("keep", [0.5, 1.0])
+def test_nodes_that_say_the_same_go_first(network, keep):
+    X, y = make_data()
+    full = small(network, sizes=(8, 4), max_iter=20).fit(X, y)
+    shrunk = shrink(doubled(full), keep=keep).fit(X, y)
+    for chosen, n in zip(shrunk.support_, (8, 4), strict=True):
+        assert len(set(chosen // 2)) == len(chosen) <= n
+    expected = full.predict(X)
+    assert_allclose(shrunk.predict(X), expected, rtol=0, atol=1e-3 * np.ptp(expected))
+    assert shrunk.estimator_.hidden_layer_sizes == tuple(map(len, shrunk.support_))
+
+
+def test_a_layer_that_never_responds_keeps_a_node():
+    X, y = make_data()
+    full = small().fit(X, y)
+    full.intercepts_[1] = np.full(6, -1e4)
+    shrunk = shrink(full).fit(X, y)
+    assert shrunk.estimator_.hidden_layer_sizes == (6, 1)
+    assert_allclose(shrunk.predict(X), full.predict(X), rtol=1e-6)
+    further = shrink(full, max_iter=2).fit(X, y)
+    assert np.isfinite(further.predict(X)).all()
+
+
+def test_weights_count_as_repetitions_in_the_choice():
+    X, y = make_data()
+    full = small().fit(X, y)
+    weight = np.random.RandomState(0).randint(0, 4, len(X))
+    weighted = shrink(full).fit(X, y, sample_weight=weight)
+    repeated = shrink(full).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    for a, b in zip(weighted.support_, repeated.support_, strict=True):
+        assert_array_equal(a, b)
+    assert_allclose(weighted.residuals_, repeated.residuals_, rtol=1e-4)
+    assert_allclose(weighted.full_loss_, repeated.full_loss_, rtol=1e-5)
+    plain = shrink(full).fit(X, y)
+    assert abs(weighted.full_loss_ / plain.full_loss_ - 1) > 1e-3
+
+
+def test_weights_reach_both_trainings():
+    X, y = make_data()
+    half = np.arange(len(X)) % 2
+    weighted = ShrinkConnect(small(), keep=0.5, max_iter=2, random_state=0)
+    weighted.fit(X, y, sample_weight=half)
+    selected = clone(weighted).fit(X[half == 1], y[half == 1])
+    assert_same_network(weighted.estimator_, selected.estimator_)
+
+
+# scikit-learn's own checks
+
+
+@parametrize_with_checks(
+    [
+        ShrinkConnect(LSDNRegressor(SMALL)),
+        ShrinkConnect(CDNRegressor(SMALL), keep=0.5),
+    ]
+)
+def test_scikit_learn_compatible(estimator, check):
+    estimator = clone(estimator)
+    if check.func.__name__ == "check_sample_weight_equivalence_on_dense_data":
+        # As for the networks: weights and repetitions only agree in full batches.
+        estimator.set_params(estimator__solver="lbfgs", estimator__max_iter=10)
+    check(estimator)
+
+
+# Signature and attributes
+
+
+def test_signature():
+    first, *others = inspect.signature(ShrinkConnect).parameters.values()
+    assert first.name == "estimator"
+    assert first.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert {p.kind for p in others} == {inspect.Parameter.KEYWORD_ONLY}
+    promised = dict(estimator=None, keep="auto", max_degradation=0.02, max_iter=10)
+    promised |= dict(prefit=False, random_state=None, verbose=0)
+    defaults = ShrinkConnect().get_params()
+    assert {name: defaults[name] for name in promised} == promised
+    assert list(inspect.signature(simultaneous_omp).parameters)[:3] == [
+        "responses",
+        "n_nonzero",
+        "gram",
+    ]
+
+
+def test_fitted_attributes():
+    X, y = make_data()
+    shrunk = ShrinkConnect(small(), keep=0.5, max_iter=3)
+    assert shrunk.fit(pd.DataFrame(X, columns=NAMES), y) is shrunk
+    assert [len(support) for support in shrunk.support_] == [6, 3]
+    assert [A.shape for A in shrunk.coefficients_] == [(12, 6), (6, 3)]
+    assert len(shrunk.residuals_) == 2
+    assert len(shrunk.path_) == 1
+    assert shrunk.n_features_in_ == 5
+    assert list(shrunk.feature_names_in_) == NAMES
+    assert shrunk.estimator_.n_features_in_ == 5
+    assert list(shrunk.estimator_.feature_names_in_) == NAMES
+    assert shrunk.n_iter_ == shrunk.estimator_.n_iter_ == 5 + 3
+    assert len(shrunk.estimator_.loss_curve_) == 5 + 3
+
+
+def test_names_are_forgotten_in_a_fit_without_names():
+    X, y = make_data()
+    shrunk = ShrinkConnect(small(), keep=0.5, max_iter=0)
+    shrunk.fit(pd.DataFrame(X, columns=NAMES), y).fit(X, y)
+    assert not hasattr(shrunk, "feature_names_in_")
+
+
+def test_no_estimator_stands_for_lsdn():
+    X, y = make_data()
+    shrunk = ShrinkConnect(keep=0.1, max_iter=0, random_state=3).fit(X, y)
+    expected = shrink(LSDNRegressor(random_state=3).fit(X, y), keep=0.1).fit(X, y)
+    assert shrunk.estimator is None
+    assert shrunk.estimator_.hidden_layer_sizes == (20, 2)
+    assert_same_network(shrunk.estimator_, expected.estimator_)
+
+
+@pytest.mark.parametrize("method", ["predict", "transform"])
+def test_unfitted(method):
+    with pytest.raises(NotFittedError):
+        getattr(ShrinkConnect(), method)(np.zeros((1, 5)))
+
+
+# The network given
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_clone_is_fitted(network):
+    X, y = make_data()
+    given = small(network)
+    before = given.get_params()
+    shrunk = ShrinkConnect(given, keep=0.5, max_iter=2, random_state=0).fit(X, y)
+    assert vars(given) == before
+    expected = shrink(clone(given).fit(X, y), max_iter=2).fit(X, y)
+    assert_same_network(shrunk.estimator_, expected.estimator_)
+
+
+def test_a_fitted_network_is_fitted_anew_unless_prefit():
+    X, y = make_data()
+    given = small().fit(X, y)
+    before = pickle.dumps(given)
+    shrunk = shrink(given, prefit=False).fit(X[:, ::-1], y)
+    assert pickle.dumps(given) == before
+    fresh = shrink(small(), prefit=False).fit(X[:, ::-1], y)
+    assert_same_network(shrunk.estimator_, fresh.estimator_)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_fitted_network_is_left_as_it_is(network, solver, frozen):
+    X, y = make_data()
+    given = small(network, solver=solver).fit(X, y)
+    before = pickle.dumps(given)
+    shrunk = shrink(given, max_iter=3)
+    if frozen:
+        shrunk.set_params(estimator=FrozenEstimator(given), prefit=False)
+    shrunk.fit(X, y)
+    assert pickle.dumps(given) == before
+    same = shrink(pickle.loads(before), max_iter=3).fit(X, y)
+    assert_same_network(shrunk.estimator_, same.estimator_)
+
+
+def test_training_the_smaller_network_leaves_the_full_one_as_it_is():
+    X, y = make_data()
+    given = small().fit(X, y)
+    untouched = copy.deepcopy(given)
+    shrunk = shrink(given, keep=1.0).fit(X, y)
+    shrunk.estimator_.partial_fit(X, y)
+    assert_same_network(given, untouched)
+    assert_same_network(given.partial_fit(X, y), untouched.partial_fit(X, y))
+
+
+def test_other_data_than_the_full_network_saw():
+    X, y = make_data()
+    other, z = make_data(200, seed=1)
+    full = small().fit(X, y)
+    shrunk = shrink(full).fit(other, z)
+    h = hidden_layers(full, other, training=X)[0]
+    kept = h[:, shrunk.support_[0]] @ shrunk.coefficients_[0].T
+    assert_allclose(shrunk.residuals_[0], np.linalg.norm(h - kept), rtol=1e-3)
+
+
+@pytest.mark.parametrize("estimator", [Ridge(), StandardScaler(), "network"])
+def test_what_is_no_network_is_refused(estimator):
+    with pytest.raises((TypeError, ValueError), match="Regressor|'estimator'"):
+        ShrinkConnect(estimator).fit(*make_data())
+
+
+@pytest.mark.parametrize(
+    "estimator", [FrozenEstimator(Ridge()), make_pipeline(Ridge()), ShrinkConnect()]
+)
+def test_networks_must_be_bare(estimator):
+    with pytest.raises(TypeError, match="ShrinkConnect shrinks LSDNRegressor"):
+        ShrinkConnect(estimator).fit(*make_data())
+
+
+def test_prefit_needs_a_fitted_network():
+    for shrunk in (shrink(small()), ShrinkConnect(FrozenEstimator(small()))):
+        with pytest.raises(NotFittedError):
+            shrunk.fit(*make_data())
+
+
+def test_data_must_suit_the_fitted_network():
+    X, y = make_data(n_outputs=2)
+    full = small().fit(X, y[:, 0])
+    with pytest.raises(ValueError, match="X has 4 features"):
+        shrink(full).fit(X[:, :4], y[:, 0])
+    with pytest.raises(ValueError, match="2 outputs"):
+        shrink(full).fit(X, y)
+
+
+# How many nodes stay
+
+
+@pytest.mark.parametrize(
+    ("keep", "sizes"),
+    [
+        (0.5, (6, 3)),
+        (np.float64(0.25), (3, 2)),
+        (1.0, (12, 6)),
+        (0.001, (1, 1)),
+        ([4, 5], (4, 5)),
+        ((12, 1), (12, 1)),
+        (np.array([7, 2]), (7, 2)),
+        ([np.int64(3), np.int64(2)], (3, 2)),
+        ([0.25, 0.5], (3, 3)),
+        ([1.0, 0.01], (12, 1)),
+        (np.array([0.75, 1.0]), (9, 6)),
+    ],
+)
+def test_ways_to_say_how_many_nodes_stay(keep, sizes):
+    X, y = make_data()
+    # Initial networks' nodes are far from linear combinations of each other.
+    full = small(sigma=0.3, learning_rate_init=1e-9, max_iter=1).fit(X, y)
+    shrunk = shrink(full, keep=keep).fit(X, y)
+    assert shrunk.estimator_.hidden_layer_sizes == sizes
+    assert tuple(len(support) for support in shrunk.support_) == sizes
+    assert [F.shape for F in shrunk.estimator_.coefs_] == [
+        (2, sizes[0]),
+        sizes,
+        (sizes[1], 1),
+    ]
+
+
+def test_a_lone_number_is_a_fraction():
+    X, y = make_data()
+    full = small().fit(X, y)
+    by_int, by_float = (shrink(full, keep=keep).fit(X, y) for keep in (1, 1.0))
+    assert_same_network(by_int.estimator_, by_float.estimator_)
+
+
+@pytest.mark.parametrize(
+    ("keep", "sizes"), [([4, 0.5], (4, 3)), ([1, 0.5], (1, 3)), ([0.5, 1], (6, 1))]
+)
+def test_numbers_and_fractions_may_stand_side_by_side(keep, sizes):
+    X, y = make_data()
+    shrunk = shrink(small().fit(X, y), keep=keep).fit(X, y)
+    assert shrunk.estimator_.hidden_layer_sizes == sizes
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        ([0.5], "keep has 1 numbers, but the network has 2 hidden"),
+        ([4, 4, 4], "keep has 3 numbers, but the network has 2 hidden"),
+        ([], "keep has 0 numbers"),
+        ([0, 3], "asks for 0 of the 12 nodes"),
+        ([3, 7], "asks for 7 of the 6 nodes"),
+        ([-1, 3], "asks for -1 of the 12 nodes"),
+        ([0.5, 0.0], "asks for 0.0 of the 6 nodes"),
+        ([0.5, -0.5], "asks for -0.5 of the 6 nodes"),
+        ([1.5, 0.5], "asks for 1.5 of the 12 nodes"),
+        (0.0, "'keep' parameter of ShrinkConnect"),
+        (-0.5, "'keep' parameter of ShrinkConnect"),
+        (1.1, "'keep' parameter of ShrinkConnect"),
+        (5, "'keep' parameter of ShrinkConnect"),
+        ("half", "'keep' parameter of ShrinkConnect"),
+        (None, "'keep' parameter of ShrinkConnect"),
+    ],
+)
+def test_keep_that_cannot_be(keep, message):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=message):
+        shrink(small().fit(X, y), keep=keep).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        dict(max_iter=-1),
+        dict(max_degradation=-0.1),
+        dict(learning_rate_init=0.0),
+        dict(selection="best"),
+        dict(prefit="yes"),
+    ],
+)
+def test_parameters_that_cannot_be(parameters):
+    with pytest.raises(ValueError, match=f"'{next(iter(parameters))}' parameter"):
+        ShrinkConnect(small()).set_params(**parameters).fit(*make_data())
+
+
+# The search
+
+
+def loss_of(model, X, y):
+    """Equation (1) on the logistic range, 0.9 of which the targets span."""
+    return 0.5 * np.mean(((model.predict(X) - y) / (np.ptp(y) / 0.9)) ** 2)
+
+
+def search(max_degradation=0.02, **parameters):
+    X, y = make_data()
+    full = small(sizes=(30, 10), max_iter=30, learning_rate_init=0.02).fit(X, y)
+    parameters = dict(keep="auto", max_degradation=max_degradation) | parameters
+    return full, shrink(full, **parameters).fit(X, y)
+
+
+@pytest.mark.parametrize("max_iter", [0, 3])
+@pytest.mark.parametrize("max_degradation", [0.0, 0.02, 0.5, 2.0, 1e9])
+def test_path_records_what_was_tried(max_degradation, max_iter):
+    full, shrunk = search(max_degradation, max_iter=max_iter)
+    X, y = make_data()
+    assert_allclose(shrunk.full_loss_, loss_of(full, X, y), rtol=1e-4)
+    assert 1 <= len(shrunk.path_) <= 5
+    for tried in shrunk.path_:
+        keep = tried["keep"]
+        sizes = tuple(max(1, round(n * keep)) for n in (30, 10))
+        actual = tried["hidden_layer_sizes"]
+        assert all(0 < a <= b for a, b in zip(actual, sizes, strict=True))
+        degradation = tried["loss"] / shrunk.full_loss_ - 1
+        assert_allclose(tried["degradation"], degradation, atol=1e-12)
+        assert tried["accepted"] == (degradation <= max_degradation)
+    fractions = [tried["keep"] for tried in shrunk.path_]
+    assert len(set(fractions)) == len(fractions)
+    assert set(fractions) <= {1.0, *(np.arange(1, 10) / 10)}
+
+
+@pytest.mark.parametrize("max_iter", [0, 3])
+@pytest.mark.parametrize("max_degradation", [0.0, 0.02, 0.5, 2.0, 1e9])
+def test_the_smallest_accepted_is_taken(max_degradation, max_iter):
+    _, shrunk = search(max_degradation, max_iter=max_iter)
+    accepted = [tried for tried in shrunk.path_ if tried["accepted"]]
+    chosen = min(accepted, key=lambda t: t["keep"]) if accepted else shrunk.path_[-1]
+    assert accepted or chosen["keep"] == 1.0
+    assert shrunk.estimator_.hidden_layer_sizes == chosen["hidden_layer_sizes"]
+    assert_allclose(loss_of(shrunk, *make_data()), chosen["loss"], rtol=1e-4)
+    _, alone = search(keep=chosen["keep"], max_iter=max_iter)
+    assert_same_network(shrunk.estimator_, alone.estimator_)
+    for a, b in zip(shrunk.support_, alone.support_, strict=True):
+        assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("max_degradation", [0.02, 0.5, 2.0])
+def test_one_step_less_would_not_do(max_degradation):
+    _, shrunk = search(max_degradation)
+    chosen = min(t["keep"] for t in shrunk.path_ if t["accepted"])
+    assert chosen > 0.1
+    _, less = search(keep=round(chosen - 0.1, 1))
+    assert less.path_[0]["degradation"] > max_degradation
+
+
+def test_the_more_may_be_lost_the_smaller():
+    sizes = [sum(search(d)[1].estimator_.hidden_layer_sizes) for d in (0.02, 0.5, 2)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+    assert search(1e9)[1].estimator_.hidden_layer_sizes == (3, 1)
+
+
+def test_a_fixed_size_is_on_the_path_too():
+    X, y = make_data()
+    full = small().fit(X, y)
+    (tried,) = shrink(full, keep=[4, 2]).fit(X, y).path_
+    assert tried["keep"] == [4, 2]
+    assert tried["hidden_layer_sizes"] == (4, 2)
+
+
+def test_verbose_says_what_was_tried(capsys):
+    _, shrunk = search(verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(shrunk.path_)
+    for line, tried in zip(lines, shrunk.path_, strict=True):
+        assert str(tried["hidden_layer_sizes"]) in line
+    search()
+    assert capsys.readouterr().out == ""
+
+
+# Training after shrinking
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_training_further_makes_up_for_what_was_lost(network, solver):
+    X, y = make_data(1000)
+    rate = 0.5 if solver == "sgd" else 0.02
+    full = small(network, solver=solver, learning_rate_init=rate, max_iter=40)
+    full.fit(X, y)
+    before, after = (
+        shrink(full, keep=0.25, max_iter=max_iter).fit(X, y) for max_iter in (0, 10)
+    )
+    assert after.path_[0]["loss"] < before.path_[0]["loss"]
+    assert 0 < after.n_iter_ - full.n_iter_ <= 10
+    assert before.n_iter_ == full.n_iter_
+
+
+def test_learning_rate_is_twice_the_networks_unless_given():
+    X, y = make_data()
+    full = small(learning_rate_init=0.004).fit(X, y)
+    usual, same, other = (
+        shrink(full, max_iter=2, learning_rate_init=rate).fit(X, y).estimator_
+        for rate in (None, 0.008, 0.004)
+    )
+    assert_same_network(usual, same)
+    assert (usual.coefs_[0] != other.coefs_[0]).any()
+
+
+@pytest.mark.parametrize("keep", ["auto", 0.5])
+def test_same_seed_same_bits(keep):
+    X, y = make_data()
+    network = small(random_state=None)
+    first, second, other = (
+        ShrinkConnect(network, keep=keep, max_iter=2, random_state=seed).fit(X, y)
+        for seed in (0, 0, 1)
+    )
+    assert_same_network(first.estimator_, second.estimator_)
+    assert first.path_ == second.path_
+    assert (first.predict(X) != other.predict(X)).any()
+
+
+def test_seed_orders_the_samples_after_shrinking():
+    X, y = make_data()
+    full = small().fit(X, y)
+    first, other = (shrink(full, max_iter=2, random_state=s).fit(X, y) for s in (0, 1))
+    assert_array_equal(first.support_[0], other.support_[0])
+    assert (first.predict(X) != other.predict(X)).any()
+
+
+def make_smooth_data(n=4000, seed=0):
+    """A feature whose effect fades smoothly away from an axis."""
+    rng = np.random.RandomState(seed)
+    feature, *x = rng.uniform(-1, 1, (4, n))
+    y = feature * np.exp(-2 * (x[0] ** 2 + x[1] ** 2)) + 0.5 * x[2]
+    return np.column_stack([feature, *x]), y
+
+
+def without_random_nodes(network, sizes, seed):
+    """Remove rows and nothing else."""
+    rng = np.random.RandomState(seed)
+    smaller = copy.deepcopy(network)
+    for k, size in enumerate(sizes):
+        kept = rng.permutation(len(smaller.intercepts_[k]))[:size]
+        smaller.coefs_[k] = smaller.coefs_[k][:, kept]
+        smaller.intercepts_[k] = smaller.intercepts_[k][kept]
+        smaller.coefs_[k + 1] = smaller.coefs_[k + 1][kept]
+        if k == 0:
+            smaller.latent_coordinates_ = smaller.latent_coordinates_[kept]
+    return smaller.set_params(hidden_layer_sizes=sizes)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_quarter_of_the_nodes_does_nearly_as_well_and_random_ones_do_not(seed):
+    X, y = make_smooth_data()
+    new = make_smooth_data(seed=1)
+    full = small(sizes=(80, 20), max_iter=30, random_state=seed).fit(X, y)
+    pursued, further = (shrink(full, keep=0.25, max_iter=n).fit(X, y) for n in (0, 10))
+    assert further.estimator_.hidden_layer_sizes == (20, 5)
+    assert full.score(*new) > 0.99
+    assert further.score(*new) > full.score(*new) - 0.02
+    removed = [without_random_nodes(full, (20, 5), i) for i in range(3)]
+    assert max(rest.score(*new) for rest in removed) < pursued.score(*new) - 0.2
+    removed = [shrink(n, keep=1.0, max_iter=10).fit(X, y) for n in removed]
+    errors = [1 - rest.score(*new) for rest in removed]
+    assert np.mean(errors) > 1.2 * (1 - further.score(*new))
+    losses = [loss_of(rest, X, y) for rest in removed]
+    assert min(losses) > loss_of(further, X, y)
+
+
+# The transformer
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("sizes", [8, (12, 6), (10, 6, 4)])
+@pytest.mark.parametrize("max_iter", [0, 2])
+def test_transform_gives_the_last_hidden_layers_responses(network, sizes, max_iter):
+    X, y = make_data()
+    shrunk = shrink(small(network, sizes).fit(X, y), max_iter=max_iter).fit(X, y)
+    X_new, _ = make_data(70, seed=1)
+    expected = hidden_layers(shrunk.estimator_, X_new, training=X)[-1]
+    responses = shrunk.transform(X_new)
+    assert responses.shape == (70, len(shrunk.support_[-1]))
+    assert responses.dtype == np.float64
+    assert_allclose(responses, expected, rtol=0, atol=1e-5)
+    single = shrunk.transform(X_new.astype(np.float32))
+    assert single.dtype == np.float32
+    assert_allclose(single, expected, rtol=0, atol=1e-4)
+
+
+def test_transform_of_many_rows():
+    X, y = make_data()
+    shrunk = shrink(small().fit(X, y)).fit(X, y)
+    many = np.tile(X, (120, 1))
+    assert_allclose(shrunk.transform(many), np.tile(shrunk.transform(X), (120, 1)))
+
+
+def test_names_of_the_responses():
+    X, y = make_data()
+    shrunk = shrink(small().fit(X, y)).set_output(transform="pandas").fit(X, y)
+    names = [f"shrinkconnect{i}" for i in range(3)]
+    assert list(shrunk.get_feature_names_out()) == names
+    frame = shrunk.transform(X)
+    assert list(frame.columns) == names
+    assert_array_equal(frame, shrunk.set_output(transform="default").transform(X))
+
+
+def test_the_output_is_made_of_what_transform_gives():
+    X, y = make_data()
+    shrunk = shrink(small(max_iter=20).fit(X, y), max_iter=2).fit(X, y)
+    F, b = shrunk.estimator_.coefs_[-1], shrunk.estimator_.intercepts_[-1]
+    span = np.ptp(y) / 0.9
+    predicted = expit(shrunk.transform(X) @ F + b)[:, 0] * span + y.min() - 0.05 * span
+    assert_allclose(shrunk.predict(X), predicted, rtol=0, atol=1e-5 * span)
+
+
+# Among scikit-learn's tools
+
+
+def capable():
+    return small(sizes=(24, 8), max_iter=30, learning_rate_init=0.02)
+
+
+def test_last_in_a_pipeline():
+    X, y = make_data(1000)
+    shrunk = ShrinkConnect(capable(), keep=0.5)
+    model = make_pipeline(StandardScaler(), shrunk.set_params(random_state=0))
+    assert model.fit(X, y).score(X, y) > 0.85
+    Z = model[0].transform(X)
+    assert_array_equal(model.predict(X), model[-1].estimator_.predict(Z))
+    assert_array_equal(model.transform(X), model[-1].transform(Z))
+
+
+def test_before_another_regressor():
+    X, y = make_data(1000)
+    shrunk = ShrinkConnect(capable(), keep=0.5)
+    model = make_pipeline(shrunk.set_params(random_state=0), Ridge(1e-3)).fit(X, y)
+    assert model[-1].coef_.shape == (4,)
+    assert model.score(X, y) > 0.85
+    assert model.score(X, y) > Ridge().fit(X, y).score(X, y) + 0.1
+
+
+def test_grid_search():
+    X, y = make_data()
+    grid = {
+        "keep": [0.25, [2, 2], "auto"],
+        "estimator__hidden_layer_sizes": [(8, 4), (12, 6)],
+    }
+    shrunk = ShrinkConnect(small(), max_iter=1, random_state=0)
+    search = GridSearchCV(shrunk, grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 6
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = clone(shrunk).set_params(**search.best_params_).fit(X, y)
+    assert_same_network(search.best_estimator_.estimator_, best.estimator_)
+
+
+def test_clone_forgets_and_pickle_does_not():
+    X, y = make_data()
+    shrunk = shrink(small().fit(X, y), max_iter=2).fit(X, y)
+    assert not hasattr(clone(shrunk), "estimator_")
+    assert clone(shrunk).get_params()["keep"] == 0.5
+    loaded = pickle.loads(pickle.dumps(shrunk))
+    assert_array_equal(loaded.predict(X), shrunk.predict(X))
+    assert_array_equal(loaded.transform(X), shrunk.transform(X))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_model_files(network, frozen, tmp_path):
+    X, y = make_data(n_outputs=2)
+    estimator = small(network)
+    if frozen:
+        estimator = FrozenEstimator(estimator.fit(X, y))
+    shrunk = ShrinkConnect(estimator, max_iter=2, random_state=0).fit(X, y)
+    save_model(shrunk, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    assert type(loaded) is ShrinkConnect
+    assert_same_network(loaded.estimator_, shrunk.estimator_)
+    assert_array_equal(loaded.predict(X), shrunk.predict(X))
+    assert_array_equal(loaded.transform(X), shrunk.transform(X))
+    assert loaded.path_ == shrunk.path_
+    assert_array_equal(loaded.support_[0], shrunk.support_[0])
+
+
+# Volumes
+
+
+def make_images(seed):
+    """A scan and another that follows it, differently from place to place."""
+    rng = np.random.RandomState(seed)
+    source = gaussian_filter(rng.normal(size=(12, 14, 10)), 1.5)
+    source = 100 + 20 * source / source.std()
+    target = 300 - source + 4 * np.arange(12)[:, None, None]
+    affine = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])
+    return [nib.Nifti1Image(v.astype(np.float32), affine) for v in (source, target)]
+
+
+SOURCES, TARGETS = map(
+    list, zip(*[make_images(seed) for seed in range(3)], strict=True)
+)
+
+
+def synthesizer(estimator, **parameters):
+    parameters = dict(n_voxels=400, random_state=0) | parameters
+    model = VolumeSynthesizer(estimator, **parameters)
+    return model.fit(SOURCES[:2], TARGETS[:2])
+
+
+def voxels(images):
+    return np.stack([image.get_fdata() for image in images])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_volumes_by_either_path(network, monkeypatch):
+    shrunk = ShrinkConnect(small(network), keep=0.5, max_iter=2)
+    fused = synthesizer(shrunk)
+    assert fused.estimator_.estimator_.hidden_layer_sizes == (6, 3)
+    assert fused.score(SOURCES[2:], TARGETS[2:]) > 5
+    generic = copy.copy(fused)
+    generic.estimator_ = make_pipeline(fused.estimator_)
+    expected = voxels(generic.predict(SOURCES))
+    monkeypatch.delattr(ShrinkConnect, "predict")  # the network reads the volume
+    actual = voxels(fused.predict(SOURCES))
+    assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+
+
+def test_volumes_with_the_same_seed_give_the_same_bits():
+    shrunk = ShrinkConnect(small(random_state=None), keep=0.5, max_iter=2)
+    first, second = (voxels(synthesizer(shrunk).predict(SOURCES)) for _ in range(2))
+    assert_array_equal(first, second)
+    other = voxels(synthesizer(shrunk, random_state=1).predict(SOURCES))
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("estimator", [small(max_iter=1), None])
+def test_volumes_without_coordinates(estimator):
+    shrunk = ShrinkConnect(estimator, keep=0.1, max_iter=0)
+    model = synthesizer(shrunk, coordinates=None)
+    network = model.estimator_.estimator_
+    assert network.latent_coordinates_.shape[1] == 0
+    assert network.coefs_[0].shape[0] == 27
+
+
+def test_a_frozen_network_keeps_its_parameters():
+    model = synthesizer(small())
+    X, y = model.sample_voxels(SOURCES, TARGETS, random_state=0)
+    frozen = small().fit(X[:, :27], y)
+    before = frozen.get_params()
+    shrunk = ShrinkConnect(FrozenEstimator(frozen), keep=0.5, max_iter=0)
+    synthesizer(shrunk, coordinates=None)
+    assert frozen.get_params() == before
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_shrinking_a_fitted_synthesizer(network):
+    full = synthesizer(small(network, max_iter=20))
+    before = pickle.dumps(full)
+    arguments = dict(keep=0.5, max_iter=4, random_state=3)
+    smaller = full.shrink(SOURCES, TARGETS, **arguments)
+    assert type(smaller) is VolumeSynthesizer
+    assert type(smaller.estimator_) is ShrinkConnect
+    assert smaller.estimator_.estimator_.hidden_layer_sizes == (6, 3)
+    assert smaller.estimator_.max_iter == 4
+    assert pickle.dumps(full) == before
+    again = full.shrink(SOURCES, TARGETS, **arguments)
+    assert_same_network(again.estimator_.estimator_, smaller.estimator_.estimator_)
+    score = full.score(SOURCES[2:], TARGETS[2:])
+    assert smaller.score(SOURCES[2:], TARGETS[2:]) > score - 3
+
+
+def test_shrinking_a_shrunken_synthesizer():
+    full = synthesizer(ShrinkConnect(small(), keep=0.5, max_iter=0))
+    smaller = full.shrink(SOURCES, TARGETS, keep=[2, 1], max_iter=1, random_state=0)
+    assert smaller.estimator_.estimator_.hidden_layer_sizes == (2, 1)
+    assert full.estimator_.estimator_.hidden_layer_sizes == (6, 3)
+
+
+def test_shrinking_a_synthesizer_without_a_network():
+    with pytest.raises(TypeError, match="ShrinkConnect shrinks LSDNRegressor"):
+        synthesizer(Ridge()).shrink(SOURCES, TARGETS)
+
+
+def test_shrinking_searches_by_default():
+    smaller = synthesizer(small()).shrink(SOURCES, TARGETS, random_state=0)
+    assert smaller.estimator_.keep == "auto"
+    assert len(smaller.estimator_.path_) > 1
+
+
+def test_model_file_of_a_shrunken_synthesizer(tmp_path):
+    full = synthesizer(small())
+    smaller = full.shrink(SOURCES, TARGETS, keep=0.5, max_iter=1, random_state=0)
+    save_model(smaller, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    expected = voxels(smaller.predict(SOURCES))
+    assert_array_equal(voxels(loaded.predict(SOURCES)), expected)
