@@ -94,8 +94,8 @@ def _parser():
         "--traceback", action="store_true", help="on an error, show where it arose"
     )
 
-    data = argparse.ArgumentParser(add_help=False)
-    group = data.add_argument_group("data")
+    images = argparse.ArgumentParser(add_help=False)
+    group = images.add_argument_group("images")
     for name, what in (("source", "taken"), ("target", "to be synthesised")):
         group.add_argument(
             f"--{name}",
@@ -106,6 +106,22 @@ def _parser():
             help=f"images of the contrast {what}, one a subject; repeat the option for "
             "several contrasts",
         )
+    group.add_argument(
+        "--n-voxels",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="voxels drawn from each training subject (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of everything random (default: %(default)s)",
+    )
+
+    preparation = argparse.ArgumentParser(add_help=False)
+    group = preparation.add_argument_group("preparation")
     group.add_argument(
         "--mask",
         metavar="NIFTI",
@@ -119,24 +135,11 @@ def _parser():
         help="what makes the intensities of scans comparable (default: %(default)s)",
     )
     group.add_argument(
-        "--n-voxels",
-        type=int,
-        default=100_000,
-        metavar="N",
-        help="voxels drawn from each training subject (default: %(default)s)",
-    )
-    group.add_argument(
         "--patch-size",
         type=int,
         default=3,
         metavar="N",
         help="voxels along each side of a patch, odd (default: %(default)s)",
-    )
-    group.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of everything random (default: %(default)s)",
     )
 
     network = argparse.ArgumentParser(add_help=False)
@@ -176,7 +179,9 @@ def _parser():
         help="folder for images and picture (default: %(default)s)",
     )
 
-    fit = add("fit", _fit, [data, network, common], "train, and save a model")
+    fit = add(
+        "fit", _fit, [images, preparation, network, common], "train, and save a model"
+    )
     fit.add_argument(
         "--model",
         choices=tuple(_HIDDEN_LAYER_SIZES),
@@ -195,7 +200,7 @@ def _parser():
         "-o", "--output", required=True, metavar="MODEL", help="model file, .skops"
     )
 
-    shrink = add("shrink", _shrink, [data, common], "make a model smaller and faster")
+    shrink = add("shrink", _shrink, [images, common], "make a model smaller and faster")
     shrink.add_argument("model", help="model file of lsdn fit")
     shrink.add_argument(
         "--keep",
@@ -227,7 +232,10 @@ def _parser():
     )
 
     evaluate = add(
-        "evaluate", _evaluate, [data, network, common], "leave one subject out"
+        "evaluate",
+        _evaluate,
+        [images, preparation, network, common],
+        "leave one subject out",
     )
     evaluate.add_argument(
         "--model",
@@ -265,8 +273,10 @@ def _fit(arguments):
     """Train a network to predict the target contrast from the source contrasts, and
     save it."""
     from ._files import check_output
-    from .persistence import save_model
+    from .persistence import require_skops, save_model
     from .shrink import ShrinkConnect
+
+    require_skops()
 
     check_output(arguments.output, overwrite=arguments.overwrite)
     synthesizer = _synthesizer(arguments, arguments.model)
@@ -277,8 +287,7 @@ def _fit(arguments):
         synthesizer.set_params(estimator=network)
     synthesizer.set_params(n_jobs=arguments.jobs, verbose=not arguments.quiet)
     synthesizer.fit(_by_subject(arguments.source), _by_subject(arguments.target))
-    synthesizer.set_params(n_jobs=None)  # it is the machine's, not the model's
-    save_model(synthesizer, arguments.output, overwrite=arguments.overwrite)
+    save_model(_at_rest(synthesizer), arguments.output, overwrite=arguments.overwrite)
     return f"Saved {arguments.output}"
 
 
@@ -291,7 +300,9 @@ def _shrink(arguments):
 
     check_output(arguments.output, overwrite=arguments.overwrite)
     synthesizer = load_model(arguments.model).set_params(
-        n_jobs=arguments.jobs, n_voxels=arguments.n_voxels
+        n_jobs=arguments.jobs,
+        n_voxels=arguments.n_voxels,
+        verbose=not arguments.quiet,
     )
     smaller = synthesizer.shrink(
         _by_subject(arguments.source),
@@ -299,8 +310,8 @@ def _shrink(arguments):
         keep=arguments.keep,
         random_state=arguments.seed,
         verbose=not arguments.quiet,
-    ).set_params(n_jobs=None)
-    save_model(smaller, arguments.output, overwrite=arguments.overwrite)
+    )
+    save_model(_at_rest(smaller), arguments.output, overwrite=arguments.overwrite)
     sizes = smaller.estimator_.estimator_.hidden_layer_sizes
     return f"Saved {arguments.output} with {'-'.join(map(str, sizes))} hidden nodes"
 
@@ -357,14 +368,23 @@ def _info(arguments):
     return describe_model(arguments.model)
 
 
+def _at_rest(synthesizer):
+    """Without what belongs to this run and not to the model."""
+    networks = (part for part in vars(synthesizer).values() if hasattr(part, "predict"))
+    for part in (synthesizer, *networks):
+        names = part.get_params(deep=True)
+        part.set_params(**{n: 0 for n in names if n.split("__")[-1] == "verbose"})
+    return synthesizer.set_params(n_jobs=None)
+
+
 def _keep(text):
     """Type of --shrink and --keep."""
     if text == "auto":
         return text
-    fraction = float(text)
-    if not 0 < fraction <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 1")
-    return fraction
+    with contextlib.suppress(ValueError):
+        if 0 < (fraction := float(text)) <= 1:
+            return fraction
+    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a fraction up to 1")
 
 
 def _sizes(arguments, model):
@@ -387,7 +407,7 @@ def _synthesizer(arguments, model):
     network = getattr(regressor, f"{model.upper()}Regressor")(
         tuple(_sizes(arguments, model)), sigma=arguments.sigma
     )
-    if arguments.max_iter:
+    if arguments.max_iter is not None:
         network.set_params(max_iter=arguments.max_iter)
     return VolumeSynthesizer(
         network,

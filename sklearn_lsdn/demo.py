@@ -57,6 +57,10 @@ def run_demo(
         if verbose:
             print(message, flush=True)
 
+    import matplotlib.figure  # noqa: F401  rather now than after the work
+
+    if n_subjects < 2:
+        raise ValueError(f"n_subjects must be 2 or more, got {n_subjects}.")
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     names = ("source_T1w", "target_T2w", "synthesis_T2w")

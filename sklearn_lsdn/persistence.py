@@ -27,7 +27,19 @@ _TRUSTED = (
 )
 
 
-def _skops_io():
+def require_skops():
+    """Import skops, or say how to install it before the work that needs it.
+
+    Returns
+    -------
+    io : module
+        ``skops.io``.
+
+    Raises
+    ------
+    ImportError
+        If skops is missing.
+    """
     try:
         import skops.io
     except ImportError as error:
@@ -76,7 +88,7 @@ def save_model(estimator, path, *, overwrite=False):
     ...     bool((load_model(path).predict(X) == model.predict(X)).all())
     True
     """
-    io = _skops_io()
+    io = require_skops()
     from . import __version__
 
     check_is_fitted(estimator)
@@ -197,7 +209,7 @@ def describe_model(path) -> str:
 
 
 def _load(path):
-    io = _skops_io()
+    io = require_skops()
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Check the path.")

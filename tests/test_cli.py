@@ -527,6 +527,26 @@ def test_quiet_leaves_the_result_alone(data, model, tmp_path, capsys, command):
     assert len(out.splitlines()) == n_lines
 
 
+def test_quiet_is_not_a_property_of_the_model(data, tmp_path, capsys):
+    loud = tmp_path / "loud.skops"
+    assert _run("fit", *_train(data), *SMALL, "-o", loud) == 0
+    capsys.readouterr()
+    assert load_model(loud).verbose == 0
+    assert _run(*_tasks(data, loud, tmp_path)["shrink"], "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_input_is_never_an_output(data, model, tmp_path, capsys):
+    """As when the same wildcard is predicted again into the images' own folder."""
+    inputs = [tmp_path / "sub-01_T1w.nii.gz", tmp_path / "sub-01_T1w_synth.nii.gz"]
+    for path, source in zip(inputs, _files(data), strict=False):
+        shutil.copy(source, path)
+    before = _state(tmp_path)
+    predict = ["predict", model, *inputs, "-o", tmp_path, "--overwrite"]
+    assert str(inputs[1]) in _refused(capsys, *predict)
+    assert _state(tmp_path) == before
+
+
 # Outputs
 
 

@@ -70,7 +70,7 @@ def _state(folder):
 
 def test_it_leaves_three_images_and_a_picture(demonstration):
     names = {f"{name}.nii.gz" for name in IMAGES} | {"synthesis.png"}
-    assert {path.name for path in demonstration[0].iterdir()} == names
+    assert {path.name for path in demonstration.folder.iterdir()} == names
 
 
 def test_images_are_those_of_the_last_subject_on_one_grid(demonstration, images):

@@ -200,7 +200,7 @@ def test_save_writes_a_picture_with_panels(display, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     picture = matplotlib.image.imread(path)[..., :3]
     assert picture.shape[0] > 500
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 200
+    assert len(np.unique(picture[..., 0])) > 100
 
 
 def test_save_overwrites_only_upon_request(display, tmp_path):

@@ -471,9 +471,11 @@ def test_nodes_that_say_the_same_go_first(network, keep):
 def test_a_layer_that_never_responds_keeps_a_node():
     X, y = make_data()
     full = small().fit(X, y)
-    full.intercepts_[1] = np.full(6, -1e4)
+    full.intercepts_[0] = np.full(12, -1e4)
+    full.latent_coordinates_ = full.latent_coordinates_ + 1e4
     shrunk = shrink(full).fit(X, y)
-    assert shrunk.estimator_.hidden_layer_sizes == (6, 1)
+    assert not hidden_layers(full, X)[0].any()
+    assert shrunk.estimator_.hidden_layer_sizes == (1, 1)
     assert_allclose(shrunk.predict(X), full.predict(X), rtol=1e-6)
     further = shrink(full, max_iter=2).fit(X, y)
     assert np.isfinite(further.predict(X)).all()
@@ -620,7 +622,7 @@ def test_training_the_smaller_network_leaves_the_full_one_as_it_is():
     X, y = make_data()
     given = small().fit(X, y)
     untouched = copy.deepcopy(given)
-    shrunk = shrink(given, keep=1.0).fit(X, y)
+    shrunk = shrink(given).fit(X, y)
     shrunk.estimator_.partial_fit(X, y)
     assert_same_network(given, untouched)
     assert_same_network(given.partial_fit(X, y), untouched.partial_fit(X, y))
@@ -805,7 +807,7 @@ def test_the_smallest_accepted_is_taken(max_degradation, max_iter):
         assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("max_degradation", [0.02, 0.5, 2.0])
+@pytest.mark.parametrize("max_degradation", [0.02, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0])
 def test_one_step_less_would_not_do(max_degradation):
     _, shrunk = search(max_degradation)
     chosen = min(t["keep"] for t in shrunk.path_ if t["accepted"])
@@ -854,7 +856,16 @@ def test_training_further_makes_up_for_what_was_lost(network, solver):
     )
     assert after.path_[0]["loss"] < before.path_[0]["loss"]
     assert 0 < after.n_iter_ - full.n_iter_ <= 10
+    assert after.estimator_.get_params()["max_iter"] == 40
     assert before.n_iter_ == full.n_iter_
+
+
+def test_the_smaller_network_can_be_trained_in_steps():
+    X, y = make_data()
+    smaller = shrink(small(learning_rate_init=0.02).fit(X, y)).fit(X, y).estimator_
+    losses = [loss_of(smaller.partial_fit(X, y), X, y) for _ in range(10)]
+    assert losses[-1] < losses[0]
+    assert smaller.n_iter_ == 5 + 10
 
 
 def test_learning_rate_is_twice_the_networks_unless_given():
@@ -1127,6 +1138,14 @@ def test_shrinking_a_fitted_synthesizer(network):
     assert_same_network(again.estimator_.estimator_, smaller.estimator_.estimator_)
     score = full.score(SOURCES[2:], TARGETS[2:])
     assert smaller.score(SOURCES[2:], TARGETS[2:]) > score - 3
+
+
+def test_shrinking_starts_from_the_fitted_network():
+    full = synthesizer(small())
+    same = full.shrink(SOURCES, TARGETS, keep=1.0, max_iter=0, random_state=0)
+    expected = voxels(full.predict(SOURCES))
+    actual = voxels(same.predict(SOURCES))
+    assert_allclose(actual, expected, rtol=0, atol=1e-3 * np.ptp(expected))
 
 
 def test_shrinking_a_shrunken_synthesizer():

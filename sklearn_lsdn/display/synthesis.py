@@ -65,8 +65,22 @@ class SynthesisDisplay:
         -------
         display : SynthesisDisplay
             Not yet drawn.
+
+        Raises
+        ------
+        ValueError
+            If the images differ in shape, or the synthesis is empty.
         """
         images = [nib.as_closest_canonical(i) for i in (source, target, synthesis)]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(
+                "source, target and synthesis must lie on one grid; their shapes are "
+                f"{', '.join(str(image.shape) for image in images)}."
+            )
+        if not np.any(images[2].dataobj):
+            raise ValueError(
+                "The synthesis is 0 everywhere: there is no brain to show."
+            )
         arrays = [image.get_fdata(dtype=np.float32) for image in images]
         volumes = dict(zip(("source", "target", "synthesis"), arrays, strict=True))
         volumes["error"] = np.where(arrays[2] != 0, arrays[2] - arrays[1], 0)

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import numpy as np
+
 from .._files import check_output
 from .images import save_image
 from .subjects import open_subjects
@@ -84,6 +86,13 @@ def predict_files(
                 "them into different folders."
             )
         owner[paths[0]] = source
+    read = {Path(path).resolve() for path in np.ravel(sources)}
+    for paths in outputs:
+        if replaced := read & {path.resolve() for path in paths}:
+            raise ValueError(
+                f"{replaced.pop()} is among the sources and would be overwritten. "
+                "Choose another folder."
+            )
     folder.mkdir(parents=True, exist_ok=True)
     for paths in outputs:
         for path in paths:

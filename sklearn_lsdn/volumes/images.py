@@ -31,6 +31,11 @@ class ImageFile:
     name: str  # for messages
 
     @property
+    def basename(self) -> str:
+        """Name of the file without its folder; empty for an image in memory."""
+        return os.path.basename(self.image.get_filename() or "")
+
+    @property
     def shape(self):
         """Voxels along each axis."""
         return self.image.shape

@@ -1,5 +1,6 @@
 """Lists of images, subject by subject: checked first, then read one at a time."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,17 @@ def pair_subjects(sources, targets, name="targets"):
         )
     sources, targets = open_subjects(sources, "sources"), open_subjects(targets, name)
     for source, target in zip(sources, targets, strict=True):
+        entities = {
+            entity
+            for file in (*source, *target)
+            for entity in re.findall(r"sub-[0-9A-Za-z]+", file.basename)
+        }
+        if len(entities) > 1:
+            raise ValueError(
+                f"{source[0].name} and {target[0].name} belong to different subjects, "
+                f"{' and '.join(sorted(entities))}. Give sources and {name} in the "
+                "same order."
+            )
         check_same_grid(source[0], target[0])
     return sources, targets
 

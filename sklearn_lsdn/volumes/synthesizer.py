@@ -391,6 +391,8 @@ class VolumeSynthesizer(BaseEstimator):
             random_state=rng.randint(np.iinfo(np.int32).max),
             **parameters,
         ).fit(X, y)
+        # What it was made of would weigh more than what it became.
+        smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
 
     def _draw_samples(self, sources, targets, masker, normalizers, rng):
