@@ -48,7 +48,7 @@ def remove_nodes(network, kept):
 
 def train_further(network, X, y, seed):
     weight = np.ones(len(X))
-    rate = 2.0 * network.learning_rate_init  # ShrinkConnect's own
+    rate = 4.0 * network.learning_rate_init  # ShrinkConnect's own
     network._retrain(X, y.reshape(len(y), -1), weight, MAX_ITER, rate, seed)
     return network
 

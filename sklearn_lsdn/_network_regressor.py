@@ -456,6 +456,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         other.coefs_ = list(self.coefs_)
         other.intercepts_ = list(self.intercepts_)
         other.loss_curve_ = list(self.loss_curve_)
+        other._random = copy.deepcopy(self._random)
         other._optimizer_state = None
         return other
 
@@ -469,7 +470,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             arrays = self._scaled(X[rows], y[rows], weight[rows], np.float32)
             theta = self._trained_parameters(np.float32)
             share = weight[rows].sum() / weight.sum()
-            total += share * mean_loss(self._architecture(), theta, *arrays)
+            total += float(share) * mean_loss(self._architecture(), theta, *arrays)
         return total
 
     def _retrain(self, X, y, weight, max_iter, learning_rate, random_state):

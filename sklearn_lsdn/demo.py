@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ._files import check_output
 from .datasets import make_brain_cohort
-from .display import SynthesisDisplay
+from .display.synthesis import SynthesisDisplay, require_matplotlib
 from .evaluation import Evaluation
 from .metrics import psnr_score, snr_score
 from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
@@ -57,8 +57,7 @@ def run_demo(
         if verbose:
             print(message, flush=True)
 
-    import matplotlib.figure  # noqa: F401  rather now than after the work
-
+    require_matplotlib()  # rather now than after the work
     if n_subjects < 2:
         raise ValueError(f"n_subjects must be 2 or more, got {n_subjects}.")
     output = Path(output)

@@ -31,6 +31,7 @@ def simultaneous_omp(
     *,
     gram=None,
     targets=None,
+    mixing=None,
     selection="squared",
     return_residuals=False,
 ):
@@ -50,6 +51,8 @@ def simultaneous_omp(
         H H', in place of ``responses``.
     targets : array-like of shape (n_targets, n_samples), default=None
         What to approximate instead of H itself, with ``responses`` only.
+    mixing : array-like of shape (n_targets, p), default=None
+        Approximate ``mixing @ H`` instead of H itself.
     selection : {"absolute", "squared", "residual"}, default="squared"
         What the next row maximises: the sum of the absolute correlations of the
         residuals with it (the rule of [2]_), the sum of their squares, or the
@@ -118,16 +121,24 @@ def simultaneous_omp(
             raise ValueError("targets go with responses, not with gram.")
     p = len(gram)
     n_nonzero = max(1, p // 4) if n_nonzero is None else n_nonzero
-    if not 1 <= n_nonzero <= p:
-        raise ValueError(f"n_nonzero must be within 1 and {p}, got {n_nonzero}.")
+    if not (isinstance(n_nonzero, Integral) and 1 <= n_nonzero <= p):
+        raise ValueError(
+            f"n_nonzero must be an integer within 1 and {p}, got {n_nonzero}."
+        )
     if selection not in _SELECTIONS:
         raise ValueError(
             f"selection must be one of {', '.join(map(repr, _SELECTIONS))}, got "
             f"{selection!r}."
         )
-    if targets is None:
-        cross, energy = gram, float(np.trace(gram))
-    else:
+    if targets is not None and mixing is not None:
+        raise ValueError("Give either targets or mixing.")
+    if mixing is not None:
+        mixing = check_array(mixing, dtype=np.float64, input_name="mixing")
+        if mixing.shape[1] != p:
+            raise ValueError(f"mixing must have {p} columns, got {mixing.shape[1]}.")
+        cross = mixing @ gram
+        energy = float((cross * mixing).sum())
+    elif targets is not None:
         targets = check_array(targets, dtype=np.float64, input_name="targets")
         if targets.shape[1] != responses.shape[1]:
             raise ValueError(
@@ -135,6 +146,8 @@ def simultaneous_omp(
                 f"{responses.shape[1]}."
             )
         cross, energy = targets @ responses.T, float((targets**2).sum())
+    else:
+        cross, energy = gram, float(np.trace(gram))
     indices, residuals = _pursue(gram, cross, energy, n_nonzero, _SELECTIONS[selection])
     block = gram[np.ix_(indices, indices)]
     coefficients = np.linalg.solve(block, cross[:, indices].T).T
@@ -206,9 +219,12 @@ class ShrinkConnect(
         By how much of the full network's training error "auto" lets it rise.
     max_iter : int, default=10
         Epochs of training after shrinking.
+    preserve : {"inputs", "responses"}, default="inputs"
+        What the kept nodes must reproduce: the inputs of the next layer,
+        F(k+1) h(k), or the responses h(k) of all nodes, as in [1]_.
     learning_rate_init : float, default=None
         Learning rate of the first of these epochs; it falls by a factor of 20 to
-        the last. None takes twice the estimator's.
+        the last. None takes four times the estimator's.
     selection : {"squared", "absolute", "residual"}, default="squared"
         How `simultaneous_omp` chooses nodes.
     prefit : bool, default=False
@@ -228,8 +244,8 @@ class ShrinkConnect(
         For each hidden layer, how the kept nodes' responses combine to those of
         all, before further training.
     residuals_ : list of float
-        For each hidden layer, the Frobenius norm of what these combinations leave,
-        over the training samples.
+        For each hidden layer, the Frobenius norm over the training samples of what
+        these combinations leave of that which ``preserve`` names.
     path_ : list of dict
         What was tried: "keep", "hidden_layer_sizes", "loss" (half the mean squared
         error on the training data, in the logistic range), "degradation" (against
@@ -284,6 +300,7 @@ class ShrinkConnect(
         ],
         "max_degradation": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 0, None, closed="left")],
+        "preserve": [StrOptions({"inputs", "responses"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither"), None],
         "selection": [StrOptions(set(_SELECTIONS))],
         "prefit": ["boolean"],
@@ -298,6 +315,7 @@ class ShrinkConnect(
         keep="auto",
         max_degradation=0.02,
         max_iter=10,
+        preserve="inputs",
         learning_rate_init=None,
         selection="squared",
         prefit=False,
@@ -308,6 +326,7 @@ class ShrinkConnect(
         self.keep = keep
         self.max_degradation = max_degradation
         self.max_iter = max_iter
+        self.preserve = preserve
         self.learning_rate_init = learning_rate_init
         self.selection = selection
         self.prefit = prefit
@@ -349,6 +368,8 @@ class ShrinkConnect(
         self.n_features_in_ = network.n_features_in_
         if hasattr(network, "feature_names_in_"):
             self.feature_names_in_ = network.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         self.full_loss_ = network._loss(*data)
         self.path_ = []
         if isinstance(self.keep, str):
@@ -429,9 +450,11 @@ class ShrinkConnect(
     def _try(self, network, data, keep):
         """Shrink and train further; record how it went."""
         sizes = _sizes_to_keep(keep, [len(b) for b in network.intercepts_[:-1]])
-        attempt = _shrink(network, data[0], data[2], sizes, self.selection)
+        attempt = _shrink(
+            network, data[0], data[2], sizes, self.preserve, self.selection
+        )
         smaller = attempt[0]
-        rate = self.learning_rate_init or 2.0 * network.learning_rate_init
+        rate = self.learning_rate_init or 4.0 * network.learning_rate_init
         smaller._retrain(*data, self.max_iter, rate, self.random_state)
         loss = smaller._loss(*data)
         degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0
@@ -441,7 +464,7 @@ class ShrinkConnect(
                 "hidden_layer_sizes": smaller.hidden_layer_sizes,
                 "loss": loss,
                 "degradation": degradation,
-                "accepted": degradation <= self.max_degradation,
+                "accepted": bool(degradation <= self.max_degradation),
             }
         )
         if self.verbose:
@@ -457,16 +480,20 @@ class ShrinkConnect(
 
 def _sizes_to_keep(keep, sizes):
     """Turn the ``keep`` parameter into a number of nodes for each hidden layer."""
-    each = np.full(len(sizes), keep) if np.ndim(keep) == 0 else np.asarray(keep)
-    if each.shape != (len(sizes),):
+    each = [float(keep)] * len(sizes) if np.ndim(keep) == 0 else list(keep)
+    if len(each) != len(sizes):
         raise ValueError(
-            f"keep has {each.size} numbers, but the network has {len(sizes)} hidden "
+            f"keep has {len(each)} numbers, but the network has {len(sizes)} hidden "
             "layer(s). Give one fraction, or one number for each layer."
         )
     kept = []
-    for wanted, size in zip(each.tolist(), sizes, strict=True):
-        n = wanted if isinstance(wanted, int) else max(1, round(wanted * size))
-        if not 1 <= n <= size or wanted <= 0:
+    for wanted, size in zip(each, sizes, strict=True):
+        n = 0
+        if isinstance(wanted, Integral) and not isinstance(wanted, bool):
+            n = wanted
+        elif isinstance(wanted, Real) and 0 < wanted <= 1:
+            n = max(1, round(wanted * size))
+        if not 1 <= n <= size:
             raise ValueError(
                 f"keep={keep!r} asks for {wanted} of the {size} nodes of a hidden "
                 "layer. Give fractions up to 1.0, or whole numbers of nodes."
@@ -475,7 +502,7 @@ def _sizes_to_keep(keep, sizes):
     return kept
 
 
-def _shrink(network, X, weight, sizes, selection):
+def _shrink(network, X, weight, sizes, preserve, selection):
     """Remove nodes layer by layer, each on the network as shrunk so far.
 
     Returns
@@ -491,9 +518,17 @@ def _shrink(network, X, weight, sizes, selection):
         for rows, responses in smaller._responses(X, layer):
             block = responses * np.sqrt(weight[rows, None])  # float64, as weight is
             gram += block.T @ block
-        indices, A, residual = simultaneous_omp(
-            gram=gram, n_nonzero=size, selection=selection, return_residuals=True
+        mixing = smaller.coefs_[layer].T if preserve == "inputs" else None
+        indices, _, residual = simultaneous_omp(
+            gram=gram,
+            n_nonzero=size,
+            mixing=mixing,
+            selection=selection,
+            return_residuals=True,
         )
+        # The combinations of all responses: their images under F(k+1) are the best
+        # of the inputs as well.
+        A = np.linalg.solve(gram[np.ix_(indices, indices)], gram[indices]).T
         if len(indices) == 0:  # nodes that never respond; one keeps the layer alive
             indices, A = np.zeros(1, dtype=np.intp), np.zeros((n_nodes, 1))
         # (12), with filters transposed

@@ -374,23 +374,27 @@ def hidden_layers(network, X, training=None):
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("sizes", [(10,), (16, 8), (14, 9, 5)])
 @pytest.mark.parametrize("n_outputs", [None, 2])
+@pytest.mark.parametrize("preserve", ["inputs", "responses"])
 def test_next_layers_inputs_move_by_no_more_than_the_residual(
-    network, sizes, n_outputs
+    network, sizes, n_outputs, preserve
 ):
     X, y = make_data(n_outputs=n_outputs)
     full = small(network, sizes, learning_rate_init=0.02).fit(X, y)
-    shrunk = shrink(full, keep=0.4).fit(X, y)
+    shrunk = shrink(full, keep=0.4, preserve=preserve).fit(X, y)
     smaller, h = shrunk.estimator_, hidden_layers(full, X)[0]
     for k, kept in enumerate(hidden_layers(smaller, X)):
         support, A = shrunk.support_[k], shrunk.coefficients_[k]
         assert_allclose(kept, h[:, support], rtol=1e-9)
-        residual = np.linalg.norm(h - kept @ A.T)
-        assert_allclose(shrunk.residuals_[k], residual, rtol=1e-3, atol=1e-5)
         F = full.coefs_[k + 1]
-        before, after = h @ F, kept @ A.T @ F
-        bound = shrunk.residuals_[k] * np.linalg.norm(F, 2)
-        moved = np.linalg.norm(before - after)
-        assert 0 < moved <= bound * (1 + 1e-6) + 1e-5
+        after = kept @ A.T @ F
+        moved = np.linalg.norm(h @ F - after)
+        if preserve == "inputs":
+            assert_allclose(shrunk.residuals_[k], moved, rtol=1e-3, atol=1e-4)
+        else:
+            residual = np.linalg.norm(h - kept @ A.T)
+            assert_allclose(shrunk.residuals_[k], residual, rtol=1e-3, atol=1e-5)
+            bound = shrunk.residuals_[k] * np.linalg.norm(F, 2)
+            assert 0 < moved <= bound * (1 + 1e-6) + 1e-5
         if k + 1 < len(sizes):
             h = expit(after + full.intercepts_[k + 1])
             after = after[:, shrunk.support_[k + 1]]
@@ -398,10 +402,38 @@ def test_next_layers_inputs_move_by_no_more_than_the_residual(
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
+def test_mixed_rows_are_targets_like_any_other(selection):
+    rng = np.random.RandomState(3)
+    H, mixing = rng.randn(9, 40), rng.randn(4, 9)
+    expected = simultaneous_omp(
+        H, 5, targets=mixing @ H, selection=selection, return_residuals=True
+    )
+    for matrix in ({"responses": H}, {"gram": H @ H.T}):
+        found = simultaneous_omp(
+            **matrix,
+            n_nonzero=5,
+            mixing=mixing,
+            selection=selection,
+            return_residuals=True,
+        )
+        for one, other in zip(found, expected, strict=True):
+            assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+
+
+def test_mixing_must_fit():
+    with pytest.raises(ValueError, match="mixing must have 3 columns, got 2"):
+        simultaneous_omp(np.eye(3), 1, mixing=np.ones((2, 2)))
+    with pytest.raises(ValueError, match="either targets or mixing"):
+        simultaneous_omp(np.eye(3), 1, mixing=np.eye(3), targets=np.eye(3))
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
 def test_nodes_are_those_of_the_pursuit(selection):
     X, y = make_data()
     full = small().fit(X, y)
-    shrunk = shrink(full, selection=selection, keep=[5, 3]).fit(X, y)
+    shrunk = shrink(full, selection=selection, keep=[5, 3], preserve="responses").fit(
+        X, y
+    )
     h = hidden_layers(full, X)[0]
     indices, A = simultaneous_omp(h.T, 5, selection=selection)
     assert_array_equal(shrunk.support_[0], indices)
@@ -632,7 +664,7 @@ def test_other_data_than_the_full_network_saw():
     X, y = make_data()
     other, z = make_data(200, seed=1)
     full = small().fit(X, y)
-    shrunk = shrink(full).fit(other, z)
+    shrunk = shrink(full, preserve="responses").fit(other, z)
     h = hidden_layers(full, other, training=X)[0]
     kept = h[:, shrunk.support_[0]] @ shrunk.coefficients_[0].T
     assert_allclose(shrunk.residuals_[0], np.linalg.norm(h - kept), rtol=1e-3)
@@ -862,18 +894,30 @@ def test_training_further_makes_up_for_what_was_lost(network, solver):
 
 def test_the_smaller_network_can_be_trained_in_steps():
     X, y = make_data()
-    smaller = shrink(small(learning_rate_init=0.02).fit(X, y)).fit(X, y).estimator_
+    full = small(sizes=(80, 40), learning_rate_init=0.02).fit(X, y)
+    smaller = shrink(full).fit(X, y).estimator_
     losses = [loss_of(smaller.partial_fit(X, y), X, y) for _ in range(10)]
     assert losses[-1] < losses[0]
     assert smaller.n_iter_ == 5 + 10
 
 
-def test_learning_rate_is_twice_the_networks_unless_given():
+def test_the_full_networks_optimizer_has_no_say_in_the_smaller_ones_training():
+    X, y = make_data()
+    full = small(shuffle=False).fit(X, y)
+    later = copy.deepcopy(full).partial_fit(X, y)
+    later.coefs_, later.intercepts_ = full.coefs_, full.intercepts_
+    later.latent_coordinates_ = full.latent_coordinates_
+    networks = (shrink(given).fit(X, y).estimator_ for given in (full, later))
+    first, second = (network.partial_fit(X, y) for network in networks)
+    assert_same_network(first, second)
+
+
+def test_learning_rate_is_four_times_the_networks_unless_given():
     X, y = make_data()
     full = small(learning_rate_init=0.004).fit(X, y)
     usual, same, other = (
         shrink(full, max_iter=2, learning_rate_init=rate).fit(X, y).estimator_
-        for rate in (None, 0.008, 0.004)
+        for rate in (None, 0.016, 0.004)
     )
     assert_same_network(usual, same)
     assert (usual.coefs_[0] != other.coefs_[0]).any()

@@ -8,6 +8,27 @@ from .._files import written_whole
 _PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
+def require_matplotlib():
+    """Import matplotlib.figure, or say how to install it.
+
+    Returns
+    -------
+    figure : module
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing.
+    """
+    try:
+        import matplotlib.figure
+    except ImportError as error:
+        raise ImportError(
+            'Pictures need matplotlib: pip install "sklearn_lsdn[demo]"'
+        ) from error
+    return matplotlib.figure
+
+
 class SynthesisDisplay:
     """Orthogonal slices of a synthesis beside the scan it should be.
 
@@ -113,13 +134,7 @@ class SynthesisDisplay:
         ImportError
             If matplotlib is missing.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError(
-                'Pictures need matplotlib: pip install "sklearn_lsdn[demo]"'
-            ) from error
-
+        Figure = require_matplotlib().Figure
         brain = self.volumes["synthesis"] != 0
         middle = [int(np.mean(np.nonzero(brain)[axis])) for axis in range(3)]
         windows = {

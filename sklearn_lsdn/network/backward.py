@@ -6,7 +6,7 @@ Equation (6) as printed lacks a transpose: it is F(3)' d(3) that goes back.
 import numpy as np
 
 from .compilation import kernel
-from .forward import TILE, forward_tile, pack_filters, responses_size
+from .forward import TILE, forward_tile, pack_parameters, responses_size
 from .matmul import matmul, pack, padded
 
 _ONE = np.float32(1.0)
@@ -87,7 +87,7 @@ def _gradient_tile(
         if k > 2 or n_coordinates == 0:
             responses = inputs.reshape(n, width)
             for r in range(n):
-                for j in range(rows):
+                for j in range(width):
                     response = responses[r, j]
                     d[r, j] *= response * (_ONE - response)  # (5)
 
@@ -101,9 +101,9 @@ def _gradient_tile(
         slope = slope.reshape(n_coordinates, columns)
         responses = H[: n * width].reshape(n, width)
         gate = spatial[: n * width].reshape(n, width)
-        pull = product[:columns]
+        pull = product[:width]
         for r in range(n):
-            for i in range(columns):
+            for i in range(width):
                 s = gate[r, i]
                 chained = d[r, i] * responses[r, i]
                 pull[i] = chained * (_TWO - s) * precision
@@ -140,7 +140,7 @@ def add_gradient(theta, sizes, precision, S, X, T, share, gradient):
         sum_n share_n |psi_n - t_n|^2
     """
     tile = min(TILE, len(S))
-    packed = pack_filters(theta, sizes, X.shape[1])
+    packed = pack_parameters(theta, sizes, X.shape[1])
     H = np.empty(responses_size(sizes, tile), dtype=np.float32)
     D = np.empty_like(H)
     spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
@@ -149,7 +149,8 @@ def add_gradient(theta, sizes, precision, S, X, T, share, gradient):
     loss = 0.0
     for start in range(0, len(S), TILE):
         rows = slice(start, min(start + TILE, len(S)))
-        forward_tile(theta, packed, sizes, precision, S[rows], X[rows], H, spatial)
+        flat, p = S[rows].reshape(-1), S.shape[1]
+        forward_tile(packed, sizes, precision, flat, p, 1, X[rows], H, spatial)
         loss += _gradient_tile(
             theta,
             sizes,

@@ -22,53 +22,65 @@ def responses_size(sizes, n):
 
 
 @kernel
-def pack_filters(theta, sizes, n_coordinates):
-    """All filters, laid out for `matmul`, one after another."""
-    total = 0
+def _pad(values, out):
+    out[: len(values)] = values
+    out[len(values) :] = 0
+
+
+@kernel
+def pack_parameters(theta, sizes, n_coordinates):
+    """Parameters in whole vectors, as `forward_tile` takes them.
+
+    For each layer the filters, laid out for `matmul`, and the biases; after those of
+    the product layer, the latent coordinates. Nodes that pad a layer have zeros.
+    """
+    total = n_coordinates * padded(sizes[1])
     for k in range(1, len(sizes)):
-        total += sizes[k - 1] * padded(sizes[k])
+        total += (sizes[k - 1] + 1) * padded(sizes[k])
     packed = np.empty(total, dtype=np.float32)
     start, at = 0, 0
     for k in range(1, len(sizes)):
         rows, columns = sizes[k - 1], sizes[k]
-        size = rows * padded(columns)
-        pack(theta, start, columns, 1, rows, columns, packed[at : at + size])
-        at += size
-        start += (rows + 1) * columns
-        if k == 1:
-            start += n_coordinates * columns
+        width = padded(columns)
+        pack(theta, start, columns, 1, rows, columns, packed[at : at + rows * width])
+        start += rows * columns
+        at += rows * width
+        vectors = 1 + (n_coordinates if k == 1 else 0)
+        for _ in range(vectors):
+            _pad(theta[start : start + columns], packed[at : at + width])
+            start += columns
+            at += width
     return packed
 
 
 @kernel
-def forward_tile(theta, packed, sizes, precision, S, X, H, spatial):
+def forward_tile(packed, sizes, precision, S, row, column, X, H, spatial):
     """Fill ``H``, the responses of all layers one after another, for one tile.
 
-    Layer k takes len(S) rows of padded(p_k) floats. ``spatial``, the spatial
-    responses, is filled likewise. Returns where the responses of the last begin.
+    Feature j of sample i is at ``i * row + j * column`` of the flat ``S``. Layer k
+    takes len(X) rows of padded(p_k) floats. ``spatial``, the spatial responses, is
+    filled likewise. Returns where the responses of the last layer begin.
     """
-    n = S.shape[0]
-    n_coordinates = X.shape[1]
-    inputs, row = S.reshape(-1), S.shape[1]
-    p, at, h = 0, 0, 0
+    n, n_coordinates = X.shape
+    inputs = S
+    at, h = 0, 0
     for k in range(1, len(sizes)):
         rows, columns = sizes[k - 1], sizes[k]
         width = padded(columns)
         U = H[h : h + n * width]
-        matmul(inputs, row, 1, n, rows, packed[at:], columns, U)
-        p += rows * columns
-        bias = theta[p : p + columns]
-        p += columns
+        matmul(inputs, row, column, n, rows, packed[at:], columns, U)
+        at += rows * width
+        bias = packed[at : at + width]
+        at += width
         if k == 1 and n_coordinates > 0:
-            latent = theta[p : p + n_coordinates * columns]
-            latent = latent.reshape(n_coordinates, columns)
-            p += n_coordinates * columns
+            latent = packed[at : at + n_coordinates * width]
+            latent = latent.reshape(n_coordinates, width)
+            at += n_coordinates * width
             gate = spatial[: n * width].reshape(n, width)
             product_layer(U.reshape(n, width), bias, X, latent, precision, gate)
         else:
             logistic_layer(U.reshape(n, width), bias)
-        inputs, row = U, width
-        at += rows * width
+        inputs, row, column = U, width, 1
         h += n * width
     return h - n * row
 
@@ -96,12 +108,14 @@ def forward(theta, sizes, precision, S, X, psi):
     psi : float32 array of shape (n_samples, p_K), written
     """
     tile = min(TILE, len(S))
-    packed = pack_filters(theta, sizes, X.shape[1])
+    p = S.shape[1]
+    packed = pack_parameters(theta, sizes, X.shape[1])
     H = np.empty(responses_size(sizes, tile), dtype=np.float32)
     spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
     for start in range(0, len(S), TILE):
         rows = slice(start, min(start + TILE, len(S)))
-        at = forward_tile(theta, packed, sizes, precision, S[rows], X[rows], H, spatial)
+        flat = S[rows].reshape(-1)
+        at = forward_tile(packed, sizes, precision, flat, p, 1, X[rows], H, spatial)
         _copy_outputs(H, at, len(S[rows]), psi[rows])
 
 
@@ -118,22 +132,40 @@ def layer_responses(theta, sizes, precision, S, X, layer, responses):
     responses : float32 array of shape (n_samples, sizes[layer]), written
     """
     tile = min(TILE, len(S))
-    packed = pack_filters(theta, sizes, X.shape[1])
+    p = S.shape[1]
+    packed = pack_parameters(theta, sizes, X.shape[1])
     H = np.empty(responses_size(sizes, tile), dtype=np.float32)
     spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
     for start in range(0, len(S), TILE):
         rows = slice(start, min(start + TILE, len(S)))
         n = len(S[rows])
-        forward_tile(theta, packed, sizes, precision, S[rows], X[rows], H, spatial)
+        flat = S[rows].reshape(-1)
+        forward_tile(packed, sizes, precision, flat, p, 1, X[rows], H, spatial)
         at = responses_size(sizes[:layer], n)
         _copy_outputs(H, at, n, responses[rows])
 
 
 @kernel
-def _apply_affine(affine, i, j, k, out):
-    for c in range(len(affine)):
-        row = affine[c]
-        out[c] = row[0] * i + row[1] * j + row[2] * k + row[3]
+def _place(chosen, strides, affine, out):
+    """out[c, r] <- affine[c] applied to the indices of voxel chosen[r]."""
+    n_rows = strides[0] // strides[1]
+    i, j, k, last = 0, 0, 0, 0
+    for r in range(len(chosen)):
+        k += chosen[r] - last
+        if k < 0 or k >= 2 * strides[1]:
+            i = chosen[r] // strides[0]
+            j = (chosen[r] - i * strides[0]) // strides[1]
+            k = chosen[r] - i * strides[0] - j * strides[1]
+        elif k >= strides[1]:  # the next row, as most often: cheaper than dividing
+            k -= strides[1]
+            j += 1
+            if j == n_rows:
+                j = 0
+                i += 1
+        last = chosen[r]
+        for c in range(len(affine)):
+            place = affine[c, 0] * i + affine[c, 1] * j + affine[c, 2] * k
+            out[c, r] = place + affine[c, 3]
 
 
 @kernel
@@ -172,23 +204,28 @@ def forward_voxels(
     n_offsets = len(offsets)
     n_coordinates = len(to_coordinates)
     tile = min(TILE, len(centers))
-    packed = pack_filters(theta, sizes, n_coordinates)
-    S = np.empty((tile, sizes[0]), dtype=np.float32)
+    packed = pack_parameters(theta, sizes, n_coordinates)
+    S = np.empty((sizes[0], tile), dtype=np.float32)  # a row for each feature
+    C = np.empty((n_coordinates, tile), dtype=np.float32)
     X = np.empty((tile, n_coordinates), dtype=np.float32)
     H = np.empty(responses_size(sizes, tile), dtype=np.float32)
     spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
     for start in range(0, len(centers), TILE):
-        stop = min(start + TILE, len(centers))
-        n = stop - start
+        chosen = centers[start : start + TILE]
+        n = len(chosen)
+        for c in range(len(channels)):
+            channel = channels[c]
+            for o in range(n_offsets):
+                offset = offsets[o]
+                feature = S[c * n_offsets + o]
+                for r in range(n):
+                    feature[r] = channel[chosen[r] + offset]
+        _place(chosen, strides, to_features, S[len(channels) * n_offsets :])
+        _place(chosen, strides, to_coordinates, C)
         for r in range(n):
-            center = centers[start + r]
-            for c in range(len(channels)):
-                for o in range(n_offsets):
-                    S[r, c * n_offsets + o] = channels[c, center + offsets[o]]
-            i = center // strides[0]
-            j = (center - i * strides[0]) // strides[1]
-            k = center - i * strides[0] - j * strides[1]
-            _apply_affine(to_features, i, j, k, S[r, len(channels) * n_offsets :])
-            _apply_affine(to_coordinates, i, j, k, X[r])
-        at = forward_tile(theta, packed, sizes, precision, S[:n], X[:n], H, spatial)
-        _copy_outputs(H, at, n, psi[start:stop])
+            for c in range(n_coordinates):
+                X[r, c] = C[c, r]
+        at = forward_tile(
+            packed, sizes, precision, S.reshape(-1), 1, tile, X[:n], H, spatial
+        )
+        _copy_outputs(H, at, n, psi[start : start + n])

@@ -5,16 +5,21 @@ import numpy as np
 from .compilation import kernel
 
 _LOG2E = np.float32(1.44269504)
-_LN2_HIGH = np.float32(0.693359375)
-_LN2_LOW = np.float32(-2.12194440e-4)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer
-_ROUND_BITS = np.int32(0x4B400000)
 # gamma(-43) is 2e-19: beyond, nothing changes but that a product of two denominators
 # would leave the range of float32.
 _LIMIT = np.float32(43.0)
-# Minimax coefficients of (exp(r) - 1 - r) / r^2 on |r| <= ln(2) / 2.
-_C2, _C3, _C4, _C5, _C6 = (
-    np.float32(c) for c in (0.5, 0.16666655, 0.041665795, 0.008361596, 0.0013934370)
+# Minimax coefficients of 2^f on |f| <= 1/2, relative error 8e-8.
+_C0, _C1, _C2, _C3, _C4, _C5 = (
+    np.float32(c)
+    for c in (
+        1.0000000716553,
+        0.69314696706288,
+        0.24022119720751,
+        0.05550713275066,
+        0.00967554150262,
+        0.00132764719597,
+    )
 )
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
@@ -25,19 +30,16 @@ def exp(x):
     """exp(x) for float32, with x limited to [-43, 43]."""
     x = min(max(x, -_LIMIT), _LIMIT)
     shifted = np.float32(x * _LOG2E + _ROUND)
-    n = shifted - _ROUND
-    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    p = _C2 + r * (_C3 + r * (_C4 + r * (_C5 + r * _C6)))
-    p = _ONE + (r + r * r * p)
-    exponent = np.int32(
-        (shifted.view(np.int32) - _ROUND_BITS + np.int32(127)) << np.int32(23)
-    )
-    return p * exponent.view(np.float32)
+    f = x * _LOG2E - (shifted - _ROUND)
+    p = _C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * _C5))))
+    # The integer in the last bits of ``shifted`` goes into the exponent of 2^f.
+    exponent = np.int32(shifted.view(np.int32) << np.int32(23))
+    return np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
 
 
 @kernel
 def logistic_layer(U, bias):
-    """U <- gamma(U + b), in place; columns beyond the biases are left alone."""
+    """U <- gamma(U + b), in place."""
     for r in range(U.shape[0]):
         for j in range(len(bias)):
             U[r, j] = _ONE / (_ONE + exp(-(U[r, j] + bias[j])))
@@ -47,7 +49,7 @@ def logistic_layer(U, bias):
 def product_layer(U, bias, X, latent, precision, spatial):
     """Equations (2) and (3): U <- kappa * spatial, in place; spatial is filled.
 
-    ``precision`` is 1 / sigma^2; the rows of ``U`` and ``spatial`` may be padded.
+    ``precision`` is 1 / sigma^2.
     """
     n_coordinates = X.shape[1]
     for r in range(U.shape[0]):

@@ -7,6 +7,7 @@ from numbers import Integral
 import numpy as np
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
@@ -448,19 +449,17 @@ class VolumeSynthesizer(BaseEstimator):
 
     def _make_estimator(self, rng):
         estimator = LSDNRegressor() if self.estimator is None else clone(self.estimator)
-        seeds = {
-            name: rng.randint(np.iinfo(np.int32).max)
-            for name in sorted(estimator.get_params(deep=True))
-            if name == "random_state" or name.endswith("__random_state")
-        }
-        if self.random_state is not None:
-            estimator.set_params(**seeds)
-        for part in (estimator, *estimator.get_params(deep=True).values()):
-            if isinstance(part, _NetworkRegressor):
-                if self.coordinates is None:
-                    part.set_params(coordinates=0)
-                if self.verbose:
-                    part.set_params(verbose=self.verbose)
+        if isinstance(estimator, ShrinkConnect) and estimator.estimator is None:
+            estimator.set_params(estimator=LSDNRegressor())
+        for part in _parts(estimator):
+            seed = rng.randint(np.iinfo(np.int32).max)
+            parameters = part.get_params(deep=False)
+            if "random_state" in parameters and self.random_state is not None:
+                part.set_params(random_state=seed)
+            if isinstance(part, _NetworkRegressor | ShrinkConnect) and self.verbose:
+                part.set_params(verbose=self.verbose)
+            if isinstance(part, _NetworkRegressor) and self.coordinates is None:
+                part.set_params(coordinates=0)
         return estimator
 
     def _check_contrasts(self, subjects, name, n_contrasts):
@@ -514,6 +513,18 @@ class VolumeSynthesizer(BaseEstimator):
                 X = np.hstack([X, padded.coordinates(tile)])
             predicted.append(self.estimator_.predict(X).reshape(len(tile), -1))
         return np.concatenate(predicted)
+
+
+def _parts(estimator):
+    """An estimator and those among its parameters, but none that are frozen."""
+    yield estimator
+    if isinstance(estimator, FrozenEstimator):
+        return
+    for _, value in sorted(estimator.get_params(deep=False).items()):
+        for part in value if isinstance(value, list) else [value]:
+            part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
+            if hasattr(part, "get_params") and not isinstance(part, type):
+                yield from _parts(part)
 
 
 def _n_threads(n_jobs):
