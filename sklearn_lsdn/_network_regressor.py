@@ -232,11 +232,11 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
 
     def _responses(self, X, layer):
         """Yield blocks of responses of hidden layer 1, 2, ... to checked ``X``."""
-        from .network.inference import predict_layer
+        from .network.inference import predict_rows
 
         theta = self._standardized_parameters()
         for rows, S, C in self._standardized_blocks(X):
-            yield rows, predict_layer(self._architecture(), theta, S, C, layer)
+            yield rows, predict_rows(self._architecture(), theta, S, C, layer=layer)
 
     def _predict_voxels(self, padded, centers, n_threads):
         """Predict voxels of padded volumes without materialising their patches.

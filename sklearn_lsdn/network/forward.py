@@ -95,8 +95,8 @@ def _copy_outputs(H, at, n, out):
 
 
 @kernel
-def forward(theta, sizes, precision, S, X, psi):
-    """psi(s, x) for rows of features and coordinates.
+def forward(theta, sizes, precision, S, X, layer, responses):
+    """h(layer + 1) for rows of features and coordinates; psi, if it is the last.
 
     Parameters
     ----------
@@ -105,30 +105,8 @@ def forward(theta, sizes, precision, S, X, psi):
     precision : float32, 1 / sigma^2
     S : float32 array of shape (n_samples, p_1)
     X : float32 array of shape (n_samples, n_coordinates)
-    psi : float32 array of shape (n_samples, p_K), written
-    """
-    tile = min(TILE, len(S))
-    p = S.shape[1]
-    packed = pack_parameters(theta, sizes, X.shape[1])
-    H = np.empty(responses_size(sizes, tile), dtype=np.float32)
-    spatial = np.empty(tile * padded(sizes[1]), dtype=np.float32)
-    for start in range(0, len(S), TILE):
-        rows = slice(start, min(start + TILE, len(S)))
-        flat = S[rows].reshape(-1)
-        at = forward_tile(packed, sizes, precision, flat, p, 1, X[rows], H, spatial)
-        _copy_outputs(H, at, len(S[rows]), psi[rows])
-
-
-@kernel
-def layer_responses(theta, sizes, precision, S, X, layer, responses):
-    """h(layer + 1) for rows of features and coordinates.
-
-    Parameters
-    ----------
-    theta, sizes, precision, S, X :
-        As in `forward`.
     layer : int
-        1 for the product layer, len(sizes) - 1 for the output.
+        1 for the product layer, K - 1 for the output.
     responses : float32 array of shape (n_samples, sizes[layer]), written
     """
     tile = min(TILE, len(S))
@@ -141,8 +119,7 @@ def layer_responses(theta, sizes, precision, S, X, layer, responses):
         n = len(S[rows])
         flat = S[rows].reshape(-1)
         forward_tile(packed, sizes, precision, flat, p, 1, X[rows], H, spatial)
-        at = responses_size(sizes[:layer], n)
-        _copy_outputs(H, at, n, responses[rows])
+        _copy_outputs(H, responses_size(sizes[:layer], n), n, responses[rows])
 
 
 @kernel

@@ -3,23 +3,31 @@
 import numpy as np
 
 from .architecture import Architecture
-from .forward import TILE, forward, forward_voxels, layer_responses
+from .forward import TILE, forward, forward_voxels
 from .threads import for_each_slice
 
 _SLICE = 128 * TILE  # samples a thread takes at once
 
 
-def predict_rows(architecture: Architecture, theta, S, X, n_threads=1) -> np.ndarray:
-    """psi(s, x) for float32 rows; (n_samples, n_outputs)."""
+def predict_rows(
+    architecture: Architecture, theta, S, X, n_threads=1, layer=None
+) -> np.ndarray:
+    """psi(s, x) for float32 rows, or the responses of hidden layer 1, 2, ...
+
+    Returns
+    -------
+    responses : float32 array of shape (n_samples, n_nodes)
+    """
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
-    psi = np.empty((len(S), sizes[-1]), dtype=np.float32)
+    layer = len(sizes) - 1 if layer is None else layer
+    responses = np.empty((len(S), sizes[layer]), dtype=np.float32)
     precision = architecture.precision
 
     def run(rows):
-        forward(theta, sizes, precision, S[rows], X[rows], psi[rows])
+        forward(theta, sizes, precision, S[rows], X[rows], layer, responses[rows])
 
     for_each_slice(run, len(S), _SLICE, n_threads)
-    return psi
+    return responses
 
 
 def predict_voxels(
@@ -54,12 +62,3 @@ def predict_voxels(
 
     for_each_slice(run, len(centers), _SLICE, n_threads)
     return psi
-
-
-def predict_layer(architecture: Architecture, theta, S, X, layer) -> np.ndarray:
-    """Responses of hidden layer 1, 2, ... for float32 rows; (n_samples, n_nodes)."""
-    sizes = np.array(architecture.layer_sizes, dtype=np.int64)
-    responses = np.empty((len(S), sizes[layer]), dtype=np.float32)
-    precision = architecture.precision
-    layer_responses(theta, sizes, precision, S, X, layer, responses)
-    return responses
