@@ -206,15 +206,18 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the training targets; float32 if ``X`` is.
         """
+        y = self._predict_validated(self._validate_rows(X))
+        return y.ravel() if self._flat_target else y
+
+    def _predict_validated(self, X):
         from .network.inference import predict_rows
 
-        X = self._validate_rows(X)
         y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
         theta = self._standardized_parameters()
         for rows, S, C in self._standardized_blocks(X):
             psi = predict_rows(self._architecture(), theta, S, C)
             y[rows] = self._scaling.inverse_targets(psi)
-        return y.ravel() if self._flat_target else y
+        return y
 
     def _validate_rows(self, X):
         check_is_fitted(self)

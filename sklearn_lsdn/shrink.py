@@ -225,6 +225,9 @@ class ShrinkConnect(
     learning_rate_init : float, default=None
         Learning rate of the first of these epochs; it falls by a factor of 20 to
         the last. None takes four times the estimator's.
+    distillation : float, default=0.5
+        Share of the full network's answers in the targets of these epochs; the
+        rest are the targets given, as in [1]_, where it is 0.
     selection : {"squared", "absolute", "residual"}, default="squared"
         How `simultaneous_omp` chooses nodes.
     prefit : bool, default=False
@@ -302,6 +305,7 @@ class ShrinkConnect(
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "preserve": [StrOptions({"inputs", "responses"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither"), None],
+        "distillation": [Interval(Real, 0, 1, closed="both")],
         "selection": [StrOptions(set(_SELECTIONS))],
         "prefit": ["boolean"],
         "random_state": ["random_state"],
@@ -317,6 +321,7 @@ class ShrinkConnect(
         max_iter=10,
         preserve="inputs",
         learning_rate_init=None,
+        distillation=0.5,
         selection="squared",
         prefit=False,
         random_state=None,
@@ -328,6 +333,7 @@ class ShrinkConnect(
         self.max_iter = max_iter
         self.preserve = preserve
         self.learning_rate_init = learning_rate_init
+        self.distillation = distillation
         self.selection = selection
         self.prefit = prefit
         self.random_state = random_state
@@ -455,7 +461,10 @@ class ShrinkConnect(
         )
         smaller = attempt[0]
         rate = self.learning_rate_init or 4.0 * network.learning_rate_init
-        smaller._retrain(*data, self.max_iter, rate, self.random_state)
+        X, y, weight = data
+        answers = network._predict_validated(X) if self.distillation else y
+        mixed = (1.0 - self.distillation) * y + self.distillation * answers
+        smaller._retrain(X, mixed, weight, self.max_iter, rate, self.random_state)
         loss = smaller._loss(*data)
         degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0
         self.path_.append(
