@@ -6,9 +6,9 @@ On the open MS data, one subject left out, both directions. A network is shrunk 
 fraction of its hidden nodes and trained 10 epochs further. Beside it, at the same
 size: training from scratch for as many epochs as both together (30, at the same first
 and last learning rate); removing nodes at random, and removing those with the
-smallest outgoing filters, each with the same 10 epochs on the same targets. Speed is the median of
-several predictions of one volume on one thread, file reading excluded, alternating
-between the networks.
+smallest outgoing filters, each with the same 10 epochs on the same targets. Speed is
+the median of several predictions of one volume on one thread, file reading excluded,
+alternating between the networks.
 """
 
 import argparse

@@ -41,7 +41,8 @@ class TorchNetwork(torch.nn.Module):
     def forward(self, s, x):
         h = torch.sigmoid(self.layers[0](s))
         if self.latent.shape[1]:
-            squared = torch.cdist(x, self.latent) ** 2
+            squared = (x**2).sum(1, keepdim=True) + (self.latent**2).sum(1)
+            squared = torch.addmm(squared, x, self.latent.T, alpha=-2)  # beats cdist
             h = h * 2 * torch.sigmoid(-squared / 0.25)
         for layer in self.layers[1:]:
             h = torch.sigmoid(layer(h))
@@ -60,11 +61,18 @@ def train_torch(network, s, x, t):
             optimizer.step()
 
 
-def predict_torch(network, s, x, tile=4096):
+def tiles(n, size=2048):
+    """Peers predict in tiles too: far quicker than all voxels at once."""
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def predict_torch(network, s, x):
     with torch.inference_mode():
-        return torch.cat(
-            [network(s[i : i + tile], x[i : i + tile]) for i in range(0, len(s), tile)]
-        )
+        return torch.cat([network(s[rows], x[rows]) for rows in tiles(len(s))])
+
+
+def predict_mlp(mlp, S):
+    return np.concatenate([mlp.predict(S[rows]) for rows in tiles(len(S))])
 
 
 def seconds(function):
@@ -123,7 +131,7 @@ def compare(hidden, repeats):
             "VDNRegressor, volume": lambda: vdn._predict_voxels(padded, centers, 1),
             "torch LSDN": lambda: predict_torch(sensitive, s, x),
             "torch plain": lambda: predict_torch(plain, s, x),
-            "MLPRegressor": lambda: mlp.predict(S),
+            "MLPRegressor": lambda: predict_mlp(mlp, S),
         },
         repeats,
     )
