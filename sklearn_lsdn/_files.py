@@ -6,13 +6,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def check_output(path, *, overwrite=False):
+def make_folder(path):
+    """Make a folder, unless it is there.
+
+    Raises
+    ------
+    OSError
+        If something that is no folder is in the way.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(
+            f"{path} cannot be made a folder: a file is in the way. Choose another."
+        ) from error
+
+
+def check_output(path, *, overwrite=False, inputs=()):
     """Check that a file can be written, before the work that leads to it.
 
     Parameters
     ----------
     path : path-like
         The file to be.
+    inputs : iterable of path-like
+        Files that it must not replace.
     overwrite : bool, default=False
         Whether it may exist.
 
@@ -24,6 +42,10 @@ def check_output(path, *, overwrite=False):
         If its folder is missing or cannot be written to.
     """
     path = Path(path)
+    if path.resolve() in {Path(given).resolve() for given in inputs}:
+        raise FileExistsError(
+            f"{path} is among the inputs and would be overwritten. Choose another name."
+        )
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory. Give the name of a file.")
     if path.exists() and not overwrite:

@@ -24,6 +24,10 @@ _BATCHES_PER_EPOCH = 400  # at least, as long as batches hold 4 samples
 _ROWS_AT_ONCE = 16384  # of X, in float32, during prediction
 
 
+class TrainingInterrupted(UserWarning):
+    """Training was interrupted; the network is that of the last whole epoch."""
+
+
 class _NetworkRegressor(RegressorMixin, BaseEstimator):
     """Everything but what becomes of the coordinates."""
 
@@ -153,7 +157,8 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
 
         The first call fixes the scales of features, coordinates and targets, so
         that its samples should be representative. The optimizer keeps its state
-        from call to call.
+        from call to call; the learning rate stays ``learning_rate_init``, since
+        nobody knows how many calls will come.
 
         Parameters
         ----------
@@ -185,7 +190,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             self._random = check_random_state(self.random_state)
             self._initialize(X, y, weight, self._random)
             self._reset_history()
-        trainer = self._trainer(X, y, weight, self._random)
+        trainer = self._trainer(X, y, weight, self._random, decay=1.0)
         if self._optimizer_state is not None:
             trainer.set_state(self._optimizer_state)
         self._record(trainer.epoch())
@@ -314,7 +319,8 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
                 f"y has {y.shape[1]} outputs, but the network was trained on "
                 f"{self.n_outputs_}. Train a new one with warm_start=False."
             )
-        used = weight > 0
+        # What float32 rounds to 0 beside the largest weight has no part either.
+        used = (weight / max(weight.max(), np.finfo(float).tiny)).astype(np.float32) > 0
         return (X, y, weight) if used.all() else (X[used], y[used], weight[used])
 
     def _architecture(self):
@@ -340,17 +346,21 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         latent = self._scaling.coordinates(C, np.float64)
         latent = latent[weighted_rows(C, weight, hidden[0], rng)]
         theta = architecture.initial_parameters(latent, rng)
-        layers = architecture.layers(theta)
-        self.coefs_, self.intercepts_, self.latent_coordinates_ = self._scaling.fold(
-            layers
-        )
+        self._fold(architecture, theta)
         self._optimizer_state = None
 
     def _store(self, theta):
-        layers = self._architecture().layers(theta)
-        self.coefs_, self.intercepts_, self.latent_coordinates_ = self._scaling.fold(
-            layers
-        )
+        if not np.isfinite(theta).all():
+            raise ValueError(
+                "Training diverged: the network's parameters are not finite. Lower "
+                f"learning_rate_init={self.learning_rate_init}, and check the "
+                "magnitude of y."
+            )
+        self._fold(self._architecture(), theta)
+
+    def _fold(self, architecture, theta):
+        folded = self._scaling.fold(architecture.layers(theta))
+        self.coefs_, self.intercepts_, self.latent_coordinates_ = folded
 
     def _trained_parameters(self, dtype):
         """The network in the scaled units it is trained in, as a flat vector."""
@@ -372,7 +382,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             scaling.features(X[:, self._feature_columns], dtype),
             scaling.coordinates(X[:, self._coordinate_columns], dtype),
             scaling.targets(y, dtype),
-            weight.astype(dtype),
+            (weight / weight.max()).astype(dtype),
         )
 
     def _trainer(self, X, y, weight, rng, learning_rate=None, decay=None):
@@ -448,7 +458,9 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
                     break
         except KeyboardInterrupt:
             warnings.warn(
-                f"Training interrupted after {self.n_iter_} epochs.", stacklevel=4
+                f"Training interrupted after {self.n_iter_} epochs.",
+                TrainingInterrupted,
+                stacklevel=4,
             )
         self._store(trainer.theta if best_theta is None else best_theta)
         self._optimizer_state = trainer.get_state()
@@ -489,5 +501,6 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         rng = check_random_state(random_state)
         trainer = self._trainer(X, y, weight, rng, learning_rate, decay)
         for _ in range(max_iter):
-            self._record(trainer.epoch())
+            trainer.epoch()
+        self.n_iter_ += max_iter
         self._store(trainer.theta)

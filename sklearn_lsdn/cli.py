@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import sys
+import warnings
 from pathlib import Path
 
 from . import __version__
@@ -49,14 +50,16 @@ def main(argv=None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            # A half-trained network must not pass for a trained one.
+            warnings.filterwarnings("error", message="Training interrupted")
             result = arguments.run(arguments)
     except (ImportError, OSError, TypeError, ValueError) as error:
         if arguments.traceback:
             raise
         print(f"lsdn {arguments.command}: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserWarning):
         print(f"lsdn {arguments.command}: interrupted", file=sys.stderr)
         return 130
     if result:
@@ -278,7 +281,9 @@ def _fit(arguments):
 
     require_skops()
 
-    check_output(arguments.output, overwrite=arguments.overwrite)
+    check_output(
+        arguments.output, overwrite=arguments.overwrite, inputs=_inputs(arguments)
+    )
     synthesizer = _synthesizer(arguments, arguments.model)
     if arguments.shrink:
         network = ShrinkConnect(
@@ -296,10 +301,12 @@ def _shrink(arguments):
     the responses of all, and train what is left a little further. Images of the
     training cohort serve best, others of both contrasts will do."""
     from ._files import check_output
-    from .persistence import load_model, save_model
+    from .persistence import load_synthesizer, save_model
 
-    check_output(arguments.output, overwrite=arguments.overwrite)
-    synthesizer = load_model(arguments.model).set_params(
+    check_output(
+        arguments.output, overwrite=arguments.overwrite, inputs=_inputs(arguments)
+    )
+    synthesizer = load_synthesizer(arguments.model).set_params(
         n_jobs=arguments.jobs,
         n_voxels=arguments.n_voxels,
         verbose=not arguments.quiet,
@@ -319,10 +326,10 @@ def _shrink(arguments):
 def _predict(arguments):
     """Predict the target contrast of new subjects. Each output lies on the grid of its
     input and is called after it, with _synth before the ending."""
-    from .persistence import load_model
+    from .persistence import load_synthesizer
     from .volumes.cohort import predict_files
 
-    synthesizer = load_model(arguments.model)
+    synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs)
     written = predict_files(
         synthesizer,
@@ -342,7 +349,9 @@ def _evaluate(arguments):
     from .evaluation import leave_one_subject_out, subject_labels
 
     if arguments.json:
-        check_output(arguments.json, overwrite=arguments.overwrite)
+        check_output(
+            arguments.json, overwrite=arguments.overwrite, inputs=_inputs(arguments)
+        )
     evaluation = leave_one_subject_out(
         {
             _layers(arguments, model): _synthesizer(arguments, model)
@@ -366,6 +375,11 @@ def _info(arguments):
     from .persistence import describe_model
 
     return describe_model(arguments.model)
+
+
+def _inputs(arguments):
+    mask = [arguments.mask] if getattr(arguments, "mask", None) else []
+    return sum([*arguments.source, *arguments.target], mask)
 
 
 def _at_rest(synthesizer):

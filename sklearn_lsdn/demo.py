@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from ._files import check_output
+from ._files import check_output, make_folder
 from .datasets import make_brain_cohort
 from .display.synthesis import SynthesisDisplay, require_matplotlib
 from .evaluation import Evaluation
@@ -61,7 +61,7 @@ def run_demo(
     if n_subjects < 2:
         raise ValueError(f"n_subjects must be 2 or more, got {n_subjects}.")
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     names = ("source_T1w", "target_T2w", "synthesis_T2w")
     paths = {name: output / f"{name}.nii.gz" for name in names}
     picture = output / "synthesis.png"

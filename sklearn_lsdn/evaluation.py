@@ -1,8 +1,8 @@
 """Leave one subject out: how well each method predicts a subject never seen."""
 
-import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -10,7 +10,9 @@ from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
 from .metrics import psnr_score, snr_score
-from .volumes.subjects import pair_subjects
+from .volumes.masks import Masker
+from .volumes.normalization import resolve_normalizer
+from .volumes.subjects import check_voxels, pair_subjects, subject_label
 
 
 @dataclass
@@ -116,9 +118,10 @@ def subject_labels(paths) -> list[str]:
     >>> subject_labels(["a.nii", "b.nii"])
     ['subject 1', 'subject 2']
     """
-    found = [re.findall(r"sub-[0-9A-Za-z]+", str(path)) for path in paths]
-    if all(found):
-        return [labels[-1] for labels in found]
+    labels = [subject_label(path) for path in paths]
+    named = all(Path(path).name.startswith("sub-") for path in paths)
+    if all(labels) and (named or len(set(labels)) > 1):
+        return labels
     return [f"subject {i + 1}" for i in range(len(paths))]
 
 
@@ -154,8 +157,17 @@ def leave_one_subject_out(
             "Leaving one subject out needs two subjects or more, got "
             f"{len(set(subjects))}."
         )
-    pair_subjects(sources, targets)  # refuse what cannot be used before any work
+    pairs = pair_subjects(sources, targets)
+    first = next(iter(synthesizers.values()))
+    masker = Masker.resolve(getattr(first, "mask_img", None))
+    normalizer = resolve_normalizer(getattr(first, "normalization", "zscore"))
+    for i, (source, target) in enumerate(zip(*pairs, strict=True)):
+        if verbose:  # rather now than after the first folds
+            print(f"Checking subject {i + 1} of {len(sources)}", flush=True)
+        check_voxels(source, target, masker, normalizer)
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
+    if verbose:
+        print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
     jobs = (
         delayed(_evaluate_fold)(name, synthesizer, sources, targets, subjects, fold)
         for name, synthesizer in synthesizers.items()

@@ -17,7 +17,9 @@ def _check_targets(y_true, y_pred, sample_weight):
             "y_true and y_pred must have the same shape, (n_samples,) or (n_samples, "
             f"n_outputs); got {y_true.shape} and {y_pred.shape}."
         )
-    weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64)
+    weight = _check_sample_weight(
+        sample_weight, y_true, dtype=np.float64, ensure_non_negative=True
+    )
     return y_true.reshape(len(weight), -1), y_pred.reshape(len(weight), -1), weight
 
 

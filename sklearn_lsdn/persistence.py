@@ -146,6 +146,32 @@ def load_model(path) -> BaseEstimator:
     return _load(path)["estimator"]
 
 
+def load_synthesizer(path):
+    """Load a model that must be a VolumeSynthesizer.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    synthesizer : VolumeSynthesizer
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_model`, and if the file holds another estimator.
+    """
+    model = load_model(path)
+    if not hasattr(model, "target_normalizers_"):
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}, which knows nothing of images. "
+            "Give a model file of lsdn fit."
+        )
+    return model
+
+
 def describe_model(path) -> str:
     """Say what a model file holds.
 
@@ -228,7 +254,8 @@ def _load(path):
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{path} was not written by sklearn_lsdn.save_model.")
     protocol = content.get("protocol")
-    if not isinstance(protocol, int) or not {"version", "estimator"} <= set(content):
+    whole = isinstance(protocol, int) and protocol > 0 and "version" in content
+    if not whole or not isinstance(content.get("estimator"), BaseEstimator):
         raise ValueError(f"{path} is damaged: parts of the model are missing.")
     if protocol > PROTOCOL:
         raise ValueError(

@@ -865,3 +865,28 @@ def test_importing_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(sorted({{*sys.modules}} & {{*{heavy}}}))"
     done = _python("-c", code)
     assert done.stdout == "[]\n", done.stderr
+
+
+# Interrupted, mistaken
+
+
+def test_a_half_trained_network_is_no_model(data, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "model.skops"
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sklearn_lsdn.network.training.Trainer.epoch", interrupted)
+    assert _run("fit", *_train(data), "-o", output) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_no_input_is_ever_replaced(command, data, capsys):
+    target = Path(_files(data, "T2w")[0])
+    before = target.read_bytes()
+    option = {"fit": "-o", "evaluate": "--json"}[command]
+    assert _run(command, *_train(data), option, target, "--overwrite") == 1
+    assert "is among the inputs" in capsys.readouterr().err
+    assert target.read_bytes() == before

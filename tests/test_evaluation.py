@@ -161,7 +161,12 @@ def test_progress_is_printed_if_asked_for(recorder, paths, capsys):
     assert capsys.readouterr() == ("", "")
     leave_one_subject_out({"LSDN": recorder}, *paths, LABELS, verbose=1)
     lines = capsys.readouterr().out.splitlines()
-    assert sorted(lines) == [f"LSDN on {label}: 13.98 dB" for label in sorted(LABELS)]
+    n = len(LABELS)
+    assert lines[:n] == [f"Checking subject {i + 1} of {n}" for i in range(n)]
+    assert lines[n].startswith("Training 1 x ")
+    assert sorted(lines[n + 1 :]) == [
+        f"LSDN on {label}: 13.98 dB" for label in sorted(LABELS)
+    ]
 
 
 # What is refused
@@ -272,6 +277,8 @@ def test_a_real_evaluation_becomes_json(paths):
         (["sub-all/sub-01_T1w.nii", "sub-all/sub-02_T1w.nii"], ["sub-01", "sub-02"]),
         (["sub-01_T1w.nii", "other.nii"], ["subject 1", "subject 2"]),
         (["a.nii", "a.nii"], ["subject 1", "subject 2"]),
+        (["sub-studies/a.nii", "sub-studies/b.nii"], ["subject 1", "subject 2"]),
+        (["sub-01_ses-1_T1w.nii", "sub-01_ses-2_T1w.nii"], ["sub-01", "sub-01"]),
         ([], []),
     ],
 )

@@ -645,7 +645,7 @@ def test_a_network_keeps_its_number_of_features(method):
 def test_partial_fit_is_an_epoch_of_fit(network, solver):
     X, y = make_data()
     weight = np.random.RandomState(1).uniform(0, 2, len(X))
-    model = small(network, solver=solver)
+    model = small(network, solver=solver, learning_rate_decay=1.0)
     for n in (1, 2, 4):
         whole = clone(model).set_params(max_iter=n).fit(X, y, sample_weight=weight)
         parts = clone(model)
@@ -659,6 +659,38 @@ def test_partial_fit_is_an_epoch_of_fit(network, solver):
         )
         assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-4)
         assert parts.n_iter_ == n
+
+
+def test_partial_fit_goes_on_learning():
+    X, y = make_located_data()
+    model = small(hidden_layer_sizes=(30, 10), learning_rate_decay=0.5)
+    for rows in np.array_split(np.arange(len(X)).repeat(10), 100):
+        model.partial_fit(X[rows], y[rows])
+    early = model.score(X, y)
+    for _ in range(30):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > early + 0.1
+
+
+@pytest.mark.parametrize("weight", [1e-50, 1e39, 1e45])
+def test_only_ratios_of_weights_matter(weight):
+    X, y = make_data()
+    plain = small().fit(X, y)
+    weighted = small().fit(X, y, sample_weight=np.full(len(X), weight))
+    assert_allclose(weighted.predict(X), plain.predict(X), rtol=1e-4)
+
+
+def test_weights_beyond_float32_of_each_other():
+    X, y = make_data()
+    weight = np.where(np.arange(len(X)) % 2, 1.0, 1e-50)
+    uneven = small(shuffle=False, batch_size=16).fit(X, y, sample_weight=weight)
+    half = small(shuffle=False, batch_size=16).fit(X[1::2], y[1::2])
+    assert_array_equal(uneven.predict(X), half.predict(X))
+
+
+def test_diverged_training_is_an_error():
+    with pytest.raises(ValueError, match="Training diverged.*learning_rate_init"):
+        small(learning_rate_init=1e300).fit(*make_data())
 
 
 def test_partial_fit_learns():

@@ -585,7 +585,8 @@ def test_fitted_attributes():
     assert shrunk.estimator_.n_features_in_ == 5
     assert list(shrunk.estimator_.feature_names_in_) == NAMES
     assert shrunk.n_iter_ == shrunk.estimator_.n_iter_ == 5 + 3
-    assert len(shrunk.estimator_.loss_curve_) == 5 + 3
+    assert len(shrunk.estimator_.loss_curve_) == 5 + 1
+    assert shrunk.estimator_.loss_curve_[-1] == shrunk.path_[-1]["loss"]
 
 
 def test_names_are_forgotten_in_a_fit_without_names():
@@ -1200,7 +1201,7 @@ def test_shrinking_a_shrunken_synthesizer():
 
 
 def test_shrinking_a_synthesizer_without_a_network():
-    with pytest.raises(TypeError, match="ShrinkConnect shrinks LSDNRegressor"):
+    with pytest.raises(TypeError, match="can be shrunk, not a Ridge"):
         synthesizer(Ridge()).shrink(SOURCES, TARGETS)
 
 

@@ -46,9 +46,14 @@ class Architecture:
         return dense + self.n_coordinates * sizes[1]
 
     @property
+    def width(self) -> float:
+        """sigma, or what is as good as it and can be squared in float32."""
+        return float(min(max(self.sigma, 1e-15), 1e15))
+
+    @property
     def precision(self) -> np.float32:
-        """1 / sigma^2, or what is as good as infinite and yet a float32."""
-        return np.float32(min(1.0 / max(self.sigma, 1e-15) ** 2, 1e30))
+        """1 / sigma^2."""
+        return np.float32(1.0 / self.width**2)
 
     def layers(self, theta: np.ndarray) -> Layers:
         """Split ``theta`` into views; writing to them writes to ``theta``."""

@@ -13,7 +13,7 @@ from .architecture import Architecture
 def spatial_response(architecture: Architecture, latent, X) -> np.ndarray:
     """Equation (3): 2 gamma(-|x - x-hat_i|^2 / sigma^2), (n_samples, p_2)."""
     squared = ((X[:, :, None] - latent[None, :, :]) ** 2).sum(axis=1)
-    return 2.0 * expit(-squared / architecture.sigma**2)
+    return 2.0 * expit(-squared / architecture.width**2)
 
 
 def activations(architecture: Architecture, theta, S, X) -> tuple[list, np.ndarray]:
@@ -74,7 +74,7 @@ def loss_and_gradient(architecture: Architecture, theta, S, X, T, weight, alpha=
     d = backward * spatial * kappa * (1.0 - kappa)  # (6), transposed as it must be
     grads.filters[0][...] = S.T @ d  # (7) with h(1) = s
     grads.biases[0][...] = d.sum(axis=0)
-    pull = backward * responses[0] * (2.0 - spatial) / architecture.sigma**2  # (8)
+    pull = backward * responses[0] * (2.0 - spatial) / architecture.width**2  # (8)
     grads.latent[...] = X.T @ pull - latent * pull.sum(axis=0)
 
     if alpha:

@@ -66,7 +66,8 @@ class Scaling:
         half[half == 0] = 1.0
 
         bottom, top = T.min(axis=0), T.max(axis=0)
-        span = np.subtract(top, bottom, dtype=np.float64) / (1.0 - 2.0 * _MARGIN)
+        with np.errstate(over="ignore"):  # refused when the network is stored
+            span = np.subtract(top, bottom, dtype=np.float64) / (1.0 - 2.0 * _MARGIN)
         return cls(
             centre, scale, whitening, low + half, half, bottom - _MARGIN * span, span
         )

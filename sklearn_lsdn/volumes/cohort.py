@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import check_output
+from .._files import check_output, make_folder
 from .images import save_image
 from .subjects import open_subjects
 
@@ -86,17 +86,10 @@ def predict_files(
                 "them into different folders."
             )
         owner[paths[0]] = source
-    read = {Path(path).resolve() for path in np.ravel(sources)}
-    for paths in outputs:
-        if replaced := read & {path.resolve() for path in paths}:
-            raise ValueError(
-                f"{replaced.pop()} is among the sources and would be overwritten. "
-                "Choose another folder."
-            )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for paths in outputs:
         for path in paths:
-            check_output(path, overwrite=overwrite)
+            check_output(path, overwrite=overwrite, inputs=np.ravel(sources))
     for i, (source, paths) in enumerate(zip(sources, outputs, strict=True)):
         start = time.perf_counter()
         (images,) = synthesizer.predict([source])

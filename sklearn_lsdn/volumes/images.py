@@ -31,9 +31,9 @@ class ImageFile:
     name: str  # for messages
 
     @property
-    def basename(self) -> str:
-        """Name of the file without its folder; empty for an image in memory."""
-        return os.path.basename(self.image.get_filename() or "")
+    def path(self) -> str:
+        """Path of the file; empty for an image in memory."""
+        return str(self.image.get_filename() or "")
 
     @property
     def shape(self):
@@ -90,14 +90,16 @@ class ImageFile:
         """
         back = ornt_transform(_CANONICAL, self._orientation)
         data = np.ascontiguousarray(apply_orientation(data, back), dtype=np.float32)
-        if not isinstance(self.image, nib.Nifti1Image):
+        if not isinstance(self.image, nib.Nifti1Pair):
             return nib.Nifti1Image(data, self.image.affine)
         header = self.image.header.copy()
         header.extensions.clear()
         header.set_data_dtype(np.float32)
         header.set_slope_inter(1.0, 0.0)
         header["cal_min"] = header["cal_max"] = 0
-        return type(self.image)(data, self.image.affine, header)
+        second = isinstance(header, nib.Nifti2Header)
+        kind = nib.Nifti2Image if second else nib.Nifti1Image
+        return kind(data, self.image.affine, header)
 
 
 def open_image(image, label) -> ImageFile:

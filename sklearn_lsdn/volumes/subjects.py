@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -54,6 +55,25 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
     return subjects
 
 
+def subject_label(path) -> str | None:
+    """Return the ``sub-`` entity of a file's name, or else of its nearest folder.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.volumes.subjects import subject_label
+    >>> subject_label("sub-all/sub-07_ses-1_T1w.nii.gz")
+    'sub-07'
+    >>> subject_label("sub-07/anat/T1w.nii.gz")
+    'sub-07'
+    >>> subject_label("T1w.nii.gz") is None
+    True
+    """
+    for part in reversed(Path(path).parts):
+        if found := re.match(r"sub-[0-9A-Za-z]+", part):
+            return found.group()
+    return None
+
+
 def check_is_list(images, name):
     """Raise TypeError if something else than a list of subjects is given."""
     if isinstance(images, str) or not hasattr(images, "__len__"):
@@ -87,11 +107,7 @@ def pair_subjects(sources, targets, name="targets"):
         )
     sources, targets = open_subjects(sources, "sources"), open_subjects(targets, name)
     for source, target in zip(sources, targets, strict=True):
-        entities = {
-            entity
-            for file in (*source, *target)
-            for entity in re.findall(r"sub-[0-9A-Za-z]+", file.basename)
-        }
+        entities = {subject_label(file.path) for file in (*source, *target)} - {None}
         if len(entities) > 1:
             raise ValueError(
                 f"{source[0].name} and {target[0].name} belong to different subjects, "
@@ -111,6 +127,27 @@ def describe(normalizers, files, volumes, mask) -> list[np.ndarray]:
         except ValueError as error:
             raise ValueError(f"{file.name} cannot be normalised: {error}.") from error
     return descriptions
+
+
+def check_voxels(sources, targets, masker: Masker, normalizer):
+    """Read the images of one subject and refuse those that cannot be used.
+
+    Parameters
+    ----------
+    sources, targets : list of ImageFile
+        On one grid.
+    masker : Masker
+    normalizer : normalizer
+        Only `describe` is called.
+
+    Raises
+    ------
+    ValueError
+        If an image is damaged, not finite or constant, or the mask is empty.
+    """
+    files = [*sources, *targets]
+    volumes = [file.read() for file in files]
+    describe([normalizer] * len(files), files, volumes, masker.find(files, volumes))
 
 
 @dataclass

@@ -118,7 +118,18 @@ class VolumeSynthesizer(BaseEstimator):
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "coordinates": [StrOptions({"world"}), None],
         "mask_img": "no_validation",
-        "normalization": [str, HasMethods(["describe", "to_shared", "from_shared"])],
+        "normalization": [
+            str,
+            HasMethods(
+                [
+                    "background",
+                    "describe",
+                    "fit_descriptions",
+                    "from_shared",
+                    "to_shared",
+                ]
+            ),
+        ],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
         "memory": "no_validation",
         "n_jobs": [Integral, None],
@@ -202,7 +213,9 @@ class VolumeSynthesizer(BaseEstimator):
             for contrasts in (sources[0], targets[0])
         ]
         rng = check_random_state(self.random_state)
-        samples = self._draw_samples(sources, targets, masker, normalizers, rng)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
+        estimator = self._make_estimator(rng)
+        samples = self._draw_samples(sources, targets, masker, normalizers, seeds)
         for c, normalizer in enumerate(normalizers[0]):
             normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
         for c, normalizer in enumerate(normalizers[1]):
@@ -213,7 +226,7 @@ class VolumeSynthesizer(BaseEstimator):
         X, y = self._training_arrays(samples, normalizers, background)
         n_voxels = [len(sample.patches) for sample in samples]
         del samples
-        estimator = self._make_estimator(rng).fit(X, y)
+        estimator.fit(X, y)
 
         self.estimator_ = estimator
         self._masker = masker
@@ -350,7 +363,8 @@ class VolumeSynthesizer(BaseEstimator):
         self._check_contrasts(targets, "targets", len(self.target_normalizers_))
         normalizers = [self.source_normalizers_, self.target_normalizers_]
         rng = check_random_state(random_state)
-        samples = self._draw_samples(sources, targets, self._masker, normalizers, rng)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
+        samples = self._draw_samples(sources, targets, self._masker, normalizers, seeds)
         return self._training_arrays(samples, normalizers, self.background_)
 
     def shrink(self, sources, targets, *, keep="auto", random_state=None, **parameters):
@@ -379,9 +393,15 @@ class VolumeSynthesizer(BaseEstimator):
         TypeError
             If ``estimator_`` is not a network of this package.
         """
+        check_is_fitted(self)
         network = self.estimator_
         if isinstance(network, ShrinkConnect):
             network = network.estimator_
+        if not isinstance(network, _NetworkRegressor):
+            raise TypeError(
+                f"Only networks of this package can be shrunk, not a "
+                f"{type(network).__name__}."
+            )
         rng = check_random_state(random_state)
         X, y = self.sample_voxels(sources, targets, random_state=rng)
         smaller = copy.copy(self)
@@ -396,15 +416,15 @@ class VolumeSynthesizer(BaseEstimator):
         smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
 
-    def _draw_samples(self, sources, targets, masker, normalizers, rng):
-        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
-        draw = check_memory(self.memory).cache(
-            draw_sample, ignore=["sources", "targets"]
-        )
+    def _draw_samples(self, sources, targets, masker, normalizers, seeds):
+        memory = self.memory
+        if isinstance(memory, os.PathLike):
+            memory = os.fspath(memory)
+        draw = check_memory(memory).cache(draw_sample, ignore=["sources", "targets"])
 
         def draw_one(i):
             if self.verbose:
-                print(f"Reading subject {i + 1} of {len(sources)}")
+                print(f"Reading subject {i + 1} of {len(sources)}\n", end="")
             return draw(
                 sources[i],
                 targets[i],
@@ -460,6 +480,8 @@ class VolumeSynthesizer(BaseEstimator):
                 part.set_params(verbose=self.verbose)
             if isinstance(part, _NetworkRegressor) and self.coordinates is None:
                 part.set_params(coordinates=0)
+            if hasattr(part, "_parameter_constraints"):
+                part._validate_params()  # rather now than after the images are read
         return estimator
 
     def _check_contrasts(self, subjects, name, n_contrasts):
