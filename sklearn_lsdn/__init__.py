@@ -14,7 +14,7 @@ _HOME = {
     "load_model": "persistence",
     "psnr_score": "metrics",
     "save_model": "persistence",
-    "simultaneous_omp": "shrink",
+    "simultaneous_omp": "pursuit",
     "snr_score": "metrics",
     "snr_scorer": "metrics",
     "ssim_score": "metrics",
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         volume_snr_scorer,
     )
     from .persistence import load_model, save_model
+    from .pursuit import simultaneous_omp
     from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
-    from .shrink import ShrinkConnect, simultaneous_omp
+    from .shrink import ShrinkConnect
     from .volumes import VolumeSynthesizer

@@ -59,7 +59,10 @@ def main(argv=None) -> int:
             raise
         print(f"lsdn {arguments.command}: error: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, UserWarning):
+    except (KeyboardInterrupt, UserWarning) as stop:
+        interrupted = str(stop).startswith("Training interrupted")
+        if isinstance(stop, UserWarning) and not interrupted:
+            raise
         print(f"lsdn {arguments.command}: interrupted", file=sys.stderr)
         return 130
     if result:
@@ -280,7 +283,6 @@ def _fit(arguments):
     from .shrink import ShrinkConnect
 
     require_skops()
-
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=_inputs(arguments)
     )
