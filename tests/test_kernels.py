@@ -501,6 +501,47 @@ def test_voxels_are_the_rows_of_their_patches(
     assert n_voxels == 1 or actual.std() > 1e-3
 
 
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 3.0])
+@pytest.mark.parametrize(
+    "to_coordinates",
+    [
+        pytest.param(np.diag([0.2, 0.3, -0.25]), id="aligned"),
+        pytest.param(np.diag([0.2, 0.3, -0.25])[[2, 0, 1]], id="axes in another order"),
+        pytest.param(np.diag([0.2, 0.3, -0.25])[:2], id="two coordinates"),
+        pytest.param(np.diag([20.0, 0.3, 900.0]), id="far out"),
+        pytest.param(np.array([[0.2, 0, 0], [0.1, 0, 0], [0, 0, 0.3]]), id="shared"),
+        pytest.param(np.array([[0.2, 1e-9, 0], [0, 0.2, 0]]), id="nearly aligned"),
+        pytest.param(np.array([[0.2, 0.1, 0], [0, 0.2, 0.3]]), id="oblique"),
+        pytest.param(np.zeros((1, 3)), id="constant"),
+    ],
+)
+def test_tables_along_axes_stand_for_distances(to_coordinates, sigma):
+    shape = (8, 7, 40)  # rows longer than a strip
+    volume = make_volumes(1, shape)
+    strides = np.array([shape[1] * shape[2], shape[2]])
+    steps, offsets = patch_offsets(strides)
+    inside = np.zeros(shape, dtype=bool)
+    inside[1:-1, 1:-1, 1:-1] = True
+    inside[3, 2:5, 4:33] = False  # a hole, so that strips have gaps
+    to_coordinates = np.column_stack([to_coordinates, -np.ones(len(to_coordinates))])
+    voxels = np.argwhere(inside)
+    architecture, theta = make_network((27, 10, 3, 2), len(to_coordinates), sigma=sigma)
+    actual = predict_voxels(
+        architecture,
+        theta,
+        volume.reshape(1, -1),
+        offsets,
+        np.flatnonzero(inside),
+        strides,
+        np.empty((0, 4)),
+        to_coordinates,
+    )
+    S, X = gather(volume, voxels, steps), apply_affine(to_coordinates, voxels)
+    expected = reference.forward(architecture, *double(theta, S, X))
+    assert_allclose(actual, expected, rtol=0, atol=2e-6)
+    assert actual.std() > 1e-3
+
+
 def test_voxels_have_the_same_bits_for_any_number_of_threads():
     shape = (36, 36, 36)
     volumes = make_volumes(1, shape).reshape(1, -1)

@@ -3,10 +3,11 @@
 import numpy as np
 
 from .architecture import Architecture
-from .forward import TILE, forward, forward_voxels
+from .matmul import STRIP
+from .strips import axis_tables, forward, forward_voxels
 from .threads import for_each_slice
 
-_SLICE = 128 * TILE  # samples a thread takes at once
+_SLICE = 640 * STRIP  # samples a thread takes at once
 
 
 def predict_rows(
@@ -45,6 +46,13 @@ def predict_voxels(
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
     psi = np.empty((len(centers), sizes[-1]), dtype=np.float32)
     precision = architecture.precision
+    shape = (
+        channels.shape[1] // strides[0],
+        strides[0] // strides[1],
+        strides[1],
+    )
+    latent = architecture.layers(theta).latent
+    tables = axis_tables(latent, precision, to_coordinates, shape)
 
     def run(rows):
         forward_voxels(
@@ -57,6 +65,7 @@ def predict_voxels(
             strides,
             to_features,
             to_coordinates,
+            tables,
             psi[rows],
         )
 

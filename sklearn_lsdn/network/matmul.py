@@ -16,25 +16,26 @@ from .compilation import kernel
 
 LANES = 8  # floats of a vector; a panel of the right operand is as wide
 _ROWS, _PANELS = 4, 3  # of a block: 12 accumulators, of AVX2's 16 registers
+STRIP = _PANELS * LANES
 
 
 def _block_product(n_rows, n_panels):
     """Make the intrinsic that computes one block of ``n_rows`` by ``n_panels``."""
 
     @intrinsic
-    def block(typingctx, A, a, row, column, B, b, K, C, c, width):
-        """C[c + i width + j] = sum_k A[a + i row + k column] B[b + ...k, j]."""
-        signature = types.void(A, a, row, column, B, b, K, C, c, width)
+    def block(typingctx, A, a, row, column, B, b, step, panel, K, C, c, width):
+        """C[c + i width + j] = sum_k A[a + i row + k column] B[b + k step + ...j]."""
+        signature = types.void(A, a, row, column, B, b, step, panel, K, C, c, width)
 
         def codegen(context, builder, signature, args):
             vector = ir.VectorType(ir.FloatType(), LANES)
             index = ir.IntType(64)
-            a_start, row, column, b_start, K, c_start, width = (
-                args[i] for i in (1, 2, 3, 5, 6, 8, 9)
+            a_start, row, column, b_start, step, panel, K, c_start, width = (
+                args[i] for i in (1, 2, 3, 5, 6, 7, 8, 10, 11)
             )
             pointers = [
                 make_array(signature.args[i])(context, builder, args[i]).data
-                for i in (0, 4, 7)
+                for i in (0, 4, 9)
             ]
 
             def at(array, offset):
@@ -49,15 +50,12 @@ def _block_product(n_rows, n_panels):
             ]
             for accumulator in sum(sums, []):
                 builder.store(ir.Constant(vector, [0.0] * LANES), accumulator)
-            panel_size = builder.mul(K, ir.Constant(index, LANES))
             with cgutils.for_range(builder, K) as loop:
-                offset = builder.add(
-                    b_start, builder.mul(loop.index, ir.Constant(index, LANES))
-                )
+                offset = builder.add(b_start, builder.mul(loop.index, step))
                 right = []
                 for _ in range(n_panels):
                     right.append(builder.load(vector_at(1, offset), align=4))
-                    offset = builder.add(offset, panel_size)
+                    offset = builder.add(offset, panel)
                 offset = builder.add(a_start, builder.mul(loop.index, column))
                 for i in range(n_rows):
                     left = builder.insert_element(
@@ -138,24 +136,50 @@ def matmul(A, row, column, M, K, packed, N, C):
     """
     width = padded(N)
     panels = width // LANES
-    whole = M - M % _ROWS
     for first in range(0, panels, _PANELS):
         n = min(_PANELS, panels - first)
         b = first * K * LANES
         c = first * LANES
-        for i in range(0, whole, _ROWS):
-            a = i * row
-            if n == 3:
-                _block_4x3(A, a, row, column, packed, b, K, C, c + i * width, width)
-            elif n == 2:
-                _block_4x2(A, a, row, column, packed, b, K, C, c + i * width, width)
-            else:
-                _block_4x1(A, a, row, column, packed, b, K, C, c + i * width, width)
-        for i in range(whole, M):
-            a = i * row
-            if n == 3:
-                _block_1x3(A, a, row, column, packed, b, K, C, c + i * width, width)
-            elif n == 2:
-                _block_1x2(A, a, row, column, packed, b, K, C, c + i * width, width)
-            else:
-                _block_1x1(A, a, row, column, packed, b, K, C, c + i * width, width)
+        size = K * LANES
+        _rows_by_panels(A, 0, row, column, M, packed, b, LANES, size, n, K, C, c, width)
+
+
+@kernel
+def _rows_by_panels(A, a, row, column, M, B, b, step, panel, n, K, C, c, width):
+    """All rows of C in up to three panels of columns, block by block."""
+    singly = M % _ROWS if M < _ROWS or M % _ROWS == 1 else 0
+    for first in range(0, M - singly, _ROWS):
+        i = min(first, M - _ROWS)  # the last block may go over rows again
+        s, t = a + i * row, c + i * width
+        if n == 3:
+            _block_4x3(A, s, row, column, B, b, step, panel, K, C, t, width)
+        elif n == 2:
+            _block_4x2(A, s, row, column, B, b, step, panel, K, C, t, width)
+        else:
+            _block_4x1(A, s, row, column, B, b, step, panel, K, C, t, width)
+    for i in range(M - singly, M):
+        s, t = a + i * row, c + i * width
+        if n == 3:
+            _block_1x3(A, s, row, column, B, b, step, panel, K, C, t, width)
+        elif n == 2:
+            _block_1x2(A, s, row, column, B, b, step, panel, K, C, t, width)
+        else:
+            _block_1x1(A, s, row, column, B, b, step, panel, K, C, t, width)
+
+
+@kernel
+def matmul_strip(A, a, M, K, B, b, n_panels, C, c):
+    """C = A' B for a strip of up to `STRIP` columns; float32, flat arrays.
+
+    Parameters
+    ----------
+    A : float32 array
+        Element (k, i) at ``a + k * M + i``.
+    M, K : int
+        A is K x M, B is K x STRIP.
+    B, C : float32 arrays
+        They begin at ``b`` and ``c``; rows of C, M x STRIP, are written.
+    n_panels : int
+        How many vectors of each row of B and C hold something.
+    """
+    _rows_by_panels(A, a, 1, M, M, B, b, STRIP, LANES, n_panels, K, C, c, STRIP)

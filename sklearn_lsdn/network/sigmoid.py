@@ -3,6 +3,7 @@
 import numpy as np
 
 from .compilation import kernel
+from .matmul import LANES
 
 _LOG2E = np.float32(1.44269504)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer
@@ -72,3 +73,52 @@ def product_layer(U, bias, X, latent, precision, spatial):
             both = _TWO / (off * quiet)  # one division for two logistic functions
             spatial[r, i] = both * quiet
             U[r, i] = both
+
+
+@kernel
+def logistic_strip(H, h, m, theta, b, n_panels):
+    """u <- gamma(u + b) in rows h to h + m of ``H``, whose lanes are samples.
+
+    ``b`` is where the biases begin in ``theta``.
+    """
+    for i in range(m):
+        u, bias = H[h + i], theta[b + i]
+        for lane in range(n_panels * LANES):
+            u[lane] = _ONE / (_ONE + exp(-(u[lane] + bias)))
+
+
+@kernel
+def product_strip(H, h, m, theta, b, X, precision, n_panels):
+    """Equations (2) and (3) as `logistic_strip`: u <- kappa * spatial.
+
+    Latent coordinates follow the biases.
+    """
+    n_coordinates = len(X)
+    for i in range(m):
+        u, bias = H[h + i], theta[b + i]
+        latent = b + m + i
+        if n_coordinates == 3:  # in one go, since most images have three axes
+            x, y, z = theta[latent], theta[latent + m], theta[latent + 2 * m]
+            for lane in range(n_panels * LANES):
+                dx, dy, dz = X[0, lane] - x, X[1, lane] - y, X[2, lane] - z
+                off = _ONE + exp((dx * dx + dy * dy + dz * dz) * precision)
+                u[lane] = _TWO / (off * (_ONE + exp(-(u[lane] + bias))))
+        else:
+            for lane in range(n_panels * LANES):
+                distance = np.float32(0)
+                for c in range(n_coordinates):
+                    difference = X[c, lane] - theta[latent + c * m]
+                    distance += difference * difference
+                off = _ONE + exp(distance * precision)
+                u[lane] = _TWO / (off * (_ONE + exp(-(u[lane] + bias))))
+
+
+@kernel
+def tabled_product_strip(H, h, m, theta, b, row, along, k, n_panels):
+    """As `product_strip`; row[i] along[i, k + lane] is exp(|x - xhat_i|^2/sigma^2)."""
+    for i in range(m):
+        u, bias, scale = H[h + i], theta[b + i], row[i]
+        factors = along[i][k:]
+        for lane in range(n_panels * LANES):
+            off = _ONE + scale * factors[lane]
+            u[lane] = _TWO / (off * (_ONE + exp(-(u[lane] + bias))))
