@@ -1,14 +1,17 @@
 """ShrinkConnect against other ways to a small network: SNR held back, and speed.
 
-    LSDN_DATA=<folder with open_ms_mni> python benchmarks/shrink.py [--figure FILE.png]
+    LSDN_DATA=<folder with open_ms_mni> python benchmarks/shrink.py
+    ... --max-iter 30       epochs after shrinking, 10 by default
+    ... --variants          what each departure from the paper and each rule brings
+    ... --figure FILE.png   SNR and time against size
 
 On the open MS data, one subject left out, both directions. A network is shrunk to a
-fraction of its hidden nodes and trained 10 epochs further. Beside it, at the same
-size: training from scratch for as many epochs as both together (30, at the same first
-and last learning rate); removing nodes at random, and removing those with the
-smallest outgoing filters, each with the same 10 epochs on the same targets. Speed is
-the median of several predictions of one volume on one thread, file reading excluded,
-alternating between the networks.
+fraction of its hidden nodes and trained some epochs further. Beside it, at the same
+size: training from scratch for as many epochs as both together, at the same first and
+last learning rate and in batches as small; removing nodes at random, and removing
+those with the smallest outgoing filters, each with the same epochs on the same
+targets. Speed is the median of several predictions of one volume on one thread, file
+reading excluded, alternating between the networks.
 """
 
 import argparse
@@ -28,8 +31,17 @@ from sklearn_lsdn import (
 )
 
 SIZES = {"LSDN-1": (200, 20), "LSDN-2": (400, 40)}
-MAX_ITER = 10  # epochs after shrinking
+BATCH_SIZE = 64  # of small networks: a quarter of the full network's
 FRACTIONS = (0.1, 0.25, 0.5, 0.75)
+VARIANTS = {
+    "default": {},
+    "the paper's way": {"preserve": "responses", "distillation": 0.0},
+    'preserve="responses"': {"preserve": "responses"},
+    "distillation=0": {"distillation": 0.0},
+    "distillation=1": {"distillation": 1.0},
+    'selection="absolute"': {"selection": "absolute"},
+    'selection="residual"': {"selection": "residual"},
+}
 
 
 def images(contrast):
@@ -52,15 +64,16 @@ def remove_nodes(network, kept):
     return smaller
 
 
-def train_further(network, X, y, seed):
+def train_further(network, X, y, max_iter, seed):
     """As ShrinkConnect does by default."""
     weight = np.ones(len(X))
     rate = 4.0 * network.learning_rate_init
-    network._retrain(X, y.reshape(len(y), -1), weight, MAX_ITER, rate, seed)
+    targets = y.reshape(len(y), -1)
+    network._retrain(X, targets, weight, max_iter, rate, BATCH_SIZE, seed)
     return network
 
 
-def smaller_networks(network, fraction, X, y, seed):
+def smaller_networks(network, fraction, X, y, max_iter, seed):
     """Networks of one size, by the way they came about."""
     sizes = [max(1, round(fraction * len(b))) for b in network.intercepts_[:-1]]
     rng = np.random.RandomState(seed)
@@ -72,25 +85,26 @@ def smaller_networks(network, fraction, X, y, seed):
         np.argsort(-np.linalg.norm(F, axis=1))[:n]
         for F, n in zip(network.coefs_[1:], sizes, strict=True)
     ]
-    epochs = network.max_iter + MAX_ITER
+    epochs = network.max_iter + max_iter
     scratch = LSDNRegressor(
         tuple(sizes),
         max_iter=epochs,
+        batch_size=BATCH_SIZE,
         learning_rate_decay=network.learning_rate_decay ** (network.max_iter / epochs),
         random_state=seed,
     )
     mixed = (y + network.predict(X)) / 2  # for all that are trained further
     shrunken = ShrinkConnect(
-        network, keep=fraction, max_iter=MAX_ITER, prefit=True, random_state=seed
+        network, keep=fraction, max_iter=max_iter, prefit=True, random_state=seed
     )
     return {
         "ShrinkConnect": shrunken.fit(X, y).estimator_,
         "from scratch": scratch.fit(X, y),
         "random removal": train_further(
-            remove_nodes(network, at_random), X, mixed, seed
+            remove_nodes(network, at_random), X, mixed, max_iter, seed
         ),
         "magnitude pruning": train_further(
-            remove_nodes(network, strongest), X, mixed, seed
+            remove_nodes(network, strongest), X, mixed, max_iter, seed
         ),
     }
 
@@ -116,8 +130,8 @@ def predict_seconds(synthesizer, networks, source, repeats=5):
     return {name: float(np.median(values)) for name, values in seconds.items()}
 
 
-def evaluate_fold(source, target, held_back, model, fractions, seed):
-    """SNR of the full network and of each smaller one on the subject held back."""
+def train_fold(source, target, held_back, model, seed):
+    """A synthesizer, its training voxels, and the scans of the subject held back."""
     _, sources = images(source)
     subjects, targets = images(target)
     train = [i for i in range(len(subjects)) if i != held_back]
@@ -125,16 +139,48 @@ def evaluate_fold(source, target, held_back, model, fractions, seed):
     synthesizer = VolumeSynthesizer(LSDNRegressor(SIZES[model]), random_state=seed)
     synthesizer.fit(*data)
     X, y = synthesizer.sample_voxels(*data, random_state=seed)  # those of fit
+    return synthesizer, X, y, ([sources[held_back]], [targets[held_back]])
+
+
+def score(synthesizer, network, scans):
+    """SNR of a network in the place of the synthesizer's own."""
+    other = copy.copy(synthesizer)
+    other.estimator_ = network
+    return other.score(*scans)
+
+
+def evaluate_fold(source, target, held_back, model, fractions, max_iter, seed):
+    """SNR of the full network and of each smaller one on the subject held back."""
+    synthesizer, X, y, scans = train_fold(source, target, held_back, model, seed)
     networks = {("full", 1.0): synthesizer.estimator_}
     for fraction in fractions:
-        smaller = smaller_networks(synthesizer.estimator_, fraction, X, y, seed)
+        smaller = smaller_networks(
+            synthesizer.estimator_, fraction, X, y, max_iter, seed
+        )
         networks |= {(name, fraction): network for name, network in smaller.items()}
-    scores = {}
-    for key, network in networks.items():
-        other = copy.copy(synthesizer)
-        other.estimator_ = network
-        scores[key] = other.score([sources[held_back]], [targets[held_back]])
-    return scores, synthesizer, networks, sources[held_back]
+    scores = {
+        key: score(synthesizer, network, scans) for key, network in networks.items()
+    }
+    return scores, synthesizer, networks, scans[0][0]
+
+
+def evaluate_variants(source, target, held_back, model, max_iter, seed):
+    """SNR against the full network, and rise of the training error, of each variant."""
+    synthesizer, X, y, scans = train_fold(source, target, held_back, model, seed)
+    full = score(synthesizer, synthesizer.estimator_, scans)
+    results = {}
+    for name, parameters in VARIANTS.items():
+        shrunken = ShrinkConnect(
+            synthesizer.estimator_,
+            keep=0.25,
+            max_iter=max_iter,
+            prefit=True,
+            random_state=seed,
+            **parameters,
+        ).fit(X, y)
+        snr = score(synthesizer, shrunken.estimator_, scans)
+        results[name] = snr - full, 100 * shrunken.path_[-1]["degradation"]
+    return results
 
 
 def time_pursuit(n_nodes=400, n_kept=100, n_samples=200_000):
@@ -154,7 +200,7 @@ def time_pursuit(n_nodes=400, n_kept=100, n_samples=200_000):
     return float(np.median(seconds))
 
 
-def table(jobs, seed):
+def table(jobs, max_iter, seed):
     print(f"{time_pursuit():.2f} s to choose 100 of 400 nodes on 200 000 samples\n")
     print("| network | direction | way | SNR, dB | against full |")
     print("|---|---|---|---|---|")
@@ -162,7 +208,9 @@ def table(jobs, seed):
     for source, target in (("T1w", "T2w"), ("T2w", "T1w")):
         for model in SIZES:
             folds = Parallel(n_jobs=jobs)(
-                delayed(evaluate_fold)(source, target, fold, model, (0.25,), seed)
+                delayed(evaluate_fold)(
+                    source, target, fold, model, (0.25,), max_iter, seed
+                )
                 for fold in range(n_subjects)
             )
             full = np.mean([scores["full", 1.0] for scores, *_ in folds])
@@ -190,12 +238,32 @@ def table(jobs, seed):
                 )
 
 
-def draw(path, jobs, seed):
+def compare_variants(jobs, max_iter, seed):
+    print(
+        "| network | direction | variant | SNR against full, dB | training error, % |"
+    )
+    print("|---|---|---|---|---|")
+    for source, target in (("T1w", "T2w"), ("T2w", "T1w")):
+        for model in SIZES:
+            folds = Parallel(n_jobs=jobs)(
+                delayed(evaluate_variants)(source, target, fold, model, max_iter, seed)
+                for fold in range(len(images("T1w")[0]))
+            )
+            for name in VARIANTS:
+                snr, error = np.mean([fold[name] for fold in folds], axis=0)
+                print(
+                    f"| {model} | {source} -> {target} | {name} | {snr:+.3f} | "
+                    f"{error:+.1f} |",
+                    flush=True,
+                )
+
+
+def draw(path, jobs, max_iter, seed):
     """SNR and prediction time against size, averaged over the subjects held back."""
     from matplotlib.figure import Figure
 
     folds = Parallel(n_jobs=jobs)(
-        delayed(evaluate_fold)("T1w", "T2w", fold, "LSDN-1", FRACTIONS, seed)
+        delayed(evaluate_fold)("T1w", "T2w", fold, "LSDN-1", FRACTIONS, max_iter, seed)
         for fold in range(len(images("T1w")[0]))
     )
     _, synthesizer, networks, source = folds[0]
@@ -227,13 +295,18 @@ def draw(path, jobs, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--jobs", type=int, default=-1)
+    parser.add_argument("--max-iter", type=int, default=10, metavar="EPOCHS")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--figure", help="draw SNR and time against size instead")
+    parser.add_argument("--variants", action="store_true", help="of ShrinkConnect")
     arguments = parser.parse_args()
-    if arguments.figure:
-        draw(arguments.figure, arguments.jobs, arguments.seed)
+    how = arguments.jobs, arguments.max_iter, arguments.seed
+    if arguments.variants:
+        compare_variants(*how)
+    elif arguments.figure:
+        draw(arguments.figure, *how)
     else:
-        table(arguments.jobs, arguments.seed)
+        table(*how)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from ._coordinates import resolve_coordinates, weighted_rows
+from ._threads import effective_n_threads
 from .network.architecture import Architecture
 from .network.scaling import Scaling
 
@@ -57,6 +58,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -79,6 +81,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         validation_fraction=0.1,
         shuffle=True,
         warm_start=False,
+        n_jobs=None,
         random_state=None,
         verbose=0,
     ):
@@ -97,6 +100,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.shuffle = shuffle
         self.warm_start = warm_start
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
@@ -219,8 +223,9 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
 
         y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
         theta = self._standardized_parameters()
+        n_threads = effective_n_threads(self.n_jobs)
         for rows, S, C in self._standardized_blocks(X):
-            psi = predict_rows(self._architecture(), theta, S, C)
+            psi = predict_rows(self._architecture(), theta, S, C, n_threads)
             y[rows] = self._scaling.inverse_targets(psi)
         return y
 
@@ -243,8 +248,10 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         from .network.inference import predict_rows
 
         theta = self._standardized_parameters()
+        n_threads = effective_n_threads(self.n_jobs)
         for rows, S, C in self._standardized_blocks(X):
-            yield rows, predict_rows(self._architecture(), theta, S, C, layer=layer)
+            h = predict_rows(self._architecture(), theta, S, C, n_threads, layer)
+            yield rows, h
 
     def _predict_voxels(self, padded, centers, n_threads):
         """Predict voxels of padded volumes without materialising their patches.
@@ -385,12 +392,15 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             (weight / weight.max()).astype(dtype),
         )
 
-    def _trainer(self, X, y, weight, rng, learning_rate=None, decay=None):
+    def _samples_per_batch(self, n_samples):
+        if self.batch_size == "auto":
+            return int(np.clip(n_samples // _BATCHES_PER_EPOCH, 4, 256))
+        return self.batch_size
+
+    def _trainer(self, X, y, weight, rng, rate=None, decay=None, batch_size=None):
         from .network.training import Trainer
 
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            batch_size = int(np.clip(len(X) // _BATCHES_PER_EPOCH, 4, 256))
+        batch_size = batch_size or self._samples_per_batch(len(X))
         return Trainer(
             self._architecture(),
             self._trained_parameters(np.float32),
@@ -398,10 +408,11 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             solver=self.solver,
             alpha=self.alpha / weight.sum(),
             batch_size=min(batch_size, len(X)),
-            learning_rate=learning_rate or self.learning_rate_init,
+            learning_rate=rate or self.learning_rate_init,
             learning_rate_decay=decay or self.learning_rate_decay,
             shuffle=self.shuffle,
             rng=rng,
+            n_threads=effective_n_threads(self.n_jobs),
         )
 
     def _reset_history(self):
@@ -488,7 +499,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             total += float(share) * mean_loss(self._architecture(), theta, *arrays)
         return total
 
-    def _retrain(self, X, y, weight, max_iter, learning_rate, random_state):
+    def _retrain(self, X, y, weight, max_iter, rate, batch_size, random_state):
         """Train further at a rate that falls by a factor of 20."""
         if max_iter == 0:
             return
@@ -499,7 +510,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             return
         decay = 0.05 ** (1.0 / max(1, max_iter - 1))
         rng = check_random_state(random_state)
-        trainer = self._trainer(X, y, weight, rng, learning_rate, decay)
+        trainer = self._trainer(X, y, weight, rng, rate, decay, batch_size)
         for _ in range(max_iter):
             trainer.epoch()
         self.n_iter_ += max_iter

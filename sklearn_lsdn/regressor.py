@@ -46,6 +46,10 @@ _PARAMETERS = """
         Visit the samples in a new random order each epoch.
     warm_start : bool, default=False
         Start `fit` from the network as it is, on its scales, instead of anew.
+    n_jobs : int, default=None
+        Threads in training (useful up to one for each 128 samples of a batch) and
+        prediction. None is 1 unless a `joblib.parallel_config` says otherwise, -1
+        all cores. The result does not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of initial parameters, held-out samples and sample order.
     verbose : int, default=0

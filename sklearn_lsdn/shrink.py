@@ -62,6 +62,9 @@ class ShrinkConnect(
     learning_rate_init : float, default=None
         Learning rate of the first of these epochs; it falls by a factor of 20 to
         the last. None takes four times the estimator's.
+    batch_size : int, default=None
+        Samples of a batch in these epochs. None takes a quarter of the estimator's:
+        a small network has time for more steps.
     distillation : float, default=0.5
         Share of the full network's answers in the targets of these epochs; the
         rest are the targets given, as in [1]_, where it is 0.
@@ -146,6 +149,7 @@ class ShrinkConnect(
         "max_iter": [Interval(Integral, 0, None, closed="left")],
         "preserve": [StrOptions({"inputs", "responses"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "distillation": [Interval(Real, 0, 1, closed="both")],
         "selection": [StrOptions(set(SELECTIONS))],
         "prefit": ["boolean"],
@@ -162,6 +166,7 @@ class ShrinkConnect(
         max_iter=10,
         preserve="inputs",
         learning_rate_init=None,
+        batch_size=None,
         distillation=0.5,
         selection="squared",
         prefit=False,
@@ -174,6 +179,7 @@ class ShrinkConnect(
         self.max_iter = max_iter
         self.preserve = preserve
         self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
         self.distillation = distillation
         self.selection = selection
         self.prefit = prefit
@@ -315,7 +321,10 @@ class ShrinkConnect(
         smaller = attempt[0]
         rate = self.learning_rate_init or 4.0 * network.learning_rate_init
         X, _, weight = data
-        smaller._retrain(X, answers, weight, self.max_iter, rate, self.random_state)
+        batch_size = self.batch_size or -(-network._samples_per_batch(len(X)) // 4)
+        smaller._retrain(
+            X, answers, weight, self.max_iter, rate, batch_size, self.random_state
+        )
         loss = smaller._loss(*data)
         smaller.loss_curve_.append(loss)
         degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0

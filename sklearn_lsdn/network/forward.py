@@ -1,12 +1,11 @@
 """Responses of all layers to a tile of training samples: equations (2) to (4).
 
-Samples are the rows of a tile, nodes its columns, rows padded to whole vectors.
+Samples are the rows of a tile, nodes its columns, rows padded to whole vectors; and so
+are the parameters while a network trains. What pads a row is and stays zero.
 """
 
-import numpy as np
-
 from .compilation import kernel
-from .matmul import matmul, pack, padded
+from .matmul import add_product, padded
 from .sigmoid import logistic_layer, product_layer
 
 TILE = 128  # samples held at once, so that their responses stay in the L2 cache
@@ -22,64 +21,72 @@ def responses_size(sizes, n):
 
 
 @kernel
-def _pad(values, out):
-    out[: len(values)] = values
-    out[len(values) :] = 0
-
-
-@kernel
-def pack_parameters(theta, sizes, n_coordinates):
-    """Parameters in whole vectors, as `forward_tile` takes them.
-
-    For each layer the filters, laid out for `matmul`, and the biases; after those of
-    the product layer, the latent coordinates. Nodes that pad a layer have zeros.
-    """
+def padded_size(sizes, n_coordinates):
+    """Number of parameters in rows of whole vectors."""
     total = n_coordinates * padded(sizes[1])
     for k in range(1, len(sizes)):
         total += (sizes[k - 1] + 1) * padded(sizes[k])
-    packed = np.empty(total, dtype=np.float32)
-    start, at = 0, 0
-    for k in range(1, len(sizes)):
-        rows, columns = sizes[k - 1], sizes[k]
-        width = padded(columns)
-        pack(theta, start, columns, 1, rows, columns, packed[at : at + rows * width])
-        start += rows * columns
-        at += rows * width
-        vectors = 1 + (n_coordinates if k == 1 else 0)
-        for _ in range(vectors):
-            _pad(theta[start : start + columns], packed[at : at + width])
-            start += columns
-            at += width
-    return packed
+    return total
 
 
 @kernel
-def forward_tile(packed, sizes, precision, S, row, column, X, H, spatial):
+def pad_parameters(theta, sizes, n_coordinates, wide):
+    """Copy flat parameters to ``wide``, each row of nodes padded with zeros."""
+    wide[:] = 0
+    _copy_rows(theta, sizes, n_coordinates, wide, True)
+
+
+@kernel
+def unpad_parameters(wide, sizes, n_coordinates, theta):
+    """Copy them back."""
+    _copy_rows(theta, sizes, n_coordinates, wide, False)
+
+
+@kernel
+def _copy_rows(theta, sizes, n_coordinates, wide, widen):
+    narrow_at, wide_at = 0, 0
+    for k in range(1, len(sizes)):
+        n = sizes[k]
+        rows = sizes[k - 1] + 1 + (n_coordinates if k == 1 else 0)
+        for _ in range(rows):
+            narrow = theta[narrow_at : narrow_at + n]
+            if widen:
+                wide[wide_at : wide_at + n] = narrow
+            else:
+                narrow[:] = wide[wide_at : wide_at + n]
+            narrow_at += n
+            wide_at += padded(n)
+
+
+@kernel
+def forward_tile(wide, sizes, precision, S, X, H, spatial):
     """Fill ``H``, the responses of all layers one after another, for one tile.
 
-    Feature j of sample i is at ``i * row + j * column`` of the flat ``S``. Layer k
-    takes len(X) rows of padded(p_k) floats. ``spatial``, the spatial responses, is
-    filled likewise. Returns where the responses of the last layer begin.
+    ``wide`` are padded parameters. Layer k takes len(X) rows of padded(p_k) floats.
+    ``spatial``, the spatial responses, is filled likewise.
     """
     n, n_coordinates = X.shape
-    inputs = S
+    inputs, i, step = S.reshape(-1), 0, sizes[0]
     at, h = 0, 0
     for k in range(1, len(sizes)):
-        rows, columns = sizes[k - 1], sizes[k]
-        width = padded(columns)
-        U = H[h : h + n * width]
-        matmul(inputs, row, column, n, rows, packed[at:], columns, U)
+        rows, width = sizes[k - 1], padded(sizes[k])
+        U = H[h : h + n * width].reshape(n, width)
+        filters = at
         at += rows * width
-        bias = packed[at : at + width]
+        bias = wide[at : at + width]
+        for r in range(n):
+            for j in range(width):
+                U[r, j] = bias[j]
+        add_product(
+            inputs, i, step, 1, n, rows, wide, filters, width, width, H, h, width
+        )
         at += width
         if k == 1 and n_coordinates > 0:
-            latent = packed[at : at + n_coordinates * width]
-            latent = latent.reshape(n_coordinates, width)
+            latent = wide[at : at + n_coordinates * width]
             at += n_coordinates * width
             gate = spatial[: n * width].reshape(n, width)
-            product_layer(U.reshape(n, width), bias, X, latent, precision, gate)
+            product_layer(U, X, latent.reshape(n_coordinates, width), precision, gate)
         else:
-            logistic_layer(U.reshape(n, width), bias)
-        inputs, row, column = U, width, 1
+            logistic_layer(U)
+        inputs, i, step = H, h, width
         h += n * width
-    return h - n * row

@@ -39,15 +39,15 @@ def exp(x):
 
 
 @kernel
-def logistic_layer(U, bias):
-    """U <- gamma(U + b), in place."""
+def logistic_layer(U):
+    """U <- gamma(U), in place."""
     for r in range(U.shape[0]):
-        for j in range(len(bias)):
-            U[r, j] = _ONE / (_ONE + exp(-(U[r, j] + bias[j])))
+        for j in range(U.shape[1]):
+            U[r, j] = _ONE / (_ONE + exp(-U[r, j]))
 
 
 @kernel
-def product_layer(U, bias, X, latent, precision, spatial):
+def product_layer(U, X, latent, precision, spatial):
     """Equations (2) and (3): U <- kappa * spatial, in place; spatial is filled.
 
     ``precision`` is 1 / sigma^2.
@@ -56,69 +56,65 @@ def product_layer(U, bias, X, latent, precision, spatial):
     for r in range(U.shape[0]):
         if n_coordinates == 3:  # in one go, since most images have three axes
             x, y, z = X[r, 0], X[r, 1], X[r, 2]
-            for i in range(len(bias)):
+            for i in range(U.shape[1]):
                 dx, dy, dz = x - latent[0, i], y - latent[1, i], z - latent[2, i]
                 spatial[r, i] = dx * dx + dy * dy + dz * dz
         else:
-            for i in range(len(bias)):
+            for i in range(U.shape[1]):
                 spatial[r, i] = 0
             for c in range(n_coordinates):
                 x = X[r, c]
-                for i in range(len(bias)):
+                for i in range(U.shape[1]):
                     difference = x - latent[c, i]
                     spatial[r, i] += difference * difference
-        for i in range(len(bias)):
+        for i in range(U.shape[1]):
             off = _ONE + exp(spatial[r, i] * precision)
-            quiet = _ONE + exp(-(U[r, i] + bias[i]))
+            quiet = _ONE + exp(-U[r, i])
             both = _TWO / (off * quiet)  # one division for two logistic functions
             spatial[r, i] = both * quiet
             U[r, i] = both
 
 
 @kernel
-def logistic_strip(H, h, m, theta, b, n_panels):
-    """u <- gamma(u + b) in rows h to h + m of ``H``, whose lanes are samples.
-
-    ``b`` is where the biases begin in ``theta``.
-    """
-    for i in range(m):
-        u, bias = H[h + i], theta[b + i]
+def logistic_strip(H, h, m, n_panels):
+    """u <- gamma(u) in rows h to h + m of ``H``, whose lanes are samples."""
+    for i in range(h, h + m):
+        u = H[i]
         for lane in range(n_panels * LANES):
-            u[lane] = _ONE / (_ONE + exp(-(u[lane] + bias)))
+            u[lane] = _ONE / (_ONE + exp(-u[lane]))
 
 
 @kernel
-def product_strip(H, h, m, theta, b, X, precision, n_panels):
+def product_strip(H, h, m, theta, latent, X, precision, n_panels):
     """Equations (2) and (3) as `logistic_strip`: u <- kappa * spatial.
 
-    Latent coordinates follow the biases.
+    ``latent`` is where the latent coordinates begin in ``theta``.
     """
     n_coordinates = len(X)
     for i in range(m):
-        u, bias = H[h + i], theta[b + i]
-        latent = b + m + i
+        u, at = H[h + i], latent + i
         if n_coordinates == 3:  # in one go, since most images have three axes
-            x, y, z = theta[latent], theta[latent + m], theta[latent + 2 * m]
+            x, y, z = theta[at], theta[at + m], theta[at + 2 * m]
             for lane in range(n_panels * LANES):
                 dx, dy, dz = X[0, lane] - x, X[1, lane] - y, X[2, lane] - z
                 off = _ONE + exp((dx * dx + dy * dy + dz * dz) * precision)
-                u[lane] = _TWO / (off * (_ONE + exp(-(u[lane] + bias))))
+                u[lane] = _TWO / (off * (_ONE + exp(-u[lane])))
         else:
             for lane in range(n_panels * LANES):
                 distance = np.float32(0)
                 for c in range(n_coordinates):
-                    difference = X[c, lane] - theta[latent + c * m]
+                    difference = X[c, lane] - theta[at + c * m]
                     distance += difference * difference
                 off = _ONE + exp(distance * precision)
-                u[lane] = _TWO / (off * (_ONE + exp(-(u[lane] + bias))))
+                u[lane] = _TWO / (off * (_ONE + exp(-u[lane])))
 
 
 @kernel
-def tabled_product_strip(H, h, m, theta, b, row, along, k, n_panels):
+def tabled_product_strip(H, h, m, row, along, k, n_panels):
     """As `product_strip`; row[i] along[i, k + lane] is exp(|x - xhat_i|^2/sigma^2)."""
     for i in range(m):
-        u, bias, scale = H[h + i], theta[b + i], row[i]
+        u, scale = H[h + i], row[i]
         factors = along[i][k:]
         for lane in range(n_panels * LANES):
             off = _ONE + scale * factors[lane]
-            u[lane] = _TWO / (off * (_ONE + exp(-(u[lane] + bias))))
+            u[lane] = _TWO / (off * (_ONE + exp(-u[lane])))

@@ -8,7 +8,7 @@ first cache. Nothing passes between lanes, so a sample's bits depend on nothing 
 import numpy as np
 
 from .compilation import kernel
-from .matmul import LANES, STRIP, matmul_strip
+from .matmul import LANES, STRIP, add_product
 from .sigmoid import logistic_strip, product_strip, tabled_product_strip
 
 
@@ -61,15 +61,33 @@ def _forward_strip(theta, sizes, precision, H, flat, X, n, along, row, k0, layer
     at, h = 0, 0
     for k in range(1, layer + 1):
         p, m = sizes[k - 1], sizes[k]
-        matmul_strip(theta, at, m, p, flat, h * STRIP, n_panels, flat, (h + p) * STRIP)
+        inputs = h * STRIP
+        weights = at
         at += p * m
         h += p
+        for i in range(m):
+            H[h + i] = theta[at + i]  # the bias
+        add_product(
+            theta,
+            weights,
+            1,
+            m,
+            m,
+            p,
+            flat,
+            inputs,
+            STRIP,
+            n_panels * LANES,
+            flat,
+            h * STRIP,
+            STRIP,
+        )
         if k > 1 or len(X) == 0:
-            logistic_strip(H, h, m, theta, at, n_panels)
+            logistic_strip(H, h, m, n_panels)
         elif len(along) > 0:
-            tabled_product_strip(H, h, m, theta, at, row, along, k0, n_panels)
+            tabled_product_strip(H, h, m, row, along, k0, n_panels)
         else:
-            product_strip(H, h, m, theta, at, X, precision, n_panels)
+            product_strip(H, h, m, theta, at + m, X, precision, n_panels)
         at += m
         if k == 1:
             at += len(X) * m

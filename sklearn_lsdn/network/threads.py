@@ -16,3 +16,23 @@ def for_each_slice(function, n_items, step, n_threads):
     with ThreadPoolExecutor(min(n_threads, len(slices))) as pool:
         for _ in pool.map(function, slices):
             pass
+
+
+def run_together(function, n_threads):
+    """Call ``function`` at the same time in up to ``n_threads`` threads, this one too.
+
+    Whether all of them start does not matter: they share what is to be done.
+    """
+    if n_threads == 1:
+        function()
+        return
+    with ThreadPoolExecutor(n_threads - 1) as pool:
+        others = []
+        try:
+            for _ in range(n_threads - 1):
+                others.append(pool.submit(function))
+        except RuntimeError:  # the system grants no more threads
+            pass
+        function()
+        for other in others:
+            other.result()

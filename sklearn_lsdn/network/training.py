@@ -5,8 +5,10 @@ from scipy.optimize import minimize
 
 from . import reference
 from .architecture import Architecture
+from .forward import TILE, pad_parameters, padded_size, unpad_parameters
 from .inference import predict_rows
-from .optimizers import epoch
+from .optimizers import N_BUFFERS, epoch
+from .threads import run_together
 
 
 class Trainer:
@@ -29,6 +31,9 @@ class Trainer:
         Factor on the learning rate after each epoch.
     shuffle : bool
     rng : numpy.random.RandomState
+    n_threads : int, default=1
+        How many may share the work of a batch: one for each 128 of its samples, up
+        to 8. The result does not depend on it.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Trainer:
         learning_rate_decay,
         shuffle,
         rng,
+        n_threads=1,
     ):
         self.theta = theta
         self._arrays = (
@@ -60,7 +66,8 @@ class Trainer:
         self._total_weight = float(weight.sum(dtype=np.float64))
         self._decay = (alpha * architecture.filter_mask()).astype(np.float32)
         self._adam = solver == "adam"
-        self._batch_size = batch_size
+        self._batch_size = min(batch_size, len(S))
+        self._n_threads = n_threads
         self._learning_rate = learning_rate
         self._learning_rate_decay = learning_rate_decay
         self._shuffle = shuffle
@@ -93,21 +100,56 @@ class Trainer:
         order = np.arange(n_samples)
         if self._shuffle:
             self._rng.shuffle(order)
-        total = epoch(
-            self.theta,
-            *self._arrays,
-            order,
-            self._batch_size,
-            self._decay,
-            self._learning_rate * self._learning_rate_decay**self._n_epochs,
-            self._adam,
-            self._first_moment,
-            self._second_moment,
-            self._n_steps,
+        n_buffers = min(-(-self._batch_size // TILE), N_BUFFERS)
+        n_threads = min(self._n_threads, n_buffers)
+        wide, first, second, decay = (
+            self._widened(vector)
+            for vector in (
+                self.theta,
+                self._first_moment,
+                self._second_moment,
+                self._decay,
+            )
         )
+        gradients = np.empty((n_buffers, len(wide)), dtype=np.float32)
+        losses = np.zeros(n_buffers + 1)
+        counters = np.zeros(2, dtype=np.int64)
+
+        def run():
+            epoch(
+                wide,
+                *self._arrays,
+                order,
+                self._batch_size,
+                decay,
+                self._learning_rate * self._learning_rate_decay**self._n_epochs,
+                self._adam,
+                first,
+                second,
+                self._n_steps,
+                gradients,
+                losses,
+                counters,
+                n_threads,
+            )
+
+        run_together(run, n_threads)
+        n_coordinates = self.architecture.n_coordinates
+        for vector, padded in (
+            (self.theta, wide),
+            (self._first_moment, first),
+            (self._second_moment, second),
+        ):
+            unpad_parameters(padded, self._arrays[0], n_coordinates, vector)
         self._n_epochs += 1
         self._n_steps += -(-n_samples // self._batch_size)
-        return total / (2.0 * self._total_weight)
+        return losses[-1] / (2.0 * self._total_weight)
+
+    def _widened(self, vector):
+        sizes, n_coordinates = self._arrays[0], self.architecture.n_coordinates
+        wide = np.empty(padded_size(sizes, n_coordinates), dtype=np.float32)
+        pad_parameters(vector, sizes, n_coordinates, wide)
+        return wide
 
 
 def mean_loss(architecture: Architecture, theta, S, X, T, weight) -> float:
