@@ -16,15 +16,9 @@ from sklearn_lsdn.network.backward import (
     transpose_filters,
     transposed_size,
 )
-from sklearn_lsdn.network.forward import (
-    TILE,
-    pad_parameters,
-    padded_size,
-    responses_size,
-    unpad_parameters,
-)
+from sklearn_lsdn.network.forward import TILE, responses_size
 from sklearn_lsdn.network.inference import _SLICE, predict_rows, predict_voxels
-from sklearn_lsdn.network.matmul import add_product, padded
+from sklearn_lsdn.network.matmul import LANES, add_product, padded
 from sklearn_lsdn.network.sigmoid import logistic_layer
 from sklearn_lsdn.network.training import (
     Trainer,
@@ -69,8 +63,7 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
     """What `reference.loss_and_gradient` returns, from the kernel."""
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
     n, n_coordinates = X.shape
-    wide = np.full(padded_size(sizes, n_coordinates), np.nan, dtype=np.float32)
-    pad_parameters(theta, sizes, n_coordinates, wide)
+    wide = architecture.widen(theta, LANES)
     transposed = np.zeros(transposed_size(sizes), dtype=np.float32)
     transpose_filters(wide, sizes, n_coordinates, transposed)
     wide_gradient = np.full_like(wide, start)
@@ -90,7 +83,7 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
     )
     assert (wide_gradient == start).sum() >= len(wide) - len(theta)  # padding
     gradient = np.empty_like(theta)
-    unpad_parameters(wide_gradient, sizes, n_coordinates, gradient)
+    architecture.narrow(wide_gradient, LANES, gradient)
     return 0.5 * loss, gradient
 
 

@@ -85,6 +85,34 @@ class Architecture:
         views.latent[...] = latent
         return theta
 
+    def widen(self, theta: np.ndarray, multiple: int) -> np.ndarray:
+        """Copy ``theta``, rows of nodes padded with zeros to a multiple in length."""
+        return np.concatenate(
+            [
+                np.pad(block, ((0, 0), (0, -block.shape[1] % multiple))).ravel()
+                for block in self._blocks(theta)
+            ]
+        )
+
+    def narrow(self, wide: np.ndarray, multiple: int, theta: np.ndarray):
+        """Copy back to ``theta`` what `widen` gave."""
+        start = 0
+        for block in self._blocks(theta):
+            width = block.shape[1] + -block.shape[1] % multiple
+            stop = start + len(block) * width
+            block[...] = wide[start:stop].reshape(-1, width)[:, : block.shape[1]]
+            start = stop
+
+    def _blocks(self, theta):
+        """Views of ``theta`` with a row for each input, bias and coordinate."""
+        start = 0
+        for k, (n, m) in enumerate(
+            zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True)
+        ):
+            rows = n + 1 + (self.n_coordinates if k == 0 else 0)
+            yield theta[start : start + rows * m].reshape(rows, m)
+            start += rows * m
+
     def filter_mask(self) -> np.ndarray:
         """1 where the L2 penalty applies (the filters), 0 elsewhere; float32."""
         mask = np.zeros(self.n_parameters, dtype=np.float32)

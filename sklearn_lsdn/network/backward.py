@@ -7,7 +7,7 @@ import numpy as np
 
 from .compilation import kernel
 from .forward import forward_tile, responses_size
-from .matmul import add_product, padded
+from .matmul import ONE, ZERO, add_product, padded
 
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
@@ -112,7 +112,7 @@ def add_gradient(
     psi = H[h : h + n * width].reshape(n, width)
     d = D[h : h + n * width].reshape(n, width)
     loss = _output_gradient(psi, T, share, sizes[-1], d)
-    at, back = len(wide), 0
+    at, back = len(wide), ZERO
     for k in range(len(sizes) - 1, 1, -1):
         rows, columns = sizes[k - 1], sizes[k]
         width, narrow = padded(rows), padded(columns)
@@ -123,11 +123,23 @@ def add_gradient(
         h -= n * width
         # (7): d h'
         add_product(
-            H, h, 1, width, rows, n, D, after, narrow, narrow, gradient, at, narrow
+            H, h, ONE, width, rows, n, D, after, narrow, narrow, gradient, at, narrow
         )
         D[h : h + n * width] = 0
         add_product(
-            D, after, narrow, 1, n, columns, transposed, back, width, width, D, h, width
+            D,
+            after,
+            narrow,
+            ONE,
+            n,
+            columns,
+            transposed,
+            back,
+            width,
+            width,
+            D,
+            h,
+            width,
         )
         back += columns * width
         d = D[h : h + n * width].reshape(n, width)
@@ -155,6 +167,18 @@ def add_gradient(
     at -= width
     _add_bias_gradient(d, gradient[at : at + width])
     add_product(
-        S.reshape(-1), 0, 1, rows, rows, n, D, 0, width, width, gradient, 0, width
+        S.reshape(-1),
+        ZERO,
+        ONE,
+        rows,
+        rows,
+        n,
+        D,
+        ZERO,
+        width,
+        width,
+        gradient,
+        ZERO,
+        width,
     )
     return loss

@@ -1,6 +1,9 @@
 """How kernels are compiled: for one thread each, without the GIL, and cached."""
 
+import sys
+
 import numba
+from numba.core import event
 
 
 def kernel(function):
@@ -15,3 +18,26 @@ def kernel(function):
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
+
+
+class _Announcer(event.Listener):
+    """Tells a person who waits, once, that kernels are being compiled."""
+
+    def on_start(self, compilation):
+        function = compilation.data["dispatcher"].py_func
+        if function.__module__.startswith(__package__) and _somebody_watches():
+            print(
+                "sklearn_lsdn: compiling its kernels (some 10 s, on first use only)",
+                file=sys.stderr,
+            )
+            event.unregister("numba:compile", self)
+
+    def on_end(self, compilation):
+        pass
+
+
+def _somebody_watches():
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+event.register("numba:compile", _Announcer())

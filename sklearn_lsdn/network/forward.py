@@ -5,7 +5,7 @@ are the parameters while a network trains. What pads a row is and stays zero.
 """
 
 from .compilation import kernel
-from .matmul import add_product, padded
+from .matmul import ONE, ZERO, add_product, padded
 from .sigmoid import logistic_layer, product_layer
 
 TILE = 128  # samples held at once, so that their responses stay in the L2 cache
@@ -21,44 +21,6 @@ def responses_size(sizes, n):
 
 
 @kernel
-def padded_size(sizes, n_coordinates):
-    """Number of parameters in rows of whole vectors."""
-    total = n_coordinates * padded(sizes[1])
-    for k in range(1, len(sizes)):
-        total += (sizes[k - 1] + 1) * padded(sizes[k])
-    return total
-
-
-@kernel
-def pad_parameters(theta, sizes, n_coordinates, wide):
-    """Copy flat parameters to ``wide``, each row of nodes padded with zeros."""
-    wide[:] = 0
-    _copy_rows(theta, sizes, n_coordinates, wide, True)
-
-
-@kernel
-def unpad_parameters(wide, sizes, n_coordinates, theta):
-    """Copy them back."""
-    _copy_rows(theta, sizes, n_coordinates, wide, False)
-
-
-@kernel
-def _copy_rows(theta, sizes, n_coordinates, wide, widen):
-    narrow_at, wide_at = 0, 0
-    for k in range(1, len(sizes)):
-        n = sizes[k]
-        rows = sizes[k - 1] + 1 + (n_coordinates if k == 1 else 0)
-        for _ in range(rows):
-            narrow = theta[narrow_at : narrow_at + n]
-            if widen:
-                wide[wide_at : wide_at + n] = narrow
-            else:
-                narrow[:] = wide[wide_at : wide_at + n]
-            narrow_at += n
-            wide_at += padded(n)
-
-
-@kernel
 def forward_tile(wide, sizes, precision, S, X, H, spatial):
     """Fill ``H``, the responses of all layers one after another, for one tile.
 
@@ -66,8 +28,8 @@ def forward_tile(wide, sizes, precision, S, X, H, spatial):
     ``spatial``, the spatial responses, is filled likewise.
     """
     n, n_coordinates = X.shape
-    inputs, i, step = S.reshape(-1), 0, sizes[0]
-    at, h = 0, 0
+    inputs, i, step = S.reshape(-1), ZERO, sizes[0]
+    at, h = ZERO, ZERO
     for k in range(1, len(sizes)):
         rows, width = sizes[k - 1], padded(sizes[k])
         U = H[h : h + n * width].reshape(n, width)
@@ -78,7 +40,7 @@ def forward_tile(wide, sizes, precision, S, X, H, spatial):
             for j in range(width):
                 U[r, j] = bias[j]
         add_product(
-            inputs, i, step, 1, n, rows, wide, filters, width, width, H, h, width
+            inputs, i, step, ONE, n, rows, wide, filters, width, width, H, h, width
         )
         at += width
         if k == 1 and n_coordinates > 0:

@@ -6,6 +6,7 @@ of the inner index, so that a row's result is the same alone, in any batch, and 
 thread; and blocks of 4 rows by 24 columns, held in vector registers, keep it fast.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -15,7 +16,8 @@ from .compilation import kernel
 
 LANES = 8  # floats of a vector
 _ROWS, _PANELS = 4, 3  # of a block: 12 accumulators, of AVX2's 16 registers
-STRIP = _PANELS * LANES
+STRIP = np.int64(_PANELS * LANES)
+ZERO, ONE = np.int64(0), np.int64(1)  # of a plain int, Numba would compile a variant
 
 
 def _block_product(n_rows, n_panels):

@@ -9,7 +9,7 @@ _FAR = 1e18  # standard deviations: saturates every node, and its square is a fl
 _MARGIN = 0.05  # of the logistic range, left free below and above the targets
 
 
-def _centre_and_scale(values, weight):
+def centre_and_scale(values, weight):
     """Weighted mean and standard deviation of columns; 1 where constant."""
     low, high = values.min(axis=0), values.max(axis=0)
     span = np.subtract(high, low, dtype=np.float64)
@@ -49,7 +49,7 @@ class Scaling:
     @classmethod
     def fit(cls, S, X, T, weight, shrinkage) -> "Scaling":
         """Fit on features, coordinates, targets and positive sample weights."""
-        centre, scale = _centre_and_scale(S, weight)
+        centre, scale = centre_and_scale(S, weight)
         correlation = np.zeros((S.shape[1], S.shape[1]))
         share = weight / weight.sum()
         for rows in _chunks(len(S)):

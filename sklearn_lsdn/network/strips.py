@@ -8,7 +8,7 @@ first cache. Nothing passes between lanes, so a sample's bits depend on nothing 
 import numpy as np
 
 from .compilation import kernel
-from .matmul import LANES, STRIP, add_product
+from .matmul import LANES, ONE, STRIP, ZERO, add_product
 from .sigmoid import logistic_strip, product_strip, tabled_product_strip
 
 
@@ -58,7 +58,7 @@ def _forward_strip(theta, sizes, precision, H, flat, X, n, along, row, k0, layer
     where the responses of ``layer`` begin.
     """
     n_panels = -(-n // LANES)
-    at, h = 0, 0
+    at, h = ZERO, ZERO
     for k in range(1, layer + 1):
         p, m = sizes[k - 1], sizes[k]
         inputs = h * STRIP
@@ -70,7 +70,7 @@ def _forward_strip(theta, sizes, precision, H, flat, X, n, along, row, k0, layer
         add_product(
             theta,
             weights,
-            1,
+            ONE,
             m,
             m,
             p,

@@ -5,8 +5,9 @@ from scipy.optimize import minimize
 
 from . import reference
 from .architecture import Architecture
-from .forward import TILE, pad_parameters, padded_size, unpad_parameters
+from .forward import TILE
 from .inference import predict_rows
+from .matmul import LANES
 from .optimizers import N_BUFFERS, epoch
 from .threads import run_together
 
@@ -103,7 +104,7 @@ class Trainer:
         n_buffers = min(-(-self._batch_size // TILE), N_BUFFERS)
         n_threads = min(self._n_threads, n_buffers)
         wide, first, second, decay = (
-            self._widened(vector)
+            self.architecture.widen(vector, LANES)
             for vector in (
                 self.theta,
                 self._first_moment,
@@ -134,22 +135,15 @@ class Trainer:
             )
 
         run_together(run, n_threads)
-        n_coordinates = self.architecture.n_coordinates
         for vector, padded in (
             (self.theta, wide),
             (self._first_moment, first),
             (self._second_moment, second),
         ):
-            unpad_parameters(padded, self._arrays[0], n_coordinates, vector)
+            self.architecture.narrow(padded, LANES, vector)
         self._n_epochs += 1
         self._n_steps += -(-n_samples // self._batch_size)
         return losses[-1] / (2.0 * self._total_weight)
-
-    def _widened(self, vector):
-        sizes, n_coordinates = self._arrays[0], self.architecture.n_coordinates
-        wide = np.empty(padded_size(sizes, n_coordinates), dtype=np.float32)
-        pad_parameters(vector, sizes, n_coordinates, wide)
-        return wide
 
 
 def mean_loss(architecture: Architecture, theta, S, X, T, weight) -> float:
