@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
+from sklearn_lsdn.volumes import images
 from sklearn_lsdn.volumes.images import check_same_grid, open_image, save_image
 
 SHAPE = (5, 6, 7)
@@ -86,6 +87,24 @@ def test_sform_and_qform_survive(codes, sform, qform, tmp_path):
     assert _geometry(written.header) == _geometry(stored.header)
     np.testing.assert_array_equal(written.affine, stored.affine)
     np.testing.assert_array_equal(written.get_fdata(), stored.get_fdata())
+
+
+@pytest.mark.parametrize("with_isal", [True, False])
+def test_compressed_files_are_the_same_every_time(with_isal, tmp_path, monkeypatch):
+    if with_isal:
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setattr(images, "igzip", None)
+    image = nib.Nifti1Image(_data(), OBLIQUE)
+    for name in ("one.nii.gz", "two.nii.gz"):
+        save_image(image, tmp_path / name)
+        written = nib.load(tmp_path / name)
+        np.testing.assert_array_equal(written.get_fdata(), _data())
+        np.testing.assert_array_equal(written.affine, np.float32(OBLIQUE))
+    one, two = (tmp_path / f"{name}.nii.gz" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert one.read_bytes()[:2] == b"\x1f\x8b"
+    assert one.stat().st_size < _data().nbytes + 352
 
 
 def _stored(tmp_path, dtype, slope=None, inter=None, endianness="<"):

@@ -1,11 +1,14 @@
 """Many volumes from files to files."""
 
+import copy
 import time
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from .._files import check_output, make_folder
+from .._threads import effective_n_threads
 from .images import save_image
 from .subjects import open_subjects
 
@@ -44,7 +47,11 @@ def output_names(source, n_targets) -> list[str]:
 def predict_files(
     synthesizer, sources, folder, *, overwrite=False, verbose=0
 ) -> list[Path]:
-    """Synthesise subject by subject and save each before the next is read.
+    """Synthesise subjects and save each as soon as it is done.
+
+    With ``synthesizer.n_jobs`` as many subjects are under way at once, each in one
+    thread, so that reading, unzipping, computing and writing overlap, and as many are
+    held in memory.
 
     Parameters
     ----------
@@ -90,16 +97,25 @@ def predict_files(
     for paths in outputs:
         for path in paths:
             check_output(path, overwrite=overwrite, inputs=np.ravel(sources))
-    for i, (source, paths) in enumerate(zip(sources, outputs, strict=True)):
+    n_threads = min(effective_n_threads(synthesizer.n_jobs), len(sources))
+    if n_threads > 1:
+        synthesizer = copy.copy(synthesizer)
+        synthesizer.n_jobs = 1  # a thread a subject
+
+    def predict_one(source, paths):
         start = time.perf_counter()
         (images,) = synthesizer.predict([source])
         for image, path in zip(
             images if n_targets > 1 else [images], paths, strict=True
         ):
             save_image(image, path, overwrite=overwrite)
+        return paths, time.perf_counter() - start
+
+    done = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
+        delayed(predict_one)(source, paths)
+        for source, paths in zip(sources, outputs, strict=True)
+    )
+    for i, (paths, seconds) in enumerate(done, start=1):
         if verbose:
-            seconds = time.perf_counter() - start
-            print(
-                f"{i + 1}/{len(sources)} {paths[0].name} ({seconds:.1f} s)", flush=True
-            )
+            print(f"{i}/{len(sources)} {paths[0].name} ({seconds:.1f} s)", flush=True)
     return [path for paths in outputs for path in paths]
