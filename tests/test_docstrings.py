@@ -6,7 +6,12 @@ from importlib import import_module
 import pytest
 from numpydoc.validate import validate
 
-MODULES = ["sklearn_lsdn", "sklearn_lsdn.datasets", "sklearn_lsdn.volumes"]
+MODULES = [
+    "sklearn_lsdn",
+    "sklearn_lsdn.datasets",
+    "sklearn_lsdn.display",
+    "sklearn_lsdn.volumes",
+]
 
 # Codes of numpydoc that are not asked for, everywhere.
 NOT_ASKED = {

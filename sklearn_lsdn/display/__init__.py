@@ -1,5 +1,13 @@
 """Pictures, in the manner of scikit-learn's Display classes."""
 
+from .comparison import ComparisonDisplay
+from .joint_histogram import JointHistogramDisplay
+from .loss_curve import LossCurveDisplay
 from .synthesis import SynthesisDisplay
 
-__all__ = ["SynthesisDisplay"]
+__all__ = [
+    "ComparisonDisplay",
+    "JointHistogramDisplay",
+    "LossCurveDisplay",
+    "SynthesisDisplay",
+]

@@ -2,37 +2,56 @@
 
 import nibabel as nib
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .._files import written_whole
+from ..volumes.images import open_image
+from ._figures import require_matplotlib
+from ._slices import PLANES
 
-_PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
+def synthesize_one(synthesizer, source, target):
+    """Predict one subject in the units of the target scan.
 
-def require_matplotlib():
-    """Import matplotlib.figure, or say how to install it.
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+        Fitted, for one target contrast.
+    source : path, nibabel image or list of them
+        The subject's source contrasts.
+    target : path or nibabel image
+        The scan that the synthesis should be.
 
     Returns
     -------
-    figure : module
+    synthesis : Nifti1Image
 
     Raises
     ------
-    ImportError
-        If matplotlib is missing.
+    NotFittedError
+        If the synthesizer is not fitted.
+    ValueError
+        If it predicts several contrasts.
     """
-    try:
-        import matplotlib.figure
-    except ImportError as error:
-        raise ImportError(
-            'Pictures need matplotlib: pip install "sklearn_lsdn[demo]"'
-        ) from error
-    return matplotlib.figure
+    check_is_fitted(synthesizer)
+    n_contrasts = len(synthesizer.target_normalizers_)
+    if n_contrasts > 1:
+        raise ValueError(
+            f"The synthesizer predicts {n_contrasts} contrasts, and a picture shows "
+            "one. Predict them, and give one of them as an image."
+        )
+    return synthesizer.predict([source], scale_to=[target])[0]
+
+
+def first_contrast(source):
+    """Return the image that is shown of a subject's sources."""
+    return source[0] if isinstance(source, list | tuple) else source
 
 
 class SynthesisDisplay:
     """Orthogonal slices of a synthesis beside the scan it should be.
 
-    Create it with `from_images`.
+    Create it with `from_images` or `from_estimator`, and draw it with `plot`.
 
     Parameters
     ----------
@@ -52,6 +71,7 @@ class SynthesisDisplay:
     See Also
     --------
     VolumeSynthesizer : Makes the synthesis.
+    ComparisonDisplay : Syntheses by several methods.
 
     Examples
     --------
@@ -113,7 +133,48 @@ class SynthesisDisplay:
         }
         return cls(volumes, np.array(images[0].header.get_zooms()[:3]), names)
 
-    def plot(self, *, title=None):
+    @classmethod
+    def from_estimator(
+        cls,
+        synthesizer,
+        source,
+        target,
+        *,
+        source_name="source",
+        target_name="target",
+    ):
+        """Predict a subject and put source, target and synthesis together.
+
+        Parameters
+        ----------
+        synthesizer : VolumeSynthesizer
+            Fitted, for one target contrast.
+        source : path, nibabel image or list of them
+            The subject's source contrasts; the first is shown.
+        target : path or nibabel image
+            The scan that the synthesis should be, in whose units it comes.
+        source_name, target_name : str
+            Their contrasts.
+
+        Returns
+        -------
+        display : SynthesisDisplay
+            Not yet drawn.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            If an image cannot be used, or several contrasts would be predicted.
+        """
+        return cls.from_images(
+            open_image(first_contrast(source), "source").image,
+            open_image(target, "target").image,
+            synthesize_one(synthesizer, source, target),
+            source_name=source_name,
+            target_name=target_name,
+        )
+
+    def plot(self, *, title=None, figure=None):
         """Draw three planes of each volume through the middle of the brain.
 
         Target and synthesis share one grey window, 0 to the target's 99.5th
@@ -123,6 +184,8 @@ class SynthesisDisplay:
         ----------
         title : str, default=None
             Over the whole figure.
+        figure : matplotlib.figure.Figure, default=None
+            Where to draw; by default, a new figure that pyplot does not know of.
 
         Returns
         -------
@@ -134,7 +197,9 @@ class SynthesisDisplay:
         ImportError
             If matplotlib is missing.
         """
-        Figure = require_matplotlib().Figure
+        if figure is None:
+            Figure = require_matplotlib().Figure
+            figure = Figure(figsize=(11, 8.6), layout="constrained")
         brain = self.volumes["synthesis"] != 0
         middle = [int(np.mean(np.nonzero(brain)[axis])) for axis in range(3)]
         windows = {
@@ -144,9 +209,8 @@ class SynthesisDisplay:
         windows["synthesis"] = windows["target"]
         windows["error"] = (-windows["target"][1] / 2, windows["target"][1] / 2)
 
-        figure = Figure(figsize=(11, 8.6), layout="constrained")
-        axes = figure.subplots(len(_PLANES), len(self.volumes))
-        for row, (plane, axis) in zip(axes, _PLANES.items(), strict=True):
+        axes = figure.subplots(len(PLANES), len(self.volumes))
+        for row, (plane, axis) in zip(axes, PLANES.items(), strict=True):
             across, up = (i for i in range(3) if i != axis)
             row[0].set_ylabel(plane)
             for ax, (name, volume) in zip(row, self.volumes.items(), strict=True):

@@ -1,0 +1,215 @@
+"""Training error against epochs."""
+
+from sklearn.utils.validation import check_is_fitted
+
+from ._figures import axes_or_new
+
+_STYLES = (  # colours from dark to light, so that grey keeps them apart
+    ("#000000", "-", "o"),
+    ("#0072b2", "--", "s"),
+    ("#d55e00", "-.", "^"),
+    ("#009e73", ":", "D"),
+    ("#56b4e9", (0, (5, 1, 1, 1, 1, 1)), "v"),
+    ("#e69f00", (0, (8, 2)), "P"),
+)
+_MARKS = 10  # along each curve
+
+
+class LossCurveDisplay:
+    """Errors of networks during training, epoch by epoch.
+
+    Create it with `from_estimator` or `from_estimators`, which draw it.
+
+    Parameters
+    ----------
+    curves : dict of str to list of float
+        For each network its ``loss_curve_``: half the mean squared error of each
+        epoch, with targets scaled into the range of the logistic output.
+    validation_curves : dict of str to list of float, default=None
+        The same on data held back, of those networks that have it.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        What was drawn on.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+    lines_ : dict of str to matplotlib.lines.Line2D
+        Each network's training error.
+    validation_lines_ : dict of str to matplotlib.lines.Line2D
+        Each network's validation error.
+
+    See Also
+    --------
+    LSDNRegressor : Has such a curve.
+
+    References
+    ----------
+    H. V. Nguyen, K. Zhou and R. Vemulapalli, "Cross-domain synthesis of medical
+    images using efficient location-sensitive deep network", MICCAI 2015, equation 1
+    and figure 2b. :doi:`10.1007/978-3-319-24553-9_83`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lsdn import LSDNRegressor
+    >>> from sklearn_lsdn.display import LossCurveDisplay
+    >>> X = np.random.RandomState(0).uniform(-1, 1, (500, 4))
+    >>> network = LSDNRegressor((20, 5), random_state=0).fit(X, X[:, 0])
+    >>> display = LossCurveDisplay.from_estimator(network)
+    >>> display.ax_.get_xlabel()
+    'epoch'
+    """
+
+    def __init__(self, curves, validation_curves=None):
+        self.curves = curves
+        self.validation_curves = validation_curves
+
+    @classmethod
+    def from_estimator(cls, estimator, *, name=None, ax=None, **plot_parameters):
+        """Draw the curve of one network.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted network, or what holds one: a `VolumeSynthesizer`, or a Pipeline
+            that ends in one.
+        name : str, default=None
+            Its name in the legend; by default, the network's class.
+        ax : matplotlib axes, default=None
+            Where to draw, as in `plot`.
+        **plot_parameters
+            Further parameters of `plot`.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            Drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        TypeError
+            If there is no ``loss_curve_`` in it.
+        """
+        name = name or type(_with_loss_curve(estimator)).__name__
+        return cls.from_estimators({name: estimator}, ax=ax, **plot_parameters)
+
+    @classmethod
+    def from_estimators(cls, estimators, *, ax=None, **plot_parameters):
+        """Draw the curves of several networks.
+
+        Parameters
+        ----------
+        estimators : dict of str to estimator
+            By the names they shall have in the legend; as in `from_estimator`.
+        ax : matplotlib axes, default=None
+            Where to draw, as in `plot`.
+        **plot_parameters
+            Further parameters of `plot`.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            Drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If one of them is not fitted.
+        TypeError
+            If one of them has no ``loss_curve_``.
+        """
+        networks = {name: _with_loss_curve(e) for name, e in estimators.items()}
+        validation = {
+            name: getattr(network, "validation_loss_curve_", None)
+            for name, network in networks.items()
+        }
+        return cls(
+            {name: list(network.loss_curve_) for name, network in networks.items()},
+            {name: list(curve) for name, curve in validation.items() if curve},
+        ).plot(ax, **plot_parameters)
+
+    def plot(self, ax=None, *, yscale="log"):
+        """Draw the curves.
+
+        Networks differ in line, marker and lightness; errors on data held back
+        have open markers and thin lines.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Where to draw; by default, the axes of a new figure.
+        yscale : {"log", "linear"}, default="log"
+            Scale of the errors.
+
+        Returns
+        -------
+        self : LossCurveDisplay
+            With ``ax_``, ``figure_``, ``lines_`` and ``validation_lines_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        """
+        ax = axes_or_new(ax, (6, 4.2))
+        self.lines_, self.validation_lines_ = {}, {}
+        validation_curves = self.validation_curves or {}
+        for i, (name, curve) in enumerate(self.curves.items()):
+            color, linestyle, marker = _STYLES[i % len(_STYLES)]
+            style = dict(
+                color=color,
+                linestyle=linestyle,
+                marker=marker,
+                markersize=5,
+                # Staggered, so that markers of close curves do not hide each other.
+                markevery=_marked(len(curve), i / len(self.curves)),
+            )
+            epochs = range(1, len(curve) + 1)
+            (self.lines_[name],) = ax.plot(epochs, curve, label=name, **style)
+            if name in validation_curves:
+                held_back = validation_curves[name]
+                (self.validation_lines_[name],) = ax.plot(
+                    range(1, len(held_back) + 1),
+                    held_back,
+                    label=f"{name}, validation",
+                    **style,
+                    linewidth=0.8,
+                    markerfacecolor="white",
+                )
+        ax.set(
+            xlabel="epoch",
+            ylabel="half mean squared error\n(targets scaled into 0 to 1)",
+            yscale=yscale,
+        )
+        ax.set_xlim(left=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.grid(visible=True, which="both", color="0.9")
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _marked(n_epochs, offset):
+    """Which epochs get a marker."""
+    step = max(1, n_epochs // _MARKS)
+    return int(offset * step), step
+
+
+def _with_loss_curve(estimator):
+    """The network itself, out of whatever holds it."""
+    check_is_fitted(estimator)
+    inner = estimator
+    while not hasattr(inner, "loss_curve_"):
+        if hasattr(inner, "steps"):
+            inner = inner.steps[-1][1]
+        elif hasattr(inner, "estimator_"):
+            inner = inner.estimator_
+        else:
+            raise TypeError(
+                f"{type(estimator).__name__} has no loss_curve_. Give a network of "
+                "this package, or an estimator that holds one."
+            )
+    return inner

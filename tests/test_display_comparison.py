@@ -1,0 +1,292 @@
+"""ComparisonDisplay: one slice of all methods, in one window, over their errors."""
+
+import sys
+
+import matplotlib.pyplot as plt
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+
+from sklearn_lsdn import VDNRegressor, VolumeSynthesizer, snr_score
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.display import ComparisonDisplay, SynthesisDisplay
+
+SHAPE, ZOOMS = (9, 11, 7), (1.0, 2.0, 3.0)
+AFFINE = nib.affines.from_matvec(np.diag(ZOOMS), [-4, -9, -8])
+CENTRE = (5, 5, 3)  # of the brain, which is not that of the grid
+PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+def _volumes():
+    """A box-shaped brain, every voxel its own value: scan, two syntheses, source."""
+    brain = np.zeros(SHAPE, dtype=bool)
+    brain[2:9, 1:10, 1:6] = True
+    rng = np.random.RandomState(0)
+    target = np.where(brain, rng.uniform(100, 1000, SHAPE), 0).astype("f4")
+    noisy = [
+        np.where(brain, target + rng.normal(0, s, SHAPE), 0).astype("f4")
+        for s in (20, 80)
+    ]
+    source = np.where(brain, rng.uniform(1, 10, SHAPE), 0).astype("f4")
+    return target, {"good": noisy[0], "poor": noisy[1]}, source, brain
+
+
+def _image(volume, axes="RAS"):
+    image = nib.Nifti1Image(volume, AFFINE)
+    return image.as_reoriented(
+        ornt_transform(io_orientation(AFFINE), axcodes2ornt(axes))
+    )
+
+
+def _display(axes="RAS", *, with_source=True, **parameters):
+    target, syntheses, source, _ = _volumes()
+    return ComparisonDisplay.from_predictions(
+        _image(target, axes),
+        {name: _image(volume, axes) for name, volume in syntheses.items()},
+        source=_image(source, axes) if with_source else None,
+        **parameters,
+    )
+
+
+def _pictures(display):
+    """What is drawn above and below, by column; None for no picture."""
+    return [
+        [ax.images[0] if ax.images else None for ax in row] for row in display.axes_
+    ]
+
+
+def test_columns_are_source_target_and_methods():
+    display = _display(source_name="T1w", target_name="T2w")
+    titles = [ax.get_title() for ax in display.axes_[0]]
+    assert titles[:2] == ["T1w\n(source)", "T2w\n(target)"]
+    assert [title.split("\n")[0] for title in titles[2:]] == ["good", "poor"]
+    above, below = _pictures(display)
+    assert None not in above
+    assert [picture is None for picture in below] == [True, True, False, False]
+    without = _display(with_source=False)
+    assert without.axes_.shape == (2, 3)
+    assert without.axes_[0, 0].get_title() == "target\n(target)"
+
+
+def test_titles_have_the_snr_over_the_whole_brain():
+    target, syntheses, _, brain = _volumes()
+    display = _display()
+    for i, (name, volume) in enumerate(syntheses.items()):
+        snr = snr_score(target[brain], volume[brain])
+        assert display.snr_[name] == pytest.approx(snr)
+        assert display.axes_[0, i + 2].get_title() == f"{name}\n{snr:.1f} dB"
+    assert display.snr_["good"] > display.snr_["poor"] + 6
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPI", "SRA"])
+@pytest.mark.parametrize("plane", PLANES)
+def test_all_pictures_show_the_middle_of_the_brain(plane, axes):
+    target, syntheses, source, brain = _volumes()
+    above, below = _pictures(_display(axes, plane=plane))
+    expected = [source, target, *syntheses.values()]
+    for picture, volume in zip(above, expected, strict=True):
+        section = np.take(volume, CENTRE[PLANES[plane]], axis=PLANES[plane]).T
+        np.testing.assert_array_equal(picture.get_array(), section)
+        assert picture.origin == "lower"
+    inside = np.take(brain, CENTRE[PLANES[plane]], axis=PLANES[plane]).T
+    for picture, volume in zip(below[2:], syntheses.values(), strict=True):
+        error = np.take(volume - target, CENTRE[PLANES[plane]], axis=PLANES[plane]).T
+        drawn = picture.get_array()
+        assert (np.ma.getmaskarray(drawn) == ~inside).all()
+        np.testing.assert_array_equal(drawn[inside], error[inside])
+
+
+def test_target_and_syntheses_share_a_window():
+    target, _, source, brain = _volumes()
+    above, _ = _pictures(_display())
+    tops = [np.percentile(volume[brain], 99.5) for volume in (source, target)]
+    assert above[0].get_clim() == pytest.approx((0, tops[0]))
+    for picture in above[1:]:
+        assert picture.get_clim() == pytest.approx((0, tops[1]))
+        assert picture.get_cmap().name == "gray"
+
+
+def test_errors_share_a_symmetric_scale_that_grey_keeps():
+    target, syntheses, _, brain = _volumes()
+    _, below = _pictures(_display())
+    errors = [np.abs(volume - target)[brain] for volume in syntheses.values()]
+    limit = np.percentile(errors, 98)
+    for picture in below[2:]:
+        assert picture.get_clim() == pytest.approx((-limit, limit))
+    colors = below[2].to_rgba(np.linspace(-limit, limit, 9))[:, :3]
+    assert (np.diff(colors @ [0.3, 0.59, 0.11]) > 0.05).all()
+    assert np.ptp(colors[4]) < 0.05  # no error is grey
+    assert colors[0, 2] > colors[0, 0]  # too dark is blue
+    assert colors[-1, 0] > colors[-1, 2]  # too bright is yellow
+    _, below = _pictures(_display(error_limit=5, error_cmap="RdBu_r"))
+    assert below[3].get_clim() == (-5, 5)
+    assert below[3].get_cmap().name == "RdBu_r"
+
+
+def test_perfect_syntheses_have_a_scale_as_well():
+    target = _image(_volumes()[0])
+    display = ComparisonDisplay.from_predictions(target, {"copy": target})
+    assert display.axes_[0, 1].get_title() == "copy\ninf dB"
+    assert display.axes_[1, 1].images[0].get_clim() == (-1, 1)
+
+
+def test_scales_and_places_carry_units():
+    display = _display(source_name="T1w", target_name="T2w", position=-1)
+    bars = [
+        picture.colorbar for row in _pictures(display) for picture in row if picture
+    ]
+    labels = [bar.ax.get_xlabel() or bar.ax.get_ylabel() for bar in bars if bar]
+    assert labels == [
+        "T1w\n(scanner units)",
+        "T2w\n(scanner units)",
+        "synthesis - target\n(scanner units)",
+    ]
+    assert display.axes_[0, 0].get_ylabel() == "y, back to front (mm)\nat z = -2 mm"
+    assert display.axes_[1, 2].get_xlabel() == "x, left to right (mm)"
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPI"])
+def test_pictures_lie_at_their_world_coordinates(axes):
+    display = _display(axes, plane="coronal", position=-1)
+    assert display.axes_[0, 0].get_ylabel().endswith("at y = -1 mm")
+    picture = _pictures(display)[0][1]
+    # Voxel borders of the whole grid: x from -4 by 1 mm, z from -8 by 3 mm.
+    assert picture.get_extent() == pytest.approx([-4.5, 4.5, -9.5, 11.5])
+    np.testing.assert_array_equal(picture.get_array(), _volumes()[0][:, 4].T)
+    assert picture.axes.get_aspect() == 1
+
+
+def test_the_part_shown_is_the_brain_and_a_margin():
+    display = _display()
+    for ax in [*display.axes_[0], *display.axes_[1, 2:]]:
+        assert ax.get_xlim() == pytest.approx((-2.5 - 3, 4.5 + 3))
+        assert ax.get_ylim() == pytest.approx((-8 - 3, 10 + 3))
+
+
+def test_places_without_brain_are_refused():
+    with pytest.raises(
+        ValueError, match=r"no brain at 90 mm: give a position from -5 to 7 mm"
+    ):
+        _display(position=90)
+    with pytest.raises(ValueError, match=r"plane must be one of .*got 'oblique'"):
+        _display(plane="oblique")
+
+
+def test_a_mask_limits_brain_and_snr():
+    target, syntheses, _, brain = _volumes()
+    half = brain.copy()
+    half[5:] = False
+    display = _display(mask_img=_image(half.astype("f4")))
+    for name, volume in syntheses.items():
+        snr = snr_score(target[half], volume[half])
+        assert display.snr_[name] == pytest.approx(snr)
+    drawn = display.axes_[1, 2].images[0].get_array()
+    assert (np.ma.getmaskarray(drawn) == ~half[:, :, 3].T).all()
+
+
+def test_images_that_do_not_belong_together_are_refused():
+    target, syntheses, _, _ = _volumes()
+    with pytest.raises(
+        ValueError, match=r"target and the synthesis by good lie on different grids"
+    ):
+        ComparisonDisplay.from_predictions(
+            _image(target), {"good": _image(syntheses["good"][1:])}
+        )
+    with pytest.raises(ValueError, match="syntheses is empty"):
+        ComparisonDisplay.from_predictions(_image(target), {})
+    assert not plt.get_fignums()
+
+
+def test_drawn_in_a_given_figure_and_again():
+    figure = plt.figure(layout="constrained")
+    display = _display(figure=figure)
+    assert display.figure_ is figure
+    assert plt.get_fignums() == [figure.number]
+    assert display.plot(plane="sagittal") is display
+    assert display.figure_ is not figure
+    display.figure_.draw_without_rendering()
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    cohort = make_brain_cohort(2, ("T1w", "T2w"), voxel_size=10, random_state=0)
+    return cohort.images["T1w"], cohort.images["T2w"]
+
+
+@pytest.fixture(scope="module")
+def synthesizers(subjects):
+    sources, targets = subjects
+    regressors = {"linear": LinearRegression(), "VDN": VDNRegressor((5,), max_iter=2)}
+    return {
+        name: VolumeSynthesizer(regressor, n_voxels=300, random_state=0).fit(
+            sources[:1], targets[:1]
+        )
+        for name, regressor in regressors.items()
+    }
+
+
+def test_synthesizers_predict_in_the_units_of_the_target(
+    subjects, synthesizers, tmp_path
+):
+    sources, targets = subjects
+    path = tmp_path / "target.nii.gz"
+    nib.save(targets[1], path)
+    display = ComparisonDisplay.from_estimators(synthesizers, sources[1], path)
+    assert list(display.snr_) == ["linear", "VDN"]
+    for name, synthesizer in synthesizers.items():
+        score = synthesizer.score(sources[1:], targets[1:])
+        assert display.snr_[name] == pytest.approx(score, abs=1e-3)
+    np.testing.assert_array_equal(display.source, sources[1].get_fdata())
+
+
+def test_one_synthesizer_is_named_after_its_regressor(subjects, synthesizers):
+    sources, targets = subjects
+    display = ComparisonDisplay.from_estimator(
+        synthesizers["linear"], [sources[1]], targets[1], plane="coronal"
+    )
+    assert list(display.syntheses) == ["LinearRegression"]
+    display = ComparisonDisplay.from_estimator(
+        synthesizers["linear"], sources[1], targets[1], name="ours"
+    )
+    assert list(display.syntheses) == ["ours"]
+
+
+def test_synthesis_display_predicts_as_well(subjects, synthesizers):
+    sources, targets = subjects
+    display = SynthesisDisplay.from_estimator(
+        synthesizers["VDN"], sources[1], targets[1], target_name="T2w"
+    )
+    (expected,) = synthesizers["VDN"].predict(sources[1:], scale_to=targets[1:])
+    np.testing.assert_array_equal(display.volumes["synthesis"], expected.get_fdata())
+    np.testing.assert_array_equal(display.volumes["source"], sources[1].get_fdata())
+    assert display.names["target"] == "T2w (target)"
+    figure = plt.figure()
+    assert display.plot(figure=figure).figure_ is figure
+
+
+@pytest.mark.parametrize("display", [ComparisonDisplay, SynthesisDisplay])
+def test_synthesizers_that_cannot_be_shown_are_refused(display, subjects):
+    sources, targets = subjects
+    two = VolumeSynthesizer(LinearRegression(), n_voxels=100).fit(
+        sources[:1], [[targets[0], sources[0]]]
+    )
+    with pytest.raises(ValueError, match="predicts 2 contrasts, and a picture shows"):
+        display.from_estimator(two, sources[1], targets[1])
+    with pytest.raises(NotFittedError):
+        display.from_estimator(VolumeSynthesizer(), sources[1], targets[1])
+
+
+def test_missing_matplotlib_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
+        _display()

@@ -1,0 +1,133 @@
+"""LossCurveDisplay: every epoch of every network, told apart without colours."""
+
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_lsdn import LSDNRegressor, VDNRegressor, VolumeSynthesizer
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.display import LossCurveDisplay
+
+CURVES = {"A": [3.0, 2.0, 1.5], "B": [4.0, 1.0, 0.5], "C": [5.0, 4.0, 3.0]}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+def _data():
+    X = np.random.RandomState(0).uniform(-1, 1, (400, 5))
+    return X, X[:, 0] * X[:, 4]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return LSDNRegressor((10, 4), max_iter=4, random_state=0).fit(*_data())
+
+
+@pytest.fixture(scope="module")
+def stopped():
+    return VDNRegressor(
+        (10, 4), max_iter=4, early_stopping=True, coordinates=3, random_state=0
+    ).fit(*_data())
+
+
+def _points(line):
+    return np.array(line.get_xdata()), np.array(line.get_ydata())
+
+
+def test_the_curve_of_a_network_from_its_first_epoch(network):
+    display = LossCurveDisplay.from_estimator(network)
+    epochs, errors = _points(display.lines_["LSDNRegressor"])
+    assert epochs.tolist() == [1, 2, 3, 4]
+    assert errors.tolist() == network.loss_curve_
+    assert display.validation_lines_ == {}
+    assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == [
+        "LSDNRegressor"
+    ]
+
+
+def test_validation_errors_are_drawn_where_there_are_any(network, stopped):
+    display = LossCurveDisplay.from_estimators({"LSDN": network, "VDN": stopped})
+    assert list(display.lines_) == ["LSDN", "VDN"]
+    assert list(display.validation_lines_) == ["VDN"]
+    line = display.validation_lines_["VDN"]
+    assert _points(line)[1].tolist() == stopped.validation_loss_curve_
+    assert line.get_label() == "VDN, validation"
+    # Told apart by the marker, not by the colour.
+    training = display.lines_["VDN"]
+    assert line.get_color() == training.get_color()
+    assert to_rgb(line.get_markerfacecolor()) == (1, 1, 1)
+    assert to_rgb(training.get_markerfacecolor()) != (1, 1, 1)
+
+
+def test_what_holds_a_network_is_opened(network):
+    pipeline = make_pipeline(StandardScaler(), VDNRegressor((5,), max_iter=2))
+    pipeline.fit(*_data())
+    display = LossCurveDisplay.from_estimator(pipeline)
+    assert list(display.curves) == ["VDNRegressor"]
+    cohort = make_brain_cohort(1, voxel_size=10, random_state=0)
+    synthesizer = VolumeSynthesizer(LSDNRegressor((5,), max_iter=2), n_voxels=100)
+    synthesizer.fit(cohort.images["T1w"], cohort.images["T2w"])
+    display = LossCurveDisplay.from_estimator(synthesizer, name="ours")
+    assert display.curves == {"ours": synthesizer.estimator_.loss_curve_}
+
+
+def test_networks_differ_without_colours():
+    display = LossCurveDisplay({str(i): [2.0, 1.0] for i in range(6)}).plot()
+    lines = display.lines_.values()
+    assert len({line.get_marker() for line in lines}) == 6
+    assert len({str(line._dash_pattern) for line in lines}) == 6
+    assert len({tuple(to_rgb(line.get_color())) for line in lines}) == 6
+
+
+def test_axes_are_labelled():
+    ax = LossCurveDisplay(CURVES).plot().ax_
+    assert ax.get_xlabel() == "epoch"
+    assert ax.get_ylabel().startswith("half mean squared error")
+    assert ax.get_yscale() == "log"
+    ax.figure.draw_without_rendering()
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
+    assert LossCurveDisplay(CURVES).plot(yscale="linear").ax_.get_yscale() == "linear"
+
+
+def test_drawn_on_given_axes_without_a_new_figure(network):
+    figure, (left, right) = plt.subplots(1, 2)
+    display = LossCurveDisplay.from_estimator(network, ax=right, yscale="linear")
+    assert display.ax_ is right
+    assert display.figure_ is figure
+    assert not left.lines
+    assert right.get_yscale() == "linear"
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_the_display_keeps_its_own_copy(network):
+    curves = LossCurveDisplay.from_estimator(network).curves
+    curves["LSDNRegressor"].append(0.0)
+    assert len(network.loss_curve_) == 4
+
+
+def test_what_has_no_curve_is_refused():
+    with pytest.raises(TypeError, match=r"LinearRegression has no loss_curve_"):
+        LossCurveDisplay.from_estimator(LinearRegression().fit(*_data()))
+    with pytest.raises(NotFittedError):
+        LossCurveDisplay.from_estimators({"new": LSDNRegressor()})
+    with pytest.raises(NotFittedError):
+        LossCurveDisplay.from_estimator(VolumeSynthesizer())
+    assert not plt.get_fignums()
+
+
+def test_missing_matplotlib_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
+        LossCurveDisplay(CURVES).plot()
