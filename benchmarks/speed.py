@@ -1,84 +1,50 @@
-"""Prediction and training speed against PyTorch (eager) and MLPRegressor.
+"""Speed of prediction and training, against what a user would otherwise pick.
 
-One core, float32, the same layer sizes; runs alternate and medians are reported. The
-peers compute the plain network of the same sizes (no spatial response), which is less
-work than LSDN; PyTorch also gets LSDN itself. Peers predict from patches that already
-lie in memory; "volume" is our time with the patches read from the volume.
+    python benchmarks/speed.py [--sizes 400-40] [--batches 256] [--threads 1]
+    ... --fit                   LSDNRegressor() against boosted trees, on real scans
+    ... --no-compiled           without compiling PyTorch, a minute for each row
+    ... --quick                 a smoke test
 
-    python benchmarks/speed.py [--repeats 5] [--sizes 200-20 400-40]
+Runs alternate, medians are reported, and ratios are to LSDNRegressor (in prediction,
+on the volume). All is float32. LSDNRegressor predicts an ellipsoid of 1.1 million
+voxels in a grid of 1 mm, patches read from the volume ("volume") or from rows of X
+("rows"). Peers predict the same LSDN (`peers.py`) from standardised patches which lie
+in memory; MLPRegressor computes the plain network of these sizes, which is less work,
+and HistGradientBoostingRegressor, with its defaults, something else. Each peer has its
+best tile size, layout and kind of Adam, found before by trying; they get squared
+distances from a matrix product, except for "onnxruntime of to_onnx", which computes
+the exported model from rows of X. Training is epochs alone, of Adam: neither
+compiling, scaling nor initialising counts.
 
-Needs torch beside the package.
+"peak" is the share of the peak, on as many cores, that goes into matrix products, 2
+operations for a multiply-add and none for all else; the peak is the better of
+`numpy.dot` and our own kernel on this machine, which should have nothing else to do.
+"error" is against float64: the largest of psi in prediction; in training that of the
+first filters' gradient, relative.
+
+Needs onnx, onnxruntime and torch beside the package. `--fit` needs the open MS data:
+LSDN_DATA names the folder that holds it.
 """
 
 import argparse
-import time
+import sys
 import warnings
+from functools import partial
+from importlib.metadata import version
 
 import numpy as np
 import torch
+from contestants import OURS, TREES, Problem, prediction, seconds, training
+from open_ms import data_folder
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import root_mean_squared_error
 from threadpoolctl import threadpool_limits
 
-from sklearn_lsdn import LSDNRegressor, VDNRegressor
-from sklearn_lsdn.volumes.patches import PaddedVolumes
-
-N_TRAIN, BATCH, EPOCHS = 200_000, 256, 3
-VOLUME_SHAPE = (96, 96, 96)
-
-
-class TorchNetwork(torch.nn.Module):
-    """LSDN, or the plain network if it gets no coordinates."""
-
-    def __init__(self, n_features, hidden, n_coordinates):
-        super().__init__()
-        sizes = [n_features, *hidden, 1]
-        self.layers = torch.nn.ModuleList(
-            torch.nn.Linear(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True)
-        )
-        self.latent = torch.nn.Parameter(torch.rand(hidden[0], n_coordinates) * 2 - 1)
-
-    def forward(self, s, x):
-        h = torch.sigmoid(self.layers[0](s))
-        if self.latent.shape[1]:
-            squared = (x**2).sum(1, keepdim=True) + (self.latent**2).sum(1)
-            squared = torch.addmm(squared, x, self.latent.T, alpha=-2)  # beats cdist
-            h = h * 2 * torch.sigmoid(-squared / 0.25)
-        for layer in self.layers[1:]:
-            h = torch.sigmoid(layer(h))
-        return h
-
-
-def train_torch(network, s, x, t):
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.005, foreach=True)
-    for _ in range(EPOCHS):
-        order = torch.randperm(len(s))
-        for start in range(0, len(s), BATCH):
-            rows = order[start : start + BATCH]
-            optimizer.zero_grad(set_to_none=True)
-            loss = 0.5 * ((network(s[rows], x[rows]) - t[rows]) ** 2).mean()
-            loss.backward()
-            optimizer.step()
-
-
-def tiles(n, size=2048):
-    """Peers predict in tiles too: far quicker than all voxels at once."""
-    return [slice(start, start + size) for start in range(0, n, size)]
-
-
-def predict_torch(network, s, x):
-    with torch.inference_mode():
-        return torch.cat([network(s[rows], x[rows]) for rows in tiles(len(s))])
-
-
-def predict_mlp(mlp, S):
-    return np.concatenate([mlp.predict(S[rows]) for rows in tiles(len(S))])
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.network.matmul import ONE, STRIP, ZERO, add_product
 
 
 def medians(functions, repeats):
@@ -92,77 +58,147 @@ def medians(functions, repeats):
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def compare(hidden, repeats):
-    """Seconds of each contestant, for prediction and for training."""
-    rng = np.random.RandomState(0)
-    X = rng.randn(N_TRAIN, 30).astype(np.float32)
-    X[:, 27:] = rng.uniform(-90, 90, (N_TRAIN, 3))
-    y = (X[:, 0] * np.sin(X[:, 29] / 30) + X[:, 1]).astype(np.float32)
-    settings = dict(max_iter=EPOCHS, batch_size=BATCH, random_state=0)
-    lsdn, vdn = LSDNRegressor(hidden, **settings), VDNRegressor(hidden, **settings)
-    mlp = MLPRegressor(hidden_layer_sizes=hidden, activation="logistic", **settings)
-    s, x = torch.from_numpy(X[:, :27]), torch.from_numpy(X[:, 27:] / 90)
-    t = torch.from_numpy(y[:, None] / 10 + 0.5)
-    plain, sensitive = TorchNetwork(27, hidden, 0), TorchNetwork(27, hidden, 3)
-    s_array = np.ascontiguousarray(X[:, :27])
-    training = medians(
-        {
-            "LSDNRegressor": lambda: lsdn.fit(X, y),
-            "VDNRegressor": lambda: vdn.fit(X, y),
-            "torch LSDN": lambda: train_torch(sensitive, s, x, t),
-            "torch plain": lambda: train_torch(plain, s, x, t),
-            "MLPRegressor": lambda: mlp.fit(s_array, y),
-        },
-        repeats,
+def limit_threads(n):
+    threadpool_limits(n)
+    torch.set_num_threads(n)
+
+
+def measured_peak():
+    """Operations a second of one core, in the better of two matrix products."""
+    limit_threads(1)
+    n, m = 1024, 400
+    A, out = np.ones((2, n, n), dtype=np.float32)
+    dot = partial(np.dot, A, A, out)
+    flat, sums = np.ones(m * m, np.float32), np.zeros(m * 10 * STRIP, np.float32)
+    width = 10 * STRIP
+    arguments = flat, ZERO, np.int64(m), ONE, m, m, sums, ZERO, width, width
+    result = np.zeros_like(sums)
+    kernel = partial(add_product, *arguments, result, ZERO, width)
+    kernel()  # compiles
+    return max(
+        2 * n**3 / min(seconds(dot) for _ in range(20)),
+        2 * m * m * width / min(seconds(kernel) for _ in range(100)),
     )
 
-    volume = rng.randn(*VOLUME_SHAPE).astype(np.float32)
-    affine = np.diag([180 / 95, 180 / 95, 180 / 95, 1.0])
-    affine[:3, 3] = -90
-    padded = PaddedVolumes([volume], affine, 3, [0.0])
-    centers = padded.centers(np.ones(VOLUME_SHAPE, dtype=bool))
-    S, C = padded.patches(centers), padded.coordinates(centers)
-    rows = np.hstack([S, C])
-    s, x = torch.from_numpy(S), torch.from_numpy(C / 90)
-    prediction = medians(
-        {
-            "LSDNRegressor, volume": lambda: lsdn._predict_voxels(padded, centers, 1),
-            "LSDNRegressor": lambda: lsdn.predict(rows),
-            "VDNRegressor, volume": lambda: vdn._predict_voxels(padded, centers, 1),
-            "torch LSDN": lambda: predict_torch(sensitive, s, x),
-            "torch plain": lambda: predict_torch(plain, s, x),
-            "MLPRegressor": lambda: predict_mlp(mlp, S),
-        },
-        repeats,
+
+def compiling_works():
+    try:
+        torch.compile(lambda x: x.sigmoid() * x)(torch.ones(99))
+    except Exception as error:  # no compiler, or none for this Python
+        print(f"PyTorch compiled is left out: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def print_rows(contestants, repeats, peak, *labels):
+    """Measure, and print a row for each; return the time of the first."""
+    times = medians({name: c.run for name, c in contestants.items()}, repeats)
+    reference_time = None
+    for name, c in contestants.items():
+        per_sample = times[name] / c.n_samples
+        reference_time = reference_time or per_sample
+        share = f"{c.operations / per_sample / peak:.0%}" if c.operations else "-"
+        error = "-" if c.error is None else f"{c.error:.1e}"
+        cells = *labels, name, f"{1e6 * per_sample:.3f}"
+        cells += f"{per_sample / reference_time:.2f}", share, error
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    return reference_time
+
+
+def compare_kernels(arguments):
+    """The tables of prediction and training."""
+    with_compiled = not arguments.no_compiled and compiling_works()
+    peak = measured_peak()
+    print(f"One core's measured peak: {peak / 1e9:.0f} GFLOP/s in float32.\n")
+    print(
+        "| task | hidden | threads | contestant | s per 10^6 | ratio | peak | error |"
     )
-    return {
-        "prediction, s per 10^6 voxels": {
-            name: 1e6 / len(centers) * value for name, value in prediction.items()
-        },
-        "training, s per epoch of 200 000": {
-            name: value / EPOCHS for name, value in training.items()
-        },
-    }
+    print("|---|---|---|---|---|---|---|---|")
+    times = {}
+    shape = (40, 40, 40) if arguments.quick else (182, 218, 182)
+    for size in arguments.sizes:
+        p = Problem(tuple(map(int, size.split("-"))), shape)
+        for n_threads in arguments.threads:
+            limit_threads(n_threads)
+            tasks = {"prediction": partial(prediction, p)}
+            for batch in arguments.batches:
+                tasks[f"training, batch {batch}"] = partial(training, p, batch)
+            for task, gather in tasks.items():
+                torch.compiler.reset()
+                times[task, size, n_threads] = print_rows(
+                    gather(n_threads, with_compiled),
+                    arguments.repeats,
+                    n_threads * peak,
+                    task,
+                    size,
+                    n_threads,
+                )
+    print()
+    for (task, size, n_threads), value in times.items():
+        alone = times.get((task, size, 1))
+        if n_threads > 1 and alone:
+            print(
+                f"{OURS}, {task}, {size}: {alone / value:.2f} x in {n_threads} threads"
+            )
+
+
+def scans(quick):
+    """Sources and targets; the last of each is held back."""
+    if quick:
+        images = make_brain_cohort(3, voxel_size=8, random_state=0).images
+        return images["T1w"], images["T2w"]
+    pattern = "{0}/anat/{0}_space-MNI152_desc-preproc_{1}.nii.gz"
+    return (
+        [data_folder() / pattern.format(s, c) for s in ("sub-07", "sub-19", "sub-26")]
+        for c in ("T1w", "T2w")
+    )
+
+
+def compare_fits(arguments):
+    """Training time and error on a subject held back, all at their defaults."""
+    sources, targets = scans(arguments.quick)
+    drawing = VolumeSynthesizer(LinearRegression(), random_state=0)
+    drawing.fit(sources[:2], targets[:2])
+    X, y = drawing.sample_voxels(sources[:2], targets[:2], random_state=0)
+    X_new, y_new = drawing.sample_voxels(sources[2:], targets[2:], random_state=0)
+    print("| threads | regressor | fit, s | RMSE held back | RMSE in training |")
+    print("|---|---|---|---|---|")
+    for n_threads in arguments.threads:
+        limit_threads(n_threads)
+        regressors = {
+            OURS: LSDNRegressor(n_jobs=n_threads, random_state=0),
+            TREES: HistGradientBoostingRegressor(random_state=0),
+        }
+        times = medians(
+            {name: partial(r.fit, X, y) for name, r in regressors.items()},
+            arguments.repeats,
+        )
+        for name, regressor in regressors.items():
+            held_back = root_mean_squared_error(y_new, regressor.predict(X_new))
+            seen = root_mean_squared_error(y, regressor.predict(X))
+            cells = n_threads, name, f"{times[name]:.2f}", f"{held_back:.4f}"
+            print(f"| {' | '.join(map(str, cells))} | {seen:.4f} |", flush=True)
+    print(f"\n{len(X)} samples in training, {len(X_new)} held back; standardised T2w.")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--sizes", nargs="+", default=["50-5", "200-20", "400-40"])
+    sizes = ["50-5", "100-10", "200-20", "400-40"]
+    parser.add_argument("--sizes", nargs="+", default=sizes)
+    batches = [32, 64, 256, 1024]
+    parser.add_argument("--batches", nargs="*", type=int, default=batches)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--no-compiled", action="store_true")
+    parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    threadpool_limits(1)
+    if arguments.quick:
+        arguments.repeats, arguments.sizes, arguments.batches = 1, ["12-4"], [64]
     warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs are meant
-    print("| task | hidden | contestant | median s | ratio to ours |")
-    print("|---|---|---|---|---|")
-    for size in arguments.sizes:
-        hidden = tuple(map(int, size.split("-")))
-        for task, times in compare(hidden, arguments.repeats).items():
-            ours = next(iter(times.values()))
-            for name, value in times.items():
-                print(
-                    f"| {task} | {size} | {name} | {value:.3f} | {value / ours:.2f} |"
-                )
+    packages = "numpy", "scikit-learn", "numba", "torch", "onnxruntime"
+    print(", ".join(f"{name} {version(name)}" for name in packages))
+    (compare_fits if arguments.fit else compare_kernels)(arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "CDNRegressor": "regressor",
+    "CoupledSparseRegressor": "baselines.coupled_sparse",
     "LSDNRegressor": "regressor",
+    "ModalityPropagationRegressor": "baselines.modality_propagation",
     "ShrinkConnect": "shrink",
     "VDNRegressor": "regressor",
     "VolumeSynthesizer": "volumes",
@@ -18,6 +20,7 @@ _HOME = {
     "snr_score": "metrics",
     "snr_scorer": "metrics",
     "ssim_score": "metrics",
+    "to_onnx": "export",
     "volume_snr_scorer": "metrics",
 }
 __all__ = [*_HOME]
@@ -35,6 +38,9 @@ def __dir__():
 
 
 if TYPE_CHECKING:
+    from .baselines.coupled_sparse import CoupledSparseRegressor
+    from .baselines.modality_propagation import ModalityPropagationRegressor
+    from .export import to_onnx
     from .metrics import (
         psnr_score,
         snr_score,

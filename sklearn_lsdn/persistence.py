@@ -15,6 +15,9 @@ PROTOCOL = 1
 # estimators, NumPy's arrays and Python's containers.
 _TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn_lsdn.baselines.coupled_sparse.CoupledSparseRegressor",
+    "sklearn_lsdn.baselines.modality_propagation.ModalityPropagationRegressor",
+    "sklearn_lsdn.baselines.neighbors.WindowedSamples",
     "sklearn_lsdn.network.scaling.Scaling",
     "sklearn_lsdn.regressor.CDNRegressor",
     "sklearn_lsdn.regressor.LSDNRegressor",

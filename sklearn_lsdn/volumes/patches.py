@@ -4,6 +4,14 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 
+def patch_offsets(shape, patch_size) -> np.ndarray:
+    """Flat offsets from a voxel to those of the patch around it, in C order."""
+    margin = patch_size // 2
+    steps = np.arange(-margin, patch_size - margin)
+    i, j, k = np.meshgrid(steps, steps, steps, indexing="ij")
+    return ((i * shape[1] + j) * shape[2] + k).ravel()
+
+
 class PaddedVolumes:
     """Volumes of one subject, padded so that every voxel has a whole patch.
 
@@ -29,9 +37,7 @@ class PaddedVolumes:
             channel.reshape(shape)[inside] = volume
         self.strides = np.array([shape[1] * shape[2], shape[2]])
         self._shape, self._margin = tuple(shape), margin
-        steps = np.arange(-margin, patch_size - margin)
-        i, j, k = np.meshgrid(steps, steps, steps, indexing="ij")
-        self.offsets = (i * self.strides[0] + j * self.strides[1] + k).ravel()
+        self.offsets = patch_offsets(shape, patch_size)
         self.affine = affine.copy()  # from indices of the padded volume
         self.affine[:3, 3] -= affine[:3, :3] @ np.full(3, margin)
 

@@ -160,7 +160,8 @@ class Sample:
         NaN outside the brain.
     coordinates : float32 array of shape (n_voxels, 3)
         World coordinates in mm.
-    targets : float32 array of shape (n_voxels, n_targets)
+    targets : float32 array of shape (n_voxels, n_targets, target_patch_size**3)
+        NaN outside the brain.
     source_descriptions, target_descriptions : list of ndarray
         What the normalizers say of the scans.
     """
@@ -178,6 +179,7 @@ def draw_sample(
     masker: Masker,
     normalizers,
     patch_size,
+    target_patch_size,
     n_voxels,
     seed,
     fingerprints=None,
@@ -191,7 +193,7 @@ def draw_sample(
     masker : Masker
     normalizers : pair of lists of normalizers
         Of the sources and of the targets; only `describe` is called.
-    patch_size, n_voxels, seed : int
+    patch_size, target_patch_size, n_voxels, seed : int
         If the brain holds fewer voxels, all are taken.
     fingerprints : list of tuple, default=None
         Stands for ``sources`` and ``targets`` in the key of a cache.
@@ -201,21 +203,24 @@ def draw_sample(
     mask = masker.find([*sources, *targets], [*volumes, *outputs])
     source_descriptions = describe(normalizers[0], sources, volumes, mask)
     target_descriptions = describe(normalizers[1], targets, outputs, mask)
-    for volume in volumes:
-        volume[~mask] = np.nan
-    padded = PaddedVolumes(
-        volumes, sources[0].affine, patch_size, [np.nan] * len(volumes)
-    )
     inside = np.flatnonzero(mask)
     rng = np.random.RandomState(seed)
     drawn = rng.choice(len(inside), min(n_voxels, len(inside)), replace=False)
     chosen = np.zeros(mask.size, dtype=bool)
     chosen[inside[drawn]] = True
-    centers = padded.centers(chosen.reshape(mask.shape))
+    chosen = chosen.reshape(mask.shape)
+
+    def read(volumes, size):
+        for volume in volumes:
+            volume[~mask] = np.nan
+        nothing = [np.nan] * len(volumes)
+        padded = PaddedVolumes(volumes, sources[0].affine, size, nothing)
+        centers = padded.centers(chosen)
+        patches = padded.patches(centers).reshape(len(centers), len(volumes), -1)
+        return patches, padded.coordinates(centers)
+
+    patches, coordinates = read(volumes, patch_size)
+    targets, _ = read(outputs, target_patch_size)
     return Sample(
-        padded.patches(centers).reshape(len(centers), len(volumes), -1),
-        padded.coordinates(centers),
-        np.stack([output.ravel()[chosen] for output in outputs], axis=1),
-        source_descriptions,
-        target_descriptions,
+        patches, coordinates, targets, source_descriptions, target_descriptions
     )

@@ -5,7 +5,7 @@ import os
 from numbers import Integral
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
@@ -13,15 +13,18 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from .._network_regressor import _NetworkRegressor
+from .._threads import effective_n_threads
 from ..metrics import snr_score
 from ..regressor import LSDNRegressor
 from ..shrink import ShrinkConnect
+from .aggregation import PatchAverage, VolumePatches, filled_patches
 from .masks import Masker
 from .normalization import resolve_normalizer
 from .patches import PaddedVolumes
 from .subjects import describe, draw_sample, open_subjects, pair_subjects
 
 _VOXELS_AT_ONCE = 16384  # patches held during prediction by any regressor
+_OUTPUTS_AT_ONCE = 4_000_000  # of a network that reads patches from the volume
 
 
 class VolumeSynthesizer(BaseEstimator):
@@ -40,6 +43,12 @@ class VolumeSynthesizer(BaseEstimator):
         read the patches straight from the volume when they predict.
     patch_size : int, default=3
         Voxels along each side of the patch around a voxel, odd.
+    target_patch_size : int, default=1
+        Voxels along each side of the patch that is predicted, odd. With more than
+        one, the estimator learns the target's patches, a column for each voxel, and
+        what the patches around a voxel say of it is averaged. An estimator with a
+        method ``refine(X, y)`` is then shown the patches of this average, and asked
+        for better ones, ``n_refinements`` times.
     coordinates : {"world"} or None, default="world"
         What follows the patch as the last three columns: the voxel's world
         coordinates in mm, by the image's affine, or nothing.
@@ -57,7 +66,9 @@ class VolumeSynthesizer(BaseEstimator):
         Where to keep the voxels drawn from each subject, so that a search over
         parameters of the estimator reads images once.
     n_jobs : int, default=None
-        Threads that read images and predict voxels. None means 1, unless in a
+        Threads that read images and predict voxels; networks of this package also
+        train with as many, and its baselines work with as many, unless they have an
+        ``n_jobs`` of their own. None means 1, unless in a
         :obj:`joblib.parallel_config` context.
     random_state : int, RandomState instance or None, default=None
         Draws voxels, and seeds the estimator wherever it has a ``random_state``.
@@ -116,6 +127,7 @@ class VolumeSynthesizer(BaseEstimator):
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "target_patch_size": [Interval(Integral, 1, None, closed="left")],
         "coordinates": [StrOptions({"world"}), None],
         "mask_img": "no_validation",
         "normalization": [
@@ -142,6 +154,7 @@ class VolumeSynthesizer(BaseEstimator):
         estimator=None,
         *,
         patch_size=3,
+        target_patch_size=1,
         coordinates="world",
         mask_img=None,
         normalization="zscore",
@@ -153,6 +166,7 @@ class VolumeSynthesizer(BaseEstimator):
     ):
         self.estimator = estimator
         self.patch_size = patch_size
+        self.target_patch_size = target_patch_size
         self.coordinates = coordinates
         self.mask_img = mask_img
         self.normalization = normalization
@@ -203,8 +217,9 @@ class VolumeSynthesizer(BaseEstimator):
             holds NaN or infinity, is constant over its brain, has an empty mask or
             another grid than its partner; or if a subject lacks a contrast.
         """
-        if self.patch_size % 2 == 0:
-            raise ValueError(f"patch_size must be odd, got {self.patch_size}.")
+        for name in ("patch_size", "target_patch_size"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name} must be odd, got {getattr(self, name)}.")
         sources, targets = pair_subjects(sources, targets)
         masker = Masker.resolve(self.mask_img)
         normalizer = resolve_normalizer(self.normalization)
@@ -354,8 +369,9 @@ class VolumeSynthesizer(BaseEstimator):
         -------
         X : float32 array of shape (n_voxels, n_features)
             Patches and coordinates.
-        y : float32 array of shape (n_voxels,) or (n_voxels, n_target_contrasts)
-            Normalised target intensities.
+        y : float32 array of shape (n_voxels,) or (n_voxels, n_outputs)
+            Normalised target intensities: for each contrast in turn the patch, or
+            the voxel alone where ``target_patch_size`` is 1.
         """
         check_is_fitted(self)
         sources, targets = pair_subjects(sources, targets)
@@ -431,6 +447,7 @@ class VolumeSynthesizer(BaseEstimator):
                 masker,
                 normalizers,
                 self.patch_size,
+                self.target_patch_size,
                 self.n_voxels,
                 seeds[i],
                 [file.fingerprint() for file in [*sources[i], *targets[i]]],
@@ -447,7 +464,8 @@ class VolumeSynthesizer(BaseEstimator):
         n_patch = samples[0].patches[0].size
         n_coordinates = 3 if self.coordinates == "world" else 0
         X = np.empty((n, n_patch + n_coordinates), dtype=np.float32)
-        y = np.empty((n, len(target_normalizers)), dtype=np.float32)
+        n_target_patch = self.target_patch_size**3
+        y = np.empty((n, len(target_normalizers), n_target_patch), dtype=np.float32)
         start = 0
         for sample in samples:
             rows = slice(start, start + len(sample.patches))
@@ -462,9 +480,12 @@ class VolumeSynthesizer(BaseEstimator):
             X[rows, :n_patch] = patches.reshape(len(patches), -1)
             X[rows, n_patch:] = sample.coordinates[:, :n_coordinates]
             for c, normalizer in enumerate(target_normalizers):
-                y[rows, c] = normalizer.to_shared(
-                    sample.targets[:, c], sample.target_descriptions[c]
+                y[rows, c] = filled_patches(
+                    normalizer.to_shared(
+                        sample.targets[:, c], sample.target_descriptions[c]
+                    )
                 )
+        y = y.reshape(n, -1)
         return X, y.ravel() if y.shape[1] == 1 else y
 
     def _make_estimator(self, rng):
@@ -476,9 +497,12 @@ class VolumeSynthesizer(BaseEstimator):
             parameters = part.get_params(deep=False)
             if "random_state" in parameters and self.random_state is not None:
                 part.set_params(random_state=seed)
+            located = "coordinates" in parameters  # as in networks and baselines
+            if located and parameters.get("n_jobs", 1) is None:
+                part.set_params(n_jobs=self.n_jobs)
             if isinstance(part, _NetworkRegressor | ShrinkConnect) and self.verbose:
                 part.set_params(verbose=self.verbose)
-            if isinstance(part, _NetworkRegressor) and self.coordinates is None:
+            if located and self.coordinates is None:
                 part.set_params(coordinates=0)
             if hasattr(part, "_parameter_constraints"):
                 part._validate_params()  # rather now than after the images are read
@@ -522,19 +546,42 @@ class VolumeSynthesizer(BaseEstimator):
         affine = files[0].affine
         padded = PaddedVolumes(volumes, affine, self.patch_size, self.background_)
         volumes.clear()
+        means = self._predict_means(padded, mask)
+        if self.target_patch_size > 1 and hasattr(self.estimator_, "refine"):
+            for _ in range(self.estimator_.n_refinements):
+                means = self._predict_means(padded, mask, means)
+        return means
+
+    def _predict_means(self, padded, mask, means=None):
+        """Predict every brain voxel; with ``means``, refine these predictions."""
+        average = PatchAverage(
+            mask, len(self.target_normalizers_), self.target_patch_size
+        )
         centers = padded.centers(mask)
         n_patch = len(padded.channels) * len(padded.offsets)
         network = _volume_reader(self.estimator_, n_patch)
         if network is not None:
-            return network._predict_voxels(padded, centers, _n_threads(self.n_jobs))
-        predicted = []
+            step = max(1, _OUTPUTS_AT_ONCE // network.n_outputs_)
+            for start in range(0, len(centers), step):
+                rows = slice(start, start + step)
+                values = network._predict_voxels(
+                    padded, centers[rows], effective_n_threads(self.n_jobs)
+                )
+                average.add(rows, values)
+            return average.means()
+        if means is not None:
+            estimate = VolumePatches(means, mask, self.target_patch_size)
         for start in range(0, len(centers), _VOXELS_AT_ONCE):
-            tile = centers[start : start + _VOXELS_AT_ONCE]
-            X = padded.patches(tile)
+            rows = slice(start, start + _VOXELS_AT_ONCE)
+            X = padded.patches(centers[rows])
             if self.coordinates == "world":
-                X = np.hstack([X, padded.coordinates(tile)])
-            predicted.append(self.estimator_.predict(X).reshape(len(tile), -1))
-        return np.concatenate(predicted)
+                X = np.hstack([X, padded.coordinates(centers[rows])])
+            if means is None:
+                values = self.estimator_.predict(X)
+            else:
+                values = self.estimator_.refine(X, estimate[rows])
+            average.add(rows, values)
+        return average.means()
 
 
 def _parts(estimator):
@@ -547,13 +594,6 @@ def _parts(estimator):
             part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
             if hasattr(part, "get_params") and not isinstance(part, type):
                 yield from _parts(part)
-
-
-def _n_threads(n_jobs):
-    """Threads that ``n_jobs`` stands for, as joblib counts them."""
-    if n_jobs is None or n_jobs == 0:  # joblib has its say about 0
-        return effective_n_jobs(n_jobs)
-    return n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
 
 
 def _volume_reader(estimator, n_patch):

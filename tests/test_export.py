@@ -1,0 +1,173 @@
+"""ONNX models: what a runtime computes from them is what `predict` does."""
+
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+
+from sklearn_lsdn import (
+    CDNRegressor,
+    LSDNRegressor,
+    ShrinkConnect,
+    VDNRegressor,
+    to_onnx,
+)
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+SETTINGS = dict(
+    max_iter=30, learning_rate_init=0.01, learning_rate_decay=0.95, random_state=0
+)
+
+
+def make_data(n_outputs=1, offset=0.0, scale=1.0, seed=0):
+    """Four features, the units of which are asked for, and three coordinates."""
+    rng = np.random.RandomState(seed)
+    unit = rng.uniform(-1, 1, (3000, 7))
+    targets = [unit[:, i] * (0.5 + unit[:, 4 + i % 3]) for i in range(n_outputs)]
+    X = (offset + scale * unit).astype(np.float32)
+    return X, np.squeeze(np.transpose(targets))
+
+
+def run(model, X):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(["y"], {"X": X})[0]
+
+
+def assert_same(estimator, X, y):
+    """The runtime gives what `predict` does, to 1e-5 of the target's spread."""
+    estimator.fit(X, y)
+    assert estimator.score(X, y) > 0.5  # the parts of the network matter
+    computed = run(to_onnx(estimator), X)
+    assert computed.dtype == np.float32
+    assert computed.shape == (len(X), 1 if y.ndim == 1 else y.shape[1])
+    expected = estimator.predict(X).reshape(computed.shape)
+    assert_allclose(computed, expected, rtol=0, atol=1e-5 * y.std())
+
+
+@pytest.mark.parametrize("network", [LSDNRegressor, CDNRegressor, VDNRegressor])
+@pytest.mark.parametrize("hidden", [(20,), (30, 7), (20, 10, 5)])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_runtime_computes_what_predict_does(network, hidden, n_outputs):
+    X, y = make_data(n_outputs)
+    if network is VDNRegressor:  # which sees nothing of places
+        y = X[:, :n_outputs].squeeze() ** 2
+    assert_same(network(hidden, **SETTINGS), X, y)
+
+
+@pytest.mark.parametrize(
+    "coordinates", [1, 2, 6, [0, 5, 2], pytest.param(0, id="none at all")]
+)
+def test_coordinates_anywhere(coordinates):
+    X, _ = make_data()
+    y = X[:, 0] * (0.5 + X[:, 5]) + X[:, 6]
+    network = LSDNRegressor((30, 7), coordinates=coordinates, **SETTINGS)
+    assert_same(network, X, y)
+
+
+@pytest.mark.parametrize(
+    ("offset", "scale"),
+    [(1e6, 100), (-3e4, 1), (2, 1e-4), (0, 1e-30), (1e30, 1e29), (1e7, 1e3)],
+)
+def test_units_of_features_do_not_matter(offset, scale):
+    X, y = make_data(offset=offset, scale=scale)
+    assert_same(LSDNRegressor((30, 7), **SETTINGS), X, y)
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(100, 50), (0, 1e-20), (-1e25, 1e25)])
+def test_units_of_targets_do_not_matter(offset, scale):
+    X, y = make_data(2)
+    assert_same(LSDNRegressor((30, 7), **SETTINGS), X, offset + scale * y)
+
+
+def test_narrow_spatial_responses_far_from_the_origin():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (2000, 2)).astype(np.float32)
+    X[:, 1] = 5000 + 90 * X[:, 1]
+    y = X[:, 0] * np.sin(X[:, 1] / 20)
+    network = LSDNRegressor((100, 10), coordinates=1, sigma=0.05, **SETTINGS)
+    assert_same(network, X, y)
+
+
+@pytest.mark.parametrize("value", [1e9, -1e20, 3e38])
+def test_extreme_samples_saturate_as_in_predict(value):
+    X, y = make_data()
+    network = LSDNRegressor((30, 7), **SETTINGS).fit(X, y)
+    extreme = np.tile(X[:1], (7, 1))
+    np.fill_diagonal(extreme, value)
+    computed = run(to_onnx(network), extreme)[:, 0]
+    assert_allclose(computed, network.predict(extreme), rtol=0, atol=1e-5 * y.std())
+
+
+def test_constant_target():
+    X, y = make_data()
+    network = LSDNRegressor((5,), **SETTINGS).fit(X, np.full_like(y, 0.1))
+    assert_array_equal(run(to_onnx(network), X), np.full((len(X), 1), np.float32(0.1)))
+
+
+def test_shrink_connect_writes_the_smaller_network():
+    X, y = make_data()
+    shrunk = ShrinkConnect(LSDNRegressor((40, 10), **SETTINGS), keep=0.5)
+    assert_same(shrunk, X, y)
+    widths = {c.dims[0] for c in to_onnx(shrunk).graph.initializer if len(c.dims) == 1}
+    assert {20, 5} <= widths
+    assert not {40, 10} & widths
+
+
+def test_a_parameter_set_after_training_does_not_count():
+    X, y = make_data()
+    network = LSDNRegressor((30, 7), **SETTINGS).fit(X, y)
+    before = run(to_onnx(network), X)
+    network.set_params(sigma=3.0, hidden_layer_sizes=(2,))
+    assert_array_equal(run(to_onnx(network), X), before)
+
+
+def test_model_is_valid_and_for_runtimes_of_some_years_ago():
+    X, y = make_data()
+    model = to_onnx(LSDNRegressor((5,), **SETTINGS).fit(X, y))
+    onnx.checker.check_model(model, full_check=True)
+    assert model.ir_version <= 8
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 17)]
+    kinds = [each.data_type for each in model.graph.initializer]
+    assert onnx.TensorProto.DOUBLE not in kinds
+    (column,) = model.graph.input
+    assert column.type.tensor_type.shape.dim[1].dim_value == 7
+    assert run(model, X[:0]).shape == (0, 1)
+    assert run(model, X[:1]).shape == (1, 1)
+
+
+@pytest.mark.parametrize("estimator", [LSDNRegressor(), ShrinkConnect()])
+def test_unfitted(estimator):
+    with pytest.raises(NotFittedError, match=type(estimator).__name__):
+        to_onnx(estimator)
+
+
+@pytest.mark.parametrize("estimator", [LinearRegression(), None, LSDNRegressor])
+def test_what_is_no_network(estimator):
+    with pytest.raises(TypeError, match="to_onnx writes LSDNRegressor"):
+        to_onnx(estimator)
+
+
+@pytest.mark.parametrize(
+    ("columns", "of_target", "named"),
+    [(1e-50, 1, "of X in training"), (1e50, 1, "of X in"), (1, 1e-45, "of y in")],
+)
+def test_scales_that_float32_lacks(columns, of_target, named):
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (50, 4))
+    network = LSDNRegressor((3,), max_iter=1, random_state=0)
+    network.fit(X * columns, X[:, 0] * of_target)
+    with pytest.raises(ValueError, match=f"{named}.*other units"):
+        to_onnx(network)
+
+
+def test_without_onnx(monkeypatch):
+    X, y = make_data()
+    network = LSDNRegressor((3,), **SETTINGS).fit(X, y)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"sklearn_lsdn\[onnx\]"):
+        to_onnx(network)
