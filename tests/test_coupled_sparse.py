@@ -105,6 +105,7 @@ def test_predictions_by_omp():
     assert_allclose(model.predict(Q), expected, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:Objective did not converge")
 def test_dictionaries_are_learned_together_by_scikit_learn():
     X, y = make_data(n_outputs=3)
     model = small(refit=False, max_samples=300, target_weight=0.8, max_iter=2)
@@ -165,19 +166,16 @@ def test_units_do_not_matter():
 
 def test_learning_takes_a_sample_and_refit_all():
     X, y = make_data()
-    rows = np.random.RandomState(0).permutation(len(X))[:100]
-    changed = y.copy()
-    changed[np.setdiff1d(np.arange(len(X)), rows)[::2]] += 30.0
-    changed *= y.std() / changed.std()  # standardised they differ, though little
-    changed += y.mean() - changed.mean()
-    models = [
-        [small(max_samples=100, refit=refit).fit(X, t) for t in (y, changed)]
+    rng = np.random.RandomState(0)
+    others = rng.permutation(len(X))[100:]  # whose targets learning does not see
+    shuffled = y.copy()
+    shuffled[others] = rng.permutation(y[others])
+    learned, refitted = (
+        [small(max_samples=100, refit=refit).fit(X, t) for t in (y, shuffled)]
         for refit in (False, True)
-    ]
-    for one, other in models:
-        moved = abs(one.source_components_ - other.source_components_).max()
-        assert moved < 0.3
-    assert abs(models[1][0].predict(X) - models[1][1].predict(X)).max() > 5
+    )
+    assert_allclose(learned[0].predict(X), learned[1].predict(X), rtol=1e-6)
+    assert abs(refitted[0].predict(X) - refitted[1].predict(X)).max() > 5
 
 
 # Coordinates
@@ -287,7 +285,7 @@ def test_fewer_samples_than_atoms():
 def test_columns_that_are_constant(intercept_scaling):
     X, y = np.full((30, 5), 7.0), make_data(30)[1]
     model = small(intercept_scaling=intercept_scaling).fit(X, y)
-    assert_allclose(model.predict(X), y.mean(), rtol=1e-6)
+    assert_allclose(model.predict(X), y.mean(), rtol=1e-4)
     X = make_data(30)[0]
     assert_allclose(small().fit(X, np.full(30, 3.0)).predict(X), 3.0)
 
@@ -338,7 +336,7 @@ def test_parameters_out_of_range(parameters):
 
 @pytest.fixture(scope="module")
 def cohort():
-    return make_brain_cohort(3, voxel_size=4, random_state=0)
+    return make_brain_cohort(3, voxel_size=3, random_state=0)
 
 
 @pytest.mark.parametrize(("source", "target"), [("T1w", "T2w"), ("T2w", "T1w")])
@@ -349,17 +347,17 @@ def test_ahead_of_linear_regression(cohort, source, target, target_patch_size):
         VolumeSynthesizer(
             estimator,
             target_patch_size=target_patch_size,
-            n_voxels=5000,
+            n_voxels=8000,
             random_state=0,
         )
         .fit(sources[:2], targets[:2])
         .score(sources[2:], targets[2:])
         for estimator in (
-            CoupledSparseRegressor(128, max_samples=2000),
+            CoupledSparseRegressor(256),
             LinearRegression(),
         )
     ]
-    assert scores[0] > scores[1] + 0.5  # dB
+    assert scores[0] > scores[1] + 0.3  # dB
 
 
 def test_model_files(cohort, tmp_path):

@@ -50,7 +50,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
     algorithm : {"lasso", "omp"}, default="lasso"
         How a new source patch is coded: at the exact minimum of the objective of
         learning, as in [1]_, or by orthogonal matching pursuit.
-    alpha : float, default=0.8
+    alpha : float, default=0.5
         Weight of the codes' l1 norm, beside half the squared error, in learning
         and in "lasso".
     n_nonzero_coefs : int, default=8
@@ -101,8 +101,9 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
         \\sum_n \\min_a \\tfrac{1}{2} \\left\\| [z_n, w t_n] - a [D, w T]
         \\right\\|^2 + \\alpha \\|a\\|_1
 
-    under the constraint that atoms are of norm 1. The atoms of D are then scaled
-    to norm 1, with those of T alongside; a new z gets the code
+    with joint atoms of norm 1 at most; a code there gets up to 100 rounds of
+    coordinate descent. The atoms of D are then scaled to norm 1, with those of T
+    alongside; a new z gets the code
 
     .. math:: a(z) = \\arg\\min_a \\tfrac{1}{2} \\| z - a D \\|^2 + \\alpha \\|a\\|_1
 
@@ -114,12 +115,11 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
     voxel and averaged where they overlap, are
     ``VolumeSynthesizer(CoupledSparseRegressor(), target_patch_size=3)``. The
     registration for which [1]_ synthesises images is not part of it. [1]_ is about
-    slices of microscopy, and [2]_ says of its comparison that patches are of 3 x 3
-    x 3 voxels: the number of atoms, the penalty, and whether locations enter are
-    left open, and were chosen on real and simulated brains. Coordinates, constant
-    and ``refit`` are not in [1]_; the last brings most. Without the three,
-    ``coordinate_weight=0, intercept_scaling=0, refit=False``, it is behind linear
-    regression.
+    slices of microscopy, and [2]_ does not say how it set up its comparison: patch
+    size, number of atoms, penalty and whether locations enter are left open. They
+    were chosen on real and simulated brains. Coordinates, constant and ``refit``
+    are not in [1]_; ``coordinate_weight=0, intercept_scaling=0, refit=False`` is
+    without them.
 
     References
     ----------
@@ -171,7 +171,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
         intercept_scaling=4.0,
         target_weight=0.5,
         algorithm="lasso",
-        alpha=0.8,
+        alpha=0.5,
         n_nonzero_coefs=8,
         refit=True,
         max_samples=10_000,
