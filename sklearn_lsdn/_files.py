@@ -2,8 +2,11 @@
 
 import os
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
+
+_reading_umask = threading.Lock()
 
 
 def make_folder(path):
@@ -60,6 +63,14 @@ def check_output(path, *, overwrite=False, inputs=()):
         raise PermissionError(f"{path} cannot be written: no permission in its folder.")
 
 
+def _umask():
+    """What new files are not allowed, which a process can only read by setting it."""
+    with _reading_umask:
+        umask = os.umask(0o077)
+        os.umask(umask)
+    return umask
+
+
 @contextmanager
 def written_whole(path, *, suffix="", overwrite=False):
     """Give a temporary path to write to; rename it to ``path`` once that is done.
@@ -88,9 +99,7 @@ def written_whole(path, *, suffix="", overwrite=False):
         yield Path(temporary)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

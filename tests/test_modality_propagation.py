@@ -310,3 +310,20 @@ def test_a_model_file_holds_a_synthesizer_with_it(cohort, tmp_path):
     loaded = load_model(tmp_path / "model.skops")
     (ours,), (theirs,) = loaded.predict(t1w[2:]), s.predict(t1w[2:])
     assert_array_equal(ours.dataobj, theirs.dataobj)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 5])
+def test_a_tiny_bandwidth_is_the_nearest_sample(n_neighbors):
+    rng = np.random.RandomState(0)
+    X = rng.randint(0, 5, (300, 6)).astype(float)
+    y = rng.normal(size=300)
+    model = ModalityPropagationRegressor(n_neighbors, bandwidth=1e-3, window=0.5)
+    assert np.isfinite(model.fit(X, y).predict(X + 0.1)).all()
+
+
+def test_infinite_distances_are_refused():
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(50, 6)), rng.normal(size=50)
+    model = ModalityPropagationRegressor(3, coordinate_weight=1e30).fit(X, y)
+    with pytest.raises(ValueError, match="infinitely far"):
+        model.predict(X + 1e6)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 from joblib import Parallel, delayed, parallel_config
@@ -123,6 +124,13 @@ def test_kernels_compile_without_a_place_for_a_cache(monkeypatch):
         return 2 * x
 
     assert kernel(double)(21) == 42
+
+
+def test_what_others_compile_is_left_alone():
+    namespace = {}
+    exec("def triple(x):\n    return 3 * x", {"__name__": None}, namespace)
+    assert namespace["triple"].__module__ is None
+    assert numba.njit(namespace["triple"])(7) == 21
 
 
 _TINY = "from sklearn_lsdn.network.matmul import padded; print(padded(3))"

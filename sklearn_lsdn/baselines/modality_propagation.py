@@ -299,8 +299,11 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
         weights = np.ones(distances.shape)
         if self.bandwidth is not None:
             width = self.bandwidth * distances.mean(axis=1, keepdims=True, dtype=float)
-            np.divide(distances, -width, out=weights, where=width > 0)
-            np.exp(weights, out=weights)
+            further = (
+                distances - distances[:, :1]
+            )  # than the nearest, whose weight is 1
+            np.divide(further, -width, out=weights, where=width > 0)
+            weights[:] = np.where(width > 0, np.exp(weights), 1.0)
         return weights / weights.sum(axis=1, keepdims=True)
 
 

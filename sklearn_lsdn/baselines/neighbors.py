@@ -20,6 +20,7 @@ _BINS = 32  # of the leading column
 _FIRST = 8  # columns compared at once
 _SLICE = 2048  # rows a thread takes at once
 _SLACK = 1.0001  # for the rounding of bounds
+_WIDEST = 1e13  # windows: further apart than places can be
 _INFINITY = np.float32(np.inf)
 
 
@@ -144,6 +145,11 @@ class WindowedSamples:
             for_each_slice(run, len(order), _SLICE, n_threads)
             order = order[np.isinf(distances[order, -1])]
             radius *= 2
+            if radius > _WIDEST:
+                raise ValueError(
+                    f"{len(order)} sample(s) lie infinitely far from all that the "
+                    "search was fitted on. Use weights and features of usual size."
+                )
         return indices, distances
 
 

@@ -23,14 +23,17 @@ def kernel(function):
 class _Announcer(event.Listener):
     """Tells a person who waits, once, that kernels are being compiled."""
 
+    announced = False
+
     def on_start(self, compilation):
-        function = compilation.data["dispatcher"].py_func
-        if function.__module__.startswith(__package__) and _somebody_watches():
+        module = compilation.data["dispatcher"].py_func.__module__ or ""
+        ours = module.startswith("sklearn_lsdn.")
+        if ours and not self.announced and _somebody_watches():
             print(
                 "sklearn_lsdn: compiling its kernels (some 10 s, on first use only)",
                 file=sys.stderr,
             )
-            event.unregister("numba:compile", self)
+            self.announced = True
 
     def on_end(self, compilation):
         pass

@@ -82,7 +82,8 @@ def predict_files(
     """
     folder = Path(folder)
     open_subjects(sources, "sources")
-    first = [s[0] if isinstance(s, list) else s for s in sources]
+    several = list, tuple, np.ndarray
+    first = [s[0] if isinstance(s, several) else s for s in sources]
     n_targets = len(synthesizer.target_normalizers_)
     outputs = [[folder / name for name in output_names(s, n_targets)] for s in first]
     owner = {}
@@ -111,7 +112,7 @@ def predict_files(
             save_image(image, path, overwrite=overwrite)
         return paths, time.perf_counter() - start
 
-    done = Parallel(n_jobs=n_threads, prefer="threads", return_as="generator")(
+    done = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")(
         delayed(predict_one)(source, paths)
         for source, paths in zip(sources, outputs, strict=True)
     )

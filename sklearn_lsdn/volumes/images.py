@@ -215,7 +215,7 @@ def save_image(image, path, *, overwrite=False):
     """
     suffix = ".nii.gz" if str(path).endswith(".gz") else ".nii"
     with written_whole(path, suffix=suffix, overwrite=overwrite) as temporary:
-        if igzip is None or suffix == ".nii":
+        if igzip is None or suffix == ".nii" or not isinstance(image, nib.Nifti1Image):
             nib.save(image, temporary)
         else:
             with (

@@ -2,10 +2,11 @@
 
 import copy
 import os
+from contextlib import nullcontext
 from numbers import Integral
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
@@ -66,9 +67,8 @@ class VolumeSynthesizer(BaseEstimator):
         Where to keep the voxels drawn from each subject, so that a search over
         parameters of the estimator reads images once.
     n_jobs : int, default=None
-        Threads that read images and predict voxels; networks of this package also
-        train with as many, and its baselines work with as many, unless they have an
-        ``n_jobs`` of their own. None means 1, unless in a
+        Threads that read images and predict voxels, and the estimator's ``n_jobs``
+        where it has none of its own. None means 1, unless in a
         :obj:`joblib.parallel_config` context.
     random_state : int, RandomState instance or None, default=None
         Draws voxels, and seeds the estimator wherever it has a ``random_state``.
@@ -241,7 +241,8 @@ class VolumeSynthesizer(BaseEstimator):
         X, y = self._training_arrays(samples, normalizers, background)
         n_voxels = [len(sample.patches) for sample in samples]
         del samples
-        estimator.fit(X, y)
+        with self._shared_n_jobs():
+            estimator.fit(X, y)
 
         self.estimator_ = estimator
         self._masker = masker
@@ -497,16 +498,20 @@ class VolumeSynthesizer(BaseEstimator):
             parameters = part.get_params(deep=False)
             if "random_state" in parameters and self.random_state is not None:
                 part.set_params(random_state=seed)
-            located = "coordinates" in parameters  # as in networks and baselines
-            if located and parameters.get("n_jobs", 1) is None:
-                part.set_params(n_jobs=self.n_jobs)
+            ours = type(part).__module__.startswith("sklearn_lsdn.")
             if isinstance(part, _NetworkRegressor | ShrinkConnect) and self.verbose:
                 part.set_params(verbose=self.verbose)
-            if located and self.coordinates is None:
+            if ours and "coordinates" in parameters and self.coordinates is None:
                 part.set_params(coordinates=0)
             if hasattr(part, "_parameter_constraints"):
                 part._validate_params()  # rather now than after the images are read
         return estimator
+
+    def _shared_n_jobs(self):
+        """Where None in the estimator's ``n_jobs`` stands for the synthesizer's."""
+        if self.n_jobs is None:
+            return nullcontext()
+        return parallel_config(n_jobs=self.n_jobs)
 
     def _check_contrasts(self, subjects, name, n_contrasts):
         if len(subjects[0]) != n_contrasts:
@@ -548,7 +553,7 @@ class VolumeSynthesizer(BaseEstimator):
         volumes.clear()
         means = self._predict_means(padded, mask)
         if self.target_patch_size > 1 and hasattr(self.estimator_, "refine"):
-            for _ in range(self.estimator_.n_refinements):
+            for _ in range(getattr(self.estimator_, "n_refinements", 1)):
                 means = self._predict_means(padded, mask, means)
         return means
 
@@ -576,10 +581,11 @@ class VolumeSynthesizer(BaseEstimator):
             X = padded.patches(centers[rows])
             if self.coordinates == "world":
                 X = np.hstack([X, padded.coordinates(centers[rows])])
-            if means is None:
-                values = self.estimator_.predict(X)
-            else:
-                values = self.estimator_.refine(X, estimate[rows])
+            with self._shared_n_jobs():
+                if means is None:
+                    values = self.estimator_.predict(X)
+                else:
+                    values = self.estimator_.refine(X, estimate[rows])
             average.add(rows, values)
         return average.means()
 
