@@ -95,6 +95,7 @@ def test_signature(network):
         "validation_fraction",
         "shuffle",
         "warm_start",
+        "n_jobs",
         "random_state",
         "verbose",
     ]
