@@ -60,7 +60,7 @@ plt.show()
 
 # %%
 # Gradient descent takes LSDN many steps at first: a node hears from the voxels near
-# its place only. Batches of four give it enough of them to end lowest; with batches of
-# ten, or half as many voxels, it is still behind after 100 epochs. With Adam the order
-# is that of the paper. What it is worth on a subject held back is another question:
+# its place only. The batches of four here give it enough of them; with fewer steps its
+# order among the three may change. What it is worth on a subject held back is another
+# question:
 # :ref:`sphx_glr_auto_examples_plot_methods_side_by_side.py`.
