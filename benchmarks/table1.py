@@ -64,7 +64,7 @@ SGD = dict(
     n_iter_no_change=300,
 )
 # As many epochs as take the same time, from Adam's usual first to its usual last rate.
-ADAM = dict(max_iter=400, n_iter_no_change=400, learning_rate_decay=0.85 ** (20 / 400))
+ADAM = dict(max_iter=350, n_iter_no_change=350, learning_rate_decay=0.85 ** (20 / 350))
 ESTIMATORS = {
     "MP": ModalityPropagationRegressor(n_neighbors=4),
     "Coupled Sparse": CoupledSparseRegressor(),
@@ -199,6 +199,7 @@ def make_run(cohort, direction, row, fold, arguments):
     synthesizer = VolumeSynthesizer(
         estimator,
         target_patch_size=TARGET_PATCH.get(row, 1),
+        normalization="zscore",
         n_voxels=cohort.n_voxels,
         random_state=arguments.seed,
     )

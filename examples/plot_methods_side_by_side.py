@@ -23,10 +23,19 @@ t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
 # LSDN once more with a quarter of its nodes. A further method is a further line.
 from sklearn.linear_model import LinearRegression
 
-from sklearn_lsdn import CDNRegressor, LSDNRegressor, ShrinkConnect, VDNRegressor
+from sklearn_lsdn import (
+    CDNRegressor,
+    CoupledSparseRegressor,
+    LSDNRegressor,
+    ModalityPropagationRegressor,
+    ShrinkConnect,
+    VDNRegressor,
+)
 
 METHODS = {
     "linear": LinearRegression(),
+    "modality propagation": ModalityPropagationRegressor(n_neighbors=4),
+    "coupled sparse": CoupledSparseRegressor(),
     "VDN": VDNRegressor((400, 40)),
     "CDN": CDNRegressor((400, 40)),
     "LSDN": LSDNRegressor((200, 20)),
@@ -34,13 +43,18 @@ METHODS = {
 }
 
 # %%
-# They see the same voxels.
+# They see the same voxels. The two older methods predict patches of 3 x 3 x 3 voxels,
+# which are averaged where they overlap.
 from sklearn_lsdn import VolumeSynthesizer
 
+PATCHES = {"modality propagation": 3, "coupled sparse": 3}
 synthesizers = {
-    name: VolumeSynthesizer(method, n_voxels=8_000, random_state=0).fit(
-        t1w[:-1], t2w[:-1]
-    )
+    name: VolumeSynthesizer(
+        method,
+        target_patch_size=PATCHES.get(name, 1),
+        n_voxels=8_000,
+        random_state=0,
+    ).fit(t1w[:-1], t2w[:-1])
     for name, method in METHODS.items()
 }
 
