@@ -19,10 +19,12 @@ from ._coordinates import resolve_coordinates, weighted_rows
 from ._threads import effective_n_threads
 from .network.architecture import Architecture
 from .network.scaling import Scaling
+from .network.threads import for_each_slice
 
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
 _BATCHES_PER_EPOCH = 400  # at least, as long as batches hold 4 samples
-_ROWS_AT_ONCE = 16384  # of X, in float32, during prediction
+_ROWS_AT_ONCE = 16384  # of X, in float32, for responses and losses
+_ROWS_OF_A_THREAD = 4096  # likewise in prediction: few enough for the cache
 
 
 class TrainingInterrupted(UserWarning):
@@ -222,26 +224,26 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         from .network.inference import predict_rows
 
         y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
-        theta = self._standardized_parameters()
-        n_threads = effective_n_threads(self.n_jobs)
-        for rows, S, C in self._standardized_blocks(X):
-            psi = predict_rows(self._architecture(), theta, S, C, n_threads)
+        architecture, theta = self._architecture(), self._standardized_parameters()
+
+        def run(rows):
+            psi = predict_rows(architecture, theta, *self._standardized(X[rows]))
             y[rows] = self._scaling.inverse_targets(psi)
+
+        n_threads = effective_n_threads(self.n_jobs)
+        for_each_slice(run, len(X), _ROWS_OF_A_THREAD, n_threads)
         return y
 
     def _validate_rows(self, X):
         check_is_fitted(self)
         return validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
 
-    def _standardized_blocks(self, X):
-        """Rows of checked ``X``, a block at a time, as the network takes them."""
-        for start in range(0, len(X), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            yield (
-                rows,
-                self._scaling.standardized(X[rows, self._feature_columns]),
-                self._scaling.coordinates(X[rows, self._coordinate_columns]),
-            )
+    def _standardized(self, X):
+        """Features and coordinates of checked ``X`` as the network takes them."""
+        return (
+            self._scaling.standardized(X[:, _as_slice(self._feature_columns)]),
+            self._scaling.coordinates(X[:, _as_slice(self._coordinate_columns)]),
+        )
 
     def _responses(self, X, layer):
         """Yield blocks of responses of hidden layer 1, 2, ... to checked ``X``."""
@@ -249,9 +251,13 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
 
         theta = self._standardized_parameters()
         n_threads = effective_n_threads(self.n_jobs)
-        for rows, S, C in self._standardized_blocks(X):
-            h = predict_rows(self._architecture(), theta, S, C, n_threads, layer)
-            yield rows, h
+        for start in range(0, len(X), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            S, C = self._standardized(X[rows])
+            yield (
+                rows,
+                predict_rows(self._architecture(), theta, S, C, n_threads, layer),
+            )
 
     def _predict_voxels(self, padded, centers, n_threads):
         """Predict voxels of padded volumes without materialising their patches.
@@ -515,3 +521,10 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             trainer.epoch()
         self.n_iter_ += max_iter
         self._store(trainer.theta)
+
+
+def _as_slice(columns):
+    """Neighbouring columns as a slice, which needs no copy."""
+    first, n = (columns[0] if len(columns) else 0), len(columns)
+    together = list(columns) == list(range(first, first + n))
+    return slice(first, first + n) if together else columns
