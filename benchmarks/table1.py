@@ -210,6 +210,7 @@ def make_run(cohort, direction, row, fold, arguments):
         "subject": cohort.subjects[fold],
         "keep": KEEP.get(row),
         "synthesizer": {k: repr(v) for k, v in synthesizer.get_params().items()},
+        "estimator": {k: repr(v) for k, v in estimator.get_params().items()},
         "version": __version__,
     }
     pair = [cohort.images[contrast] for contrast in direction.split(" -> ")]

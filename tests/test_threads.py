@@ -39,6 +39,16 @@ def expected(data):
     return train_and_predict(data, n_jobs=1)
 
 
+def test_rows_shared_among_threads_get_the_same_bits():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((9000, 7))  # blocks of 4096, the last one not full
+    network = LSDNRegressor((9, 4), max_iter=1, n_jobs=1, random_state=0)
+    network.fit(X[:500], X[:500, 0])
+    alone = network.predict(X)
+    assert_array_equal(network.set_params(n_jobs=3).predict(X), alone)
+    assert_array_equal(network.predict(X[8000:]), alone[8000:])
+
+
 @pytest.mark.parametrize("n_jobs", [2, 3, -1])
 def test_n_jobs_does_not_change_the_bits(n_jobs, data, expected):
     assert_array_equal(train_and_predict(data, n_jobs), expected)
