@@ -1,38 +1,36 @@
 """The estimator that LSDN, CDN and VDN share: validate, call the network, store."""
 
-import copy
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.model_selection import train_test_split
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_consistent_length,
     check_is_fitted,
+    column_or_1d,
     validate_data,
 )
 
-from ._coordinates import resolve_coordinates, weighted_rows
+from ._callbacks import FitTasks
+from ._coordinates import resolve_coordinates
+from ._network_training import ROWS_AT_ONCE, NetworkTraining
 from ._threads import effective_n_threads
 from .network.architecture import Architecture
-from .network.scaling import Scaling
 from .network.threads import for_each_slice
 
-_SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
-_BATCHES_PER_EPOCH = 400  # at least, as long as batches hold 4 samples
-_ROWS_AT_ONCE = 16384  # of X, in float32, for responses and losses
-_ROWS_OF_A_THREAD = 4096  # likewise in prediction: few enough for the cache
+_ROWS_OF_A_THREAD = 4096  # in prediction: few enough for the cache
 
 
-class TrainingInterrupted(UserWarning):
-    """Training was interrupted; the network is that of the last whole epoch."""
-
-
-class _NetworkRegressor(RegressorMixin, BaseEstimator):
+class _NetworkRegressor(
+    CallbackSupportMixin, NetworkTraining, RegressorMixin, BaseEstimator
+):
     """Everything but what becomes of the coordinates."""
+
+    __metadata_request__fit = {"groups": True}  # as scikit-learn's splitters do
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": [
@@ -116,7 +114,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None):
         """Train the network.
 
         Parameters
@@ -127,6 +125,15 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             Targets, in any units.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss; samples of weight 0 are left out.
+        groups : array-like of shape (n_samples,), default=None
+            What each sample belongs to, such as its subject: ``early_stopping``
+            then holds out ``validation_fraction`` of the groups, at least one, and
+            each of them whole.
+        X_val : array-like of shape (n_val_samples, n_features), default=None
+            What ``early_stopping`` watches; nothing is then held out of ``X``.
+        y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_outputs), \
+                default=None
+            Targets of ``X_val``.
 
         Returns
         -------
@@ -137,24 +144,30 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         ------
         ValueError
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
-            ``coordinates`` names a column that ``X`` lacks or leaves no feature.
+            ``coordinates`` names a column that ``X`` lacks or leaves no feature;
+            if there is but one group to hold out; if ``X_val`` comes without
+            ``y_val``, or where nothing is watched.
         """
+        self._check_watched(X_val, y_val)
+        tasks = FitTasks(self, self.max_iter, X, y, sample_weight)
         fresh = not (self.warm_start and hasattr(self, "coefs_"))
-        X, y, weight = self._validate_training(X, y, sample_weight, fresh)
+        X, y, weight, groups = self._validate_training(
+            X, y, sample_weight, fresh, groups
+        )
         rng = self._random = check_random_state(self.random_state)
         validation = None
-        if self.early_stopping and self.solver != "lbfgs":
-            X, X_validation, y, y_validation, weight, w_validation = train_test_split(
-                X, y, weight, test_size=self.validation_fraction, random_state=rng
-            )
-            validation = X_validation, y_validation, w_validation
+        if X_val is not None:
+            validation = self._validate_watched(X_val, y_val)
+        elif self.early_stopping and self.solver != "lbfgs":
+            (X, y, weight), validation = self._hold_out((X, y, weight), groups, rng)
         if fresh:
             self._initialize(X, y, weight, rng)
         self._reset_history()
         if self.solver == "lbfgs":
-            self._fit_full_batch(X, y, weight)
+            self._fit_full_batch(X, y, weight, tasks)
         else:
-            self._fit_epochs(X, y, weight, validation, rng)
+            self._fit_epochs(X, y, weight, validation, rng, tasks)
+        tasks.close()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -190,8 +203,9 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
                 'partial_fit needs solver="adam" or solver="sgd": "lbfgs" works on '
                 "all samples at once."
             )
+        tasks = FitTasks(self, 1, X, y, sample_weight)
         fresh = not hasattr(self, "coefs_")
-        X, y, weight = self._validate_training(X, y, sample_weight, fresh)
+        X, y, weight, _ = self._validate_training(X, y, sample_weight, fresh)
         if fresh:
             self._random = check_random_state(self.random_state)
             self._initialize(X, y, weight, self._random)
@@ -199,9 +213,12 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         trainer = self._trainer(X, y, weight, self._random, decay=1.0)
         if self._optimizer_state is not None:
             trainer.set_state(self._optimizer_state)
+        tasks.begin("epoch", lambda: self._stopped_at(trainer.theta))
         self._record(trainer.epoch())
         self._optimizer_state = trainer.get_state()
         self._store(trainer.theta)
+        tasks.end(lambda: self._stopped_at(trainer.theta))
+        tasks.close()
         return self
 
     def predict(self, X):
@@ -251,8 +268,8 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
 
         theta = self._standardized_parameters()
         n_threads = effective_n_threads(self.n_jobs)
-        for start in range(0, len(X), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+        for start in range(0, len(X), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
             S, C = self._standardized(X[rows])
             yield (
                 rows,
@@ -280,7 +297,7 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         from .network.inference import predict_voxels
 
         scaling = self._scaling
-        n_patch = len(padded.channels) * len(padded.offsets)
+        n_patch = padded.offsets.size
         world = padded.affine[:3]
         features = [column - n_patch for column in self._feature_columns]
         to_coordinates = world[[c - n_patch for c in self._coordinate_columns]].copy()
@@ -301,19 +318,35 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
         )
         return scaling.inverse_targets(psi)
 
-    def _validate_training(self, X, y, sample_weight, fresh):
-        X, y = validate_data(
+    def _validate_watched(self, X_val, y_val):
+        X, y = self._validate_samples(X_val, y_val, reset=False)
+        y = y.reshape(len(y), -1)
+        if y.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y_val has {y.shape[1]} outputs, but y has {self.n_outputs_}."
+            )
+        return X, y, np.ones(len(X))
+
+    def _validate_samples(self, X, y, reset):
+        return validate_data(
             self,
             X,
             y,
             dtype=(np.float64, np.float32),
             multi_output=True,
             y_numeric=True,
-            reset=fresh,
+            reset=reset,
         )
+
+    def _validate_training(self, X, y, sample_weight, fresh, groups=None):
+        """Arrays of the samples that have a part in training."""
+        X, y = self._validate_samples(X, y, reset=fresh)
         weight = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
+        if groups is not None:
+            groups = column_or_1d(groups, input_name="groups")
+            check_consistent_length(X, groups)
         flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         if fresh:
@@ -334,53 +367,14 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             )
         # What float32 rounds to 0 beside the largest weight has no part either.
         used = (weight / max(weight.max(), np.finfo(float).tiny)).astype(np.float32) > 0
-        return (X, y, weight) if used.all() else (X[used], y[used], weight[used])
+        if used.all():
+            return X, y, weight, groups
+        return X[used], y[used], weight[used], None if groups is None else groups[used]
 
     def _architecture(self):
         """The architecture of the fitted network."""
         sizes = [len(self._feature_columns), *(len(b) for b in self.intercepts_)]
         return Architecture(tuple(sizes), len(self._coordinate_columns), self._sigma)
-
-    def _initialize(self, X, y, weight, rng):
-        """Scale, and draw a network that has seen nothing but the coordinates."""
-        hidden = np.atleast_1d(self.hidden_layer_sizes)
-        whole = hidden.ndim == 1 and len(hidden) > 0 and hidden.dtype.kind in "iu"
-        if not whole or hidden.min() < 1:
-            raise ValueError(
-                "hidden_layer_sizes must be one or more positive integers, got "
-                f"{self.hidden_layer_sizes!r}."
-            )
-        S, C = X[:, self._feature_columns], X[:, self._coordinate_columns]
-        self._scaling = Scaling.fit(S, C, y, weight, _SHRINKAGE)
-        architecture = Architecture(
-            (S.shape[1], *map(int, hidden), self.n_outputs_), C.shape[1], self.sigma
-        )
-        self._sigma = self.sigma  # as trained, whatever becomes of the parameter
-        latent = self._scaling.coordinates(C, np.float64)
-        latent = latent[weighted_rows(C, weight, hidden[0], rng)]
-        theta = architecture.initial_parameters(latent, rng)
-        self._fold(architecture, theta)
-        self._optimizer_state = None
-
-    def _store(self, theta):
-        if not np.isfinite(theta).all():
-            raise ValueError(
-                "Training diverged: the network's parameters are not finite. Lower "
-                f"learning_rate_init={self.learning_rate_init}, and check the "
-                "magnitude of y."
-            )
-        self._fold(self._architecture(), theta)
-
-    def _fold(self, architecture, theta):
-        folded = self._scaling.fold(architecture.layers(theta))
-        self.coefs_, self.intercepts_, self.latent_coordinates_ = folded
-
-    def _trained_parameters(self, dtype):
-        """The network in the scaled units it is trained in, as a flat vector."""
-        layers = self._scaling.unfold(
-            self.coefs_, self.intercepts_, self.latent_coordinates_
-        )
-        return self._architecture().pack(*layers, dtype=dtype)
 
     def _standardized_parameters(self):
         """The network for standardised features, which float32 always holds."""
@@ -388,139 +382,6 @@ class _NetworkRegressor(RegressorMixin, BaseEstimator):
             self.coefs_, self.intercepts_, self.latent_coordinates_
         )
         return self._architecture().pack(*layers)
-
-    def _scaled(self, X, y, weight, dtype):
-        scaling = self._scaling
-        return (
-            scaling.features(X[:, self._feature_columns], dtype),
-            scaling.coordinates(X[:, self._coordinate_columns], dtype),
-            scaling.targets(y, dtype),
-            (weight / weight.max()).astype(dtype),
-        )
-
-    def _samples_per_batch(self, n_samples):
-        if self.batch_size == "auto":
-            return int(np.clip(n_samples // _BATCHES_PER_EPOCH, 4, 256))
-        return self.batch_size
-
-    def _trainer(self, X, y, weight, rng, rate=None, decay=None, batch_size=None):
-        from .network.training import Trainer
-
-        batch_size = batch_size or self._samples_per_batch(len(X))
-        return Trainer(
-            self._architecture(),
-            self._trained_parameters(np.float32),
-            *self._scaled(X, y, weight, np.float32),
-            solver=self.solver,
-            alpha=self.alpha / weight.sum(),
-            batch_size=min(batch_size, len(X)),
-            learning_rate=rate or self.learning_rate_init,
-            learning_rate_decay=decay or self.learning_rate_decay,
-            shuffle=self.shuffle,
-            rng=rng,
-            n_threads=effective_n_threads(self.n_jobs),
-        )
-
-    def _reset_history(self):
-        self.loss_curve_ = []
-        self.validation_loss_curve_ = [] if self.early_stopping else None
-        self.n_iter_ = 0
-
-    def _record(self, loss, validation_loss=None):
-        self.loss_curve_.append(loss)
-        self.n_iter_ += 1
-        message = f"Epoch {self.n_iter_}: loss {loss:.6g}"
-        if validation_loss is not None:
-            self.validation_loss_curve_.append(validation_loss)
-            message += f", validation loss {validation_loss:.6g}"
-        if self.verbose:
-            print(message)
-
-    def _fit_full_batch(self, X, y, weight):
-        from .network.training import minimize_full_batch
-
-        theta, losses = minimize_full_batch(
-            self._architecture(),
-            self._trained_parameters(np.float64),
-            *self._scaled(X, y, weight, np.float64),
-            alpha=self.alpha / weight.sum(),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-        )
-        for loss in losses:
-            self._record(loss)
-        self._store(theta)
-
-    def _fit_epochs(self, X, y, weight, validation, rng):
-        from .network.training import Progress, mean_loss
-
-        trainer = self._trainer(X, y, weight, rng)
-        if validation is not None:
-            validation = self._scaled(*validation, np.float32)
-        progress, best_theta = Progress(self.tol, self.n_iter_no_change), None
-        try:
-            for _ in range(self.max_iter):
-                loss = watched = trainer.epoch()
-                if validation is None:
-                    self._record(loss)
-                else:
-                    watched = mean_loss(
-                        trainer.architecture, trainer.theta, *validation
-                    )
-                    self._record(loss, watched)
-                    if watched < progress.best:
-                        best_theta = trainer.theta.copy()
-                if progress.stale_after(watched):
-                    break
-        except KeyboardInterrupt:
-            warnings.warn(
-                f"Training interrupted after {self.n_iter_} epochs.",
-                TrainingInterrupted,
-                stacklevel=4,
-            )
-        self._store(trainer.theta if best_theta is None else best_theta)
-        self._optimizer_state = trainer.get_state()
-
-    def _copy(self):
-        """A fitted network to change, with the parameters and history of this one."""
-        other = copy.copy(self)
-        other.coefs_ = list(self.coefs_)
-        other.intercepts_ = list(self.intercepts_)
-        other.loss_curve_ = list(self.loss_curve_)
-        other._random = copy.deepcopy(self._random)
-        other._optimizer_state = None
-        return other
-
-    def _loss(self, X, y, weight):
-        """Equation (1), weighted, on data that have been validated."""
-        from .network.training import mean_loss
-
-        total = 0.0
-        for start in range(0, len(X), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            arrays = self._scaled(X[rows], y[rows], weight[rows], np.float32)
-            theta = self._trained_parameters(np.float32)
-            share = weight[rows].sum() / weight.sum()
-            total += float(share) * mean_loss(self._architecture(), theta, *arrays)
-        return total
-
-    def _retrain(self, X, y, weight, max_iter, rate, batch_size, random_state):
-        """Train further at a rate that falls by a factor of 20."""
-        if max_iter == 0:
-            return
-        if self.solver == "lbfgs":
-            limit, self.max_iter = self.max_iter, max_iter
-            self._fit_full_batch(X, y, weight)
-            self.max_iter = limit
-            return
-        decay = 0.05 ** (1.0 / max(1, max_iter - 1))
-        rng = check_random_state(random_state)
-        trainer = self._trainer(X, y, weight, rng, rate, decay, batch_size)
-        for _ in range(max_iter):
-            trainer.epoch()
-        self.n_iter_ += max_iter
-        self._store(trainer.theta)
 
 
 def _as_slice(columns):

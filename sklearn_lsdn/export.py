@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._network_regressor import _NetworkRegressor
 from .network.scaling import _FAR
+from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
 from .shrink import ShrinkConnect
 
 _OPSET, _IR_VERSION = 17, 8  # of 2022: runtimes refuse versions newer than their own
@@ -21,13 +22,14 @@ def to_onnx(estimator):
     ----------
     estimator : LSDNRegressor, CDNRegressor, VDNRegressor or ShrinkConnect
         A fitted network. Of ``ShrinkConnect`` the smaller network is written; of a
-        ``VolumeSynthesizer``, which reads images, give the ``estimator_``.
+        ``VolumeSynthesizer``, which reads images, give the ``estimator_``, and of an
+        ``EnsembleRegressor`` each of ``estimators_``, to be averaged.
 
     Returns
     -------
     model : onnx.ModelProto
-        Its input is "X", float32 of shape (n_samples, n_features_in_), the columns
-        of ``fit``; its output "y", float32 of shape (n_samples, n_outputs_), with
+        Its input is "X", float32 of shape (n_samples, `n_features_in_`), the columns
+        of ``fit``; its output "y", float32 of shape (n_samples, `n_outputs_`), with
         a column also where the target in ``fit`` was one-dimensional, as skl2onnx
         writes regressors. ``n_samples`` is free.
 
@@ -44,6 +46,7 @@ def to_onnx(estimator):
 
     See Also
     --------
+    register_onnx_converters : For networks inside a Pipeline.
     save_model : For use in Python with this package, with all attributes.
 
     Notes
@@ -101,13 +104,104 @@ def to_onnx(estimator):
     return model
 
 
+def register_onnx_converters():
+    """Teach skl2onnx to convert networks, so that it converts pipelines with them.
+
+    From then on, ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` take
+    estimators of scikit-learn that hold networks. A `ShrinkConnect` is converted where
+    it predicts; amid a Pipeline, where it transforms, it is refused.
+
+    Raises
+    ------
+    ImportError
+        If onnx or skl2onnx are missing.
+
+    See Also
+    --------
+    to_onnx : A network alone, without skl2onnx.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import skl2onnx
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_lsdn import LSDNRegressor, register_onnx_converters
+    >>> X = np.random.RandomState(0).uniform(size=(100, 4)).astype(np.float32)
+    >>> pipeline = make_pipeline(StandardScaler(), LSDNRegressor((5,), random_state=0))
+    >>> register_onnx_converters()
+    >>> model = skl2onnx.to_onnx(pipeline.fit(X, X[:, 0]), X[:1])
+    >>> [column.name for column in (*model.graph.input, *model.graph.output)]
+    ['X', 'variable']
+    """
+    _require_onnx()
+    try:
+        from skl2onnx import update_registered_converter
+    except ImportError as error:
+        raise ImportError(
+            'Converters need skl2onnx: pip install "sklearn_lsdn[onnx]"'
+        ) from error
+    for cls in (LSDNRegressor, CDNRegressor, VDNRegressor, ShrinkConnect):
+        alias = f"SklearnLsdn{cls.__name__}"
+        update_registered_converter(cls, alias, _declare_output, _convert)
+
+
+def _declare_output(operator):
+    """Tell skl2onnx the type and shape of what `_convert` computes."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    n_samples = operator.inputs[0].get_first_dimension()
+    n_outputs = _fitted_network(operator.raw_operator).n_outputs_
+    operator.outputs[0].type = FloatTensorType([n_samples, n_outputs])
+
+
+def _convert(scope, operator, container):
+    """Add the model of `to_onnx` to what skl2onnx is writing."""
+    from skl2onnx.operator_converters.common import concatenate_variables
+
+    onnx = _require_onnx()
+    y = operator.outputs[0].full_name
+    taken = [x.full_name for other in scope.operators.values() for x in other.inputs]
+    if y in taken:
+        raise NotImplementedError(
+            f"Here {type(operator.raw_operator).__name__} transforms what another "
+            "estimator takes. Only its predictions can be converted."
+        )
+    graph = to_onnx(operator.raw_operator).graph
+    x = scope.get_unique_variable_name("X")
+    columns = operator.inputs[0].full_name
+    if len(operator.inputs) > 1:
+        columns = concatenate_variables(scope, operator.inputs, container)
+    container.add_node(
+        "Cast",
+        columns,
+        x,
+        to=onnx.TensorProto.FLOAT,
+        name=scope.get_unique_operator_name("Cast"),
+    )
+    names = {"X": x, "y": y}
+    for tensor in graph.initializer:
+        names[tensor.name] = scope.get_unique_variable_name(tensor.name)
+        container.add_initializer(names[tensor.name], tensor.data_type, None, tensor)
+    for node in graph.node:
+        for name in node.output:
+            names.setdefault(name, scope.get_unique_variable_name(name))
+        container.add_node(
+            node.op_type,
+            [names[name] for name in node.input],
+            [names[name] for name in node.output],
+            name=scope.get_unique_operator_name(node.op_type),
+            **{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+        )
+
+
 def _fitted_network(estimator):
     """The network to write."""
     if not isinstance(estimator, _NetworkRegressor | ShrinkConnect):
         raise TypeError(
             "to_onnx writes LSDNRegressor, CDNRegressor, VDNRegressor and "
             f"ShrinkConnect, not {type(estimator).__name__}. Of an estimator that "
-            "holds one of them, give that; skl2onnx writes scikit-learn's own."
+            "holds one of them, give that, or see register_onnx_converters."
         )
     check_is_fitted(estimator)
     return getattr(estimator, "estimator_", estimator)

@@ -39,9 +39,10 @@ _PARAMETERS = """
         without progress.
     early_stopping : bool, default=False
         Hold out ``validation_fraction`` of the samples at random, watch progress
-        on them, and keep the network of the best epoch. Not for "lbfgs".
+        on them, and keep the network of the best epoch. Not for "lbfgs". `fit`
+        takes ``groups`` to hold out whole, or ``X_val`` and ``y_val`` to watch.
     validation_fraction : float, default=0.1
-        Share of the samples held out if ``early_stopping``.
+        Share of the samples, or groups, held out if ``early_stopping``.
     shuffle : bool, default=True
         Visit the samples in a new random order each epoch.
     warm_start : bool, default=False
@@ -75,7 +76,7 @@ _PARAMETERS = """
         Number of targets.
     n_features_in_ : int
         Number of columns of ``X``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if ``X`` had names that are strings."""
 
 

@@ -1,11 +1,9 @@
-"""ShrinkConnect: a smaller network that answers the same.
-
-Equation numbers are those of Nguyen, Zhou and Vemulapalli, MICCAI 2015.
-"""
+"""ShrinkConnect: a smaller network that answers the same."""
 
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -15,18 +13,23 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
+from sklearn.callback import CallbackSupportMixin
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import metadata_routing as routing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from ._callbacks import FitTasks
 from ._network_regressor import _NetworkRegressor
-from .pursuit import SELECTIONS, simultaneous_omp
+from ._node_removal import sizes_to_keep, without_nodes
+from .pursuit import SELECTIONS
 from .regressor import LSDNRegressor
 
 _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
 
 
 class ShrinkConnect(
+    CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,
@@ -99,7 +102,7 @@ class ShrinkConnect(
         Epochs of training, before and after shrinking.
     n_features_in_ : int
         Number of columns of ``X``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if ``X`` had names that are strings.
 
     See Also
@@ -192,7 +195,7 @@ class ShrinkConnect(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, **fit_params):
         """Fit the network, unless it is fitted, and shrink it.
 
         Parameters
@@ -203,6 +206,10 @@ class ShrinkConnect(
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss and in the choice of nodes.
+        **fit_params : dict
+            What else the network's ``fit`` takes, such as ``groups``. Where
+            scikit-learn's metadata routing is enabled, ``estimator`` has to request
+            all but ``groups``, and ``sample_weight`` too.
 
         Returns
         -------
@@ -212,13 +219,16 @@ class ShrinkConnect(
         Raises
         ------
         TypeError
-            If ``estimator`` is not a network of this package.
+            If ``estimator`` is not a network of this package, or fitted already,
+            which leaves no use for ``fit_params``.
         ValueError
             As `LSDNRegressor.fit`, or if ``keep`` does not suit the hidden layers.
         """
         self._check_keep()
-        network = self._fitted_network(X, y, sample_weight)
-        data = network._validate_training(X, y, sample_weight, fresh=False)
+        n_tasks = None if isinstance(self.keep, str) else 2 - self._is_prefit()
+        tasks = FitTasks(self, n_tasks, X, y, sample_weight)
+        network = self._fitted_network(fit_params, tasks)
+        data = network._validate_training(X, y, sample_weight, fresh=False)[:3]
         self.n_features_in_ = network.n_features_in_
         if hasattr(network, "feature_names_in_"):
             self.feature_names_in_ = network.feature_names_in_
@@ -231,12 +241,23 @@ class ShrinkConnect(
             answers = (1 - self.distillation) * answers + self.distillation * full
         self.path_ = []
         if isinstance(self.keep, str):
-            self._search(network, data, answers)
+            attempt = self._search(network, data, answers, tasks)
         else:
-            self._adopt(self._try(network, data, answers, self.keep))
-        self._n_features_out = len(self.support_[-1])
-        self.n_iter_ = self.estimator_.n_iter_
+            attempt = self._try(network, data, answers, self.keep, tasks)
+        vars(self).update(self._outcome(attempt))
+        tasks.close()
         return self
+
+    def get_metadata_routing(self):
+        """Say what goes to the network that `fit` trains.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = routing.MethodMapping().add(caller="fit", callee="fit")
+        router = routing.MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=self._network(), method_mapping=mapping)
 
     def predict(self, X):
         """Predict the targets by the smaller network.
@@ -276,67 +297,88 @@ class ShrinkConnect(
 
     def _check_keep(self):
         """Refuse what does not suit an unfitted network before it is trained."""
-        network = LSDNRegressor() if self.estimator is None else self.estimator
-        sizes = getattr(network, "hidden_layer_sizes", None)
+        sizes = getattr(self._network(), "hidden_layer_sizes", None)
         if not isinstance(self.keep, str) and sizes is not None:
-            _sizes_to_keep(self.keep, np.atleast_1d(sizes).tolist())
+            sizes_to_keep(self.keep, np.atleast_1d(sizes).tolist())
 
-    def _fitted_network(self, X, y, sample_weight):
-        network = LSDNRegressor() if self.estimator is None else self.estimator
-        frozen = isinstance(network, FrozenEstimator)
-        if frozen:
+    def _network(self):
+        """What is to be shrunk; the default takes all metadata that there are."""
+        if self.estimator is not None:
+            return self.estimator
+        network = LSDNRegressor()
+        if get_config()["enable_metadata_routing"]:
+            network.set_fit_request(sample_weight=True, X_val=True, y_val=True)
+        return network
+
+    def _is_prefit(self):
+        return self.prefit or isinstance(self.estimator, FrozenEstimator)
+
+    def _fitted_network(self, fit_params, tasks):
+        network = self._network()
+        if isinstance(network, FrozenEstimator):
             network = network.estimator
         if not isinstance(network, _NetworkRegressor):
             raise TypeError(
                 "ShrinkConnect shrinks LSDNRegressor, CDNRegressor and VDNRegressor, "
                 f"not {type(network).__name__}."
             )
-        if frozen or self.prefit:
+        if self._is_prefit():
             check_is_fitted(network)
+            if fit_params:
+                raise TypeError(f"A fitted network needs no {', '.join(fit_params)}.")
             return network
         network = clone(network)
         if network.random_state is None:
             network.set_params(random_state=self.random_state)
-        return network.fit(X, y, sample_weight=sample_weight)
+        X, y, sample_weight = tasks.given
+        fit_params = {"sample_weight": sample_weight, **fit_params}
+        if get_config()["enable_metadata_routing"]:
+            routed = routing.process_routing(self, "fit", **fit_params)
+            fit_params = routed.estimator.fit
+        with tasks.delegated("fit-estimator", network):
+            return network.fit(X, y, **fit_params)
 
-    def _search(self, network, data, answers):
+    def _search(self, network, data, answers, tasks):
         """The smallest fraction whose error is allowed, by bisection."""
         low, high = 0, len(_FRACTIONS)  # the answer's index; len for the full network
         best = None
         while low < high:
             middle = (low + high) // 2
-            attempt = self._try(network, data, answers, float(_FRACTIONS[middle]))
+            keep = float(_FRACTIONS[middle])
+            attempt = self._try(network, data, answers, keep, tasks)
             if self.path_[-1]["accepted"]:
                 best, high = attempt, middle
             else:
                 low = middle + 1
-        self._adopt(best or self._try(network, data, answers, 1.0))
+            if tasks.stopping:
+                return best or attempt
+        return best or self._try(network, data, answers, 1.0, tasks)
 
-    def _try(self, network, data, answers, keep):
+    def _try(self, network, data, answers, keep, tasks):
         """Shrink and train further; record how it went."""
-        sizes = _sizes_to_keep(keep, [len(b) for b in network.intercepts_[:-1]])
-        attempt = _shrink(
+        sizes = sizes_to_keep(keep, [len(b) for b in network.intercepts_[:-1]])
+        attempt = without_nodes(
             network, data[0], data[2], sizes, self.preserve, self.selection
         )
         smaller = attempt[0]
         rate = self.learning_rate_init or 4.0 * network.learning_rate_init
         X, _, weight = data
         batch_size = self.batch_size or -(-network._samples_per_batch(len(X)) // 4)
-        smaller._retrain(
-            X, answers, weight, self.max_iter, rate, batch_size, self.random_state
-        )
-        loss = smaller._loss(*data)
-        smaller.loss_curve_.append(loss)
-        degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0
-        self.path_.append(
-            {
-                "keep": keep,
-                "hidden_layer_sizes": smaller.hidden_layer_sizes,
-                "loss": loss,
-                "degradation": degradation,
-                "accepted": bool(degradation <= self.max_degradation),
-            }
-        )
+        how = self.max_iter, rate, batch_size, self.random_state
+        with tasks.delegated("shrink", smaller, lambda: self._outcome(attempt)):
+            smaller._retrain(X, answers, weight, *how, *tasks.given)
+            loss = smaller._loss(*data)
+            smaller.loss_curve_.append(loss)
+            degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0
+            self.path_.append(
+                {
+                    "keep": keep,
+                    "hidden_layer_sizes": smaller.hidden_layer_sizes,
+                    "loss": loss,
+                    "degradation": degradation,
+                    "accepted": bool(degradation <= self.max_degradation),
+                }
+            )
         if self.verbose:
             print(
                 f"ShrinkConnect: {smaller.hidden_layer_sizes} nodes, training error "
@@ -344,71 +386,12 @@ class ShrinkConnect(
             )
         return attempt
 
-    def _adopt(self, attempt):
-        self.estimator_, self.support_, self.coefficients_, self.residuals_ = attempt
-
-
-def _sizes_to_keep(keep, sizes):
-    """Turn the ``keep`` parameter into a number of nodes for each hidden layer."""
-    each = [float(keep)] * len(sizes) if np.ndim(keep) == 0 else list(keep)
-    if len(each) != len(sizes):
-        raise ValueError(
-            f"keep has {len(each)} numbers, but the network has {len(sizes)} hidden "
-            "layer(s). Give one fraction, or one number for each layer."
-        )
-    kept = []
-    for wanted, size in zip(each, sizes, strict=True):
-        n = 0
-        if isinstance(wanted, Integral) and not isinstance(wanted, bool):
-            n = wanted
-        elif isinstance(wanted, Real) and 0 < wanted <= 1:
-            n = max(1, round(wanted * size))
-        if not 1 <= n <= size:
-            raise ValueError(
-                f"keep={keep!r} asks for {wanted} of the {size} nodes of a hidden "
-                "layer. Give fractions up to 1.0, or whole numbers of nodes."
-            )
-        kept.append(int(n))
-    return kept
-
-
-def _shrink(network, X, weight, sizes, preserve, selection):
-    """Remove nodes layer by layer, each on the network as shrunk so far.
-
-    Returns
-    -------
-    smaller : the network, not trained further
-    support, coefficients, residuals : lists with an entry for each hidden layer
-    """
-    smaller = network._copy()
-    support, coefficients, residuals = [], [], []
-    for layer, size in enumerate(sizes, start=1):
-        n_nodes = len(smaller.intercepts_[layer - 1])
-        gram = np.zeros((n_nodes, n_nodes))
-        for rows, responses in smaller._responses(X, layer):
-            block = responses * np.sqrt(weight[rows, None])  # float64, as weight is
-            gram += block.T @ block
-        mixing = smaller.coefs_[layer].T if preserve == "inputs" else None
-        indices, _, residual = simultaneous_omp(
-            gram=gram,
-            n_nonzero=size,
-            mixing=mixing,
-            selection=selection,
-            return_residuals=True,
-        )
-        # The combinations of all responses: their images under F(k+1) are the best
-        # of the inputs as well.
-        A = np.linalg.solve(gram[np.ix_(indices, indices)], gram[indices]).T
-        if len(indices) == 0:  # nodes that never respond; one keeps the layer alive
-            indices, A = np.zeros(1, dtype=np.intp), np.zeros((n_nodes, 1))
-        # (12), with filters transposed
-        smaller.coefs_[layer - 1] = smaller.coefs_[layer - 1][:, indices]
-        smaller.intercepts_[layer - 1] = smaller.intercepts_[layer - 1][indices]
-        if layer == 1:
-            smaller.latent_coordinates_ = smaller.latent_coordinates_[indices]
-        smaller.coefs_[layer] = A.T @ smaller.coefs_[layer]
-        support.append(indices)
-        coefficients.append(A)
-        residuals.append(float(residual[-1]))
-    smaller.hidden_layer_sizes = tuple(len(indices) for indices in support)
-    return smaller, support, coefficients, residuals
+    def _outcome(self, attempt):
+        """The attributes of a fit that ends with this network."""
+        names = "estimator_", "support_", "coefficients_", "residuals_"
+        return {
+            **dict(zip(names, attempt, strict=True)),
+            "path_": list(self.path_),
+            "n_iter_": attempt[0].n_iter_,
+            "_n_features_out": len(attempt[1][-1]),
+        }

@@ -5,14 +5,18 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.ensemble import VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import (
     CDNRegressor,
     LSDNRegressor,
     ShrinkConnect,
     VDNRegressor,
+    register_onnx_converters,
     to_onnx,
 )
 
@@ -163,6 +167,84 @@ def test_scales_that_float32_lacks(columns, of_target, named):
     network.fit(X * columns, X[:, 0] * of_target)
     with pytest.raises(ValueError, match=f"{named}.*other units"):
         to_onnx(network)
+
+
+# Through skl2onnx
+
+
+@pytest.fixture
+def skl2onnx():
+    package = pytest.importorskip("skl2onnx")
+    register_onnx_converters()
+    return package
+
+
+def assert_converted(model, estimator, columns, X, y):
+    """The runtime gives what `predict` does, of input in one column or several."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (computed,) = session.run(None, columns)
+    expected = estimator.predict(X).reshape(computed.shape)
+    assert computed.shape == (len(X), 1 if y.ndim == 1 else y.shape[1])
+    assert_allclose(computed, expected, rtol=0, atol=1e-5 * y.std())
+
+
+@pytest.mark.parametrize("network", [LSDNRegressor, CDNRegressor, VDNRegressor])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pipeline_is_converted(skl2onnx, network, n_outputs, dtype):
+    X, y = make_data(n_outputs, offset=100, scale=50)
+    if network is VDNRegressor:
+        y = X[:, :n_outputs].squeeze() ** 2
+    X = X.astype(dtype)
+    pipeline = make_pipeline(StandardScaler(), network((30, 7), **SETTINGS)).fit(X, y)
+    assert pipeline.score(X, y) > 0.5
+    model = skl2onnx.to_onnx(pipeline, X[:1])
+    assert_converted(model, pipeline, {"X": X}, X, y)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_shrink_connect_is_converted(skl2onnx, scaled):
+    X, y = make_data()
+    shrink = ShrinkConnect(LSDNRegressor((40, 10), **SETTINGS), keep=0.5)
+    estimator = make_pipeline(StandardScaler(), shrink) if scaled else shrink
+    estimator.fit(X, y)
+    assert estimator.score(X, y) > 0.5
+    model = skl2onnx.to_onnx(estimator, X[:1])
+    assert_converted(model, estimator, {"X": X}, X, y)
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: FeatureUnion([("s", s)])])
+def test_shrink_connect_that_transforms_is_refused(skl2onnx, wrap):
+    X, y = make_data()
+    shrink = ShrinkConnect(LSDNRegressor((8, 4), max_iter=1), keep=0.5, max_iter=1)
+    pipeline = make_pipeline(wrap(shrink), LinearRegression()).fit(X, y)
+    with pytest.raises(NotImplementedError, match="ShrinkConnect transforms"):
+        skl2onnx.to_onnx(pipeline, X[:1])
+
+
+def test_networks_side_by_side_are_converted(skl2onnx):
+    X, y = make_data()
+    pair = [(str(i), LSDNRegressor((8,), max_iter=3, random_state=i)) for i in (0, 1)]
+    pair.append(("shrunk", ShrinkConnect(pair[0][1], keep=0.5, max_iter=1)))
+    both = VotingRegressor(pair).fit(X, y)
+    assert_converted(skl2onnx.to_onnx(both, X[:1]), both, {"X": X}, X, y)
+
+
+def test_columns_may_be_inputs_of_their_own(skl2onnx):
+    X, y = make_data()
+    network = LSDNRegressor((30, 7), **SETTINGS).fit(X, y)
+    kind = skl2onnx.common.data_types.FloatTensorType([None, 1])
+    model = skl2onnx.convert_sklearn(
+        network, initial_types=[(name, kind) for name in "abcdefg"]
+    )
+    columns = {name: X[:, [i]] for i, name in enumerate("abcdefg")}
+    assert_converted(model, network, columns, X, y)
+
+
+def test_without_skl2onnx(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"sklearn_lsdn\[onnx\]"):
+        register_onnx_converters()
 
 
 def test_without_onnx(monkeypatch):

@@ -502,15 +502,18 @@ def make_volumes(n_channels, shape, seed=3):
     return single(np.random.RandomState(seed).normal(size=(n_channels, *shape)))
 
 
-def patch_offsets(strides):
+def patch_offsets(strides, spacings=(1,)):
+    """Steps from voxel to voxel in each channel, as indices and as flat offsets."""
     steps = np.array(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij")).reshape(3, -1).T
+    steps = np.multiply.outer(spacings, steps)
     return steps, steps @ np.array([*strides, 1])
 
 
 def gather(volumes, voxels, steps):
     """Patches around ``voxels``, channel after channel."""
-    i, j, k = (voxels[:, None, :] + steps).transpose(2, 0, 1)
-    return single(np.concatenate([v[i, j, k] for v in volumes], axis=1))
+    where = [(voxels[:, None, :] + each).transpose(2, 0, 1) for each in steps]
+    parts = [v[tuple(w)] for v, w in zip(volumes, where, strict=True)]
+    return single(np.concatenate(parts, axis=1))
 
 
 def random_affine(n, rng):
@@ -534,8 +537,8 @@ def test_voxels_are_the_rows_of_their_patches(
     rng = np.random.RandomState(4)
     volumes = make_volumes(n_channels, shape)
     strides = np.array([shape[1] * shape[2], shape[2]])
-    steps, offsets = patch_offsets(strides)
-    voxels = np.stack([rng.randint(1, n - 1, n_voxels) for n in shape], axis=1)
+    steps, offsets = patch_offsets(strides, (1, 2)[:n_channels])
+    voxels = np.stack([rng.randint(2, n - 2, n_voxels) for n in shape], axis=1)
     to_features, to_coordinates = (
         random_affine(n, rng) for n in (n_more, n_coordinates)
     )

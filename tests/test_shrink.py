@@ -1155,13 +1155,13 @@ def test_volumes_without_coordinates(estimator):
     model = synthesizer(shrunk, coordinates=None)
     network = model.estimator_.estimator_
     assert network.latent_coordinates_.shape[1] == 0
-    assert network.coefs_[0].shape[0] == 27
+    assert network.coefs_[0].shape[0] == 54
 
 
 def test_a_frozen_network_keeps_its_parameters():
     model = synthesizer(small())
     X, y = model.sample_voxels(SOURCES, TARGETS, random_state=0)
-    frozen = small().fit(X[:, :27], y)
+    frozen = small().fit(X[:, :54], y)
     before = frozen.get_params()
     shrunk = ShrinkConnect(FrozenEstimator(frozen), keep=0.5, max_iter=0)
     synthesizer(shrunk, coordinates=None)

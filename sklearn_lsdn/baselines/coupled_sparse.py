@@ -6,12 +6,14 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._callbacks import FitTasks
 from .._coordinates import resolve_coordinates
 from .._threads import effective_n_threads
 from ..network.scaling import centre_and_scale
@@ -23,7 +25,7 @@ _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
-class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
+class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a
@@ -82,7 +84,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
         Number of targets.
     n_features_in_ : int
         Number of columns of ``X``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if ``X`` had names that are strings.
 
     See Also
@@ -220,6 +222,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
+        tasks = FitTasks(self, 0, X, y)
         X, y = validate_data(
             self,
             X,
@@ -250,6 +253,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
         self.target_components_ = target_atoms[seen] / (share * norm[seen])
         if self.refit:
             self._refit(X, y)
+        tasks.close()
         return self
 
     def predict(self, X):

@@ -4,9 +4,11 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from .._callbacks import FitTasks
 from .._coordinates import resolve_coordinates
 from .._threads import effective_n_threads
 from ..network.compilation import kernel
@@ -17,7 +19,7 @@ _FAR = 1e12  # standard deviations or windows: its square is a float32, with wei
 _ROWS_AT_ONCE = 65536
 
 
-class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
+class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a
@@ -62,7 +64,7 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
         Number of targets.
     n_features_in_ : int
         Number of columns of ``X``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if ``X`` had names that are strings.
 
     See Also
@@ -181,6 +183,7 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
+        tasks = FitTasks(self, 0, X, y)
         X, y = validate_data(
             self,
             X,
@@ -211,6 +214,7 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
         self._samples = WindowedSamples.fit(*self._columns_and_places(X))
         self._target_scaling = centre_and_scale(y, weight)
         self._targets = _scaled(y, *self._target_scaling)[self._samples.order]
+        tasks.close()
         return self
 
     def predict(self, X):

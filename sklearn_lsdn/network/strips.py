@@ -159,7 +159,7 @@ def forward_voxels(
         As in `forward`.
     channels : float32 array of shape (n_channels, n_padded_voxels)
         Padded volumes, flattened.
-    offsets : int64 array
+    offsets : int64 array of shape (n_channels, n_offsets)
         Flat offsets from a patch's centre to its voxels.
     centers : int64 array of shape (n_voxels,)
         Flat indices of the voxels to predict; quickest in ascending order.
@@ -173,7 +173,7 @@ def forward_voxels(
         As `axis_tables` makes them; empty, to compute distances instead.
     psi : float32 array of shape (n_voxels, p_K), written
     """
-    n_offsets = len(offsets)
+    n_offsets = offsets.shape[1]
     n_layers = len(sizes)
     across_i, across_j, along = tables
     H = np.zeros((sizes.sum(), STRIP), dtype=np.float32)
@@ -193,7 +193,7 @@ def forward_voxels(
         n = centers[stop - 1] - start + 1
         for c in range(len(channels)):
             for o in range(n_offsets):
-                first = start + offsets[o]
+                first = start + offsets[c, o]
                 values = channels[c, first : first + n]
                 feature = H[c * n_offsets + o]
                 for lane in range(n):

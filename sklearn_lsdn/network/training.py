@@ -165,12 +165,16 @@ def minimize_full_batch(
     max_iter,
     tol,
     n_iter_no_change,
+    after_iteration=None,
 ):
     """L-BFGS on the float64 reference, all samples at once.
 
     It ends after ``max_iter`` iterations, or ``n_iter_no_change`` in a row without
     a relative progress of ``tol``: a logistic network often starts on a plateau,
     which the optimizer's own test for convergence would take for the valley.
+
+    It ends as well where ``after_iteration(theta, loss, last)``, if given, says so;
+    ``last`` tells it whether this was the last iteration anyway.
 
     Returns
     -------
@@ -183,7 +187,10 @@ def minimize_full_batch(
 
     def callback(intermediate_result):
         losses.append(float(intermediate_result.fun))
-        if progress.stale_after(losses[-1]):
+        stop = len(losses) == max_iter or progress.stale_after(losses[-1])
+        if after_iteration is not None:
+            stop |= after_iteration(intermediate_result.x, losses[-1], stop)
+        if stop:
             raise StopIteration
 
     result = minimize(
@@ -210,13 +217,18 @@ class Progress:
 
     def __init__(self, tol, patience):
         self.best = np.inf
+        self.waiting = 0
         self._tol = tol
         self._patience = patience
-        self._waiting = 0
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is time to end."""
+        return self.waiting >= self._patience
 
     def stale_after(self, loss) -> bool:
         """Take note of the next loss."""
         progressed = loss < self.best * (1.0 - self._tol)
-        self._waiting = 0 if progressed else self._waiting + 1
+        self.waiting = 0 if progressed else self.waiting + 1
         self.best = min(self.best, loss)
-        return self._waiting >= self._patience
+        return self.stale
