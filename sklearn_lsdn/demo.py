@@ -74,9 +74,9 @@ def run_demo(
     )
     t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
     networks = {
-        "LSDN [30-200-20-1]": LSDNRegressor((200, 20)),
-        "CDN [30-400-40-1]": CDNRegressor((400, 40)),
-        "VDN [27-400-40-1]": VDNRegressor((400, 40)),
+        "LSDN [57-200-20-1]": LSDNRegressor((200, 20)),
+        "CDN [57-400-40-1]": CDNRegressor((400, 40)),
+        "VDN [54-400-40-1]": VDNRegressor((400, 40)),
     }
     say("Compiling the kernels; from the second run on they are cached ...")
     VolumeSynthesizer(LSDNRegressor(max_iter=1), n_voxels=100).fit(

@@ -57,9 +57,9 @@ def snr_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_averag
         Predictions y.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights w.
-    multioutput : {"raw_values", "uniform_average"} or array-like of shape \
-            (n_outputs,), default="uniform_average"
-        One score for each output, their mean, or their mean by weights.
+    multioutput : str or array-like of shape (n_outputs,), default="uniform_average"
+        "raw_values" for one score for each output, "uniform_average" for their mean,
+        or weights for their mean by these.
 
     Returns
     -------
@@ -111,9 +111,9 @@ def psnr_score(
         R; by default the largest minus the smallest target of each output.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights w.
-    multioutput : {"raw_values", "uniform_average"} or array-like of shape \
-            (n_outputs,), default="uniform_average"
-        One score for each output, their mean, or their mean by weights.
+    multioutput : str or array-like of shape (n_outputs,), default="uniform_average"
+        "raw_values" for one score for each output, "uniform_average" for their mean,
+        or weights for their mean by these.
 
     Returns
     -------

@@ -14,6 +14,8 @@ from sklearn_lsdn.volumes.aggregation import (
     filled_patches,
 )
 
+# Voxels as they are.
+PLAIN = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0.0)
 SHAPE = (9, 8, 10)
 SIZES = pytest.mark.parametrize("patch_size", [1, 3, 5])
 
@@ -114,7 +116,7 @@ class Teacher(RegressorMixin, BaseEstimator):
 
 def test_training_targets_are_patches(scans):
     a, b = scans
-    s = VolumeSynthesizer(Teacher(), target_patch_size=3).fit(a[:1], b[:1])
+    s = VolumeSynthesizer(Teacher(), target_patch_size=3, **PLAIN).fit(a[:1], b[:1])
     values, brain = np.asarray(b[0].dataobj), np.asarray(a[0].dataobj) != 0
     z = (values - values[brain].mean()) / values[brain].std()
     expected = filled_patches(_patches(z, brain, 3))
@@ -136,7 +138,7 @@ def test_contrasts_follow_each_other_in_the_columns(scans):
 def test_known_patches_come_back_as_the_scan(scans):
     a, b = scans
     teacher = Teacher()
-    s = VolumeSynthesizer(teacher, target_patch_size=3).fit(a[:1], b[:1])
+    s = VolumeSynthesizer(teacher, target_patch_size=3, **PLAIN).fit(a[:1], b[:1])
     s.estimator_.n_refinements = 0
     inside = np.asarray(a[0].dataobj) != 0
     # Patches filled at the edge agree with the scan only further inside.
@@ -150,7 +152,7 @@ def test_known_patches_come_back_as_the_scan(scans):
 
 def test_refinement_is_shown_the_average_and_asked_again(scans):
     a, b = scans
-    s = VolumeSynthesizer(Teacher(), target_patch_size=3).fit(a[:1], b[:1])
+    s = VolumeSynthesizer(Teacher(), target_patch_size=3, **PLAIN).fit(a[:1], b[:1])
     s.estimator_.n_refinements = 0
     (before,) = s.predict(a[:1])
     assert s.estimator_.given_ == []

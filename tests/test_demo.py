@@ -97,9 +97,9 @@ def test_the_subject_shown_was_not_trained_on(demonstration):
 def test_scores_of_the_three_networks(demonstration):
     records = demonstration.evaluation.records
     assert [record["model"] for record in records] == [
-        "LSDN [30-200-20-1]",
-        "CDN [30-400-40-1]",
-        "VDN [27-400-40-1]",
+        "LSDN [57-200-20-1]",
+        "CDN [57-400-40-1]",
+        "VDN [54-400-40-1]",
     ]
     for record in records:
         assert record["subject"] == "sub-02"

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from sklearn_lsdn.volumes import PercentileNormalizer, ZScoreNormalizer
+from sklearn_lsdn.volumes import (
+    NyulNormalizer,
+    PeakNormalizer,
+    PercentileNormalizer,
+    ZScoreNormalizer,
+)
 from sklearn_lsdn.volumes.normalization import resolve_normalizer
 
-EACH = pytest.mark.parametrize(
-    "normalizer",
-    [ZScoreNormalizer(), PercentileNormalizer(), PercentileNormalizer(5, 75)],
-)
+LINEAR = [ZScoreNormalizer(), PercentileNormalizer(), PercentileNormalizer(5, 75)]
 
 
 def _scan(seed=0, gain=1.0, offset=0.0):
@@ -24,6 +26,18 @@ def _scan(seed=0, gain=1.0, offset=0.0):
     mask[1:-1, 2:-1, 1:-2] = True
     scan[0] = 1e4
     return scan, mask
+
+
+def _fitted(normalizer):
+    return normalizer.fit(*zip(*[_scan(7), _scan(8)], strict=True))
+
+
+EACH = pytest.mark.parametrize(
+    "normalizer", [*LINEAR, PeakNormalizer(), _fitted(NyulNormalizer())], ids=repr
+)
+OF_ANY_OFFSET = pytest.mark.parametrize(
+    "normalizer", [*LINEAR, _fitted(NyulNormalizer())], ids=repr
+)
 
 
 def test_zscore_has_mean_0_and_deviation_1_over_the_brain():
@@ -68,7 +82,7 @@ def test_inverse_restores_a_scan(normalizer):
     np.testing.assert_allclose(restored, scan, rtol=1e-5)
 
 
-@EACH
+@OF_ANY_OFFSET
 def test_inverse_takes_the_units_of_the_given_scan(normalizer):
     scan, mask = _scan()
     other = 3 * scan + 100
@@ -77,7 +91,7 @@ def test_inverse_takes_the_units_of_the_given_scan(normalizer):
     np.testing.assert_allclose(restored, other, rtol=1e-4)
 
 
-@EACH
+@OF_ANY_OFFSET
 @given(gain=st.floats(0.01, 100), offset=st.floats(-1000, 1000))
 def test_a_scan_normalises_alike_in_any_units(normalizer, gain, offset):
     scan, mask = _scan()
@@ -89,7 +103,7 @@ def test_a_scan_normalises_alike_in_any_units(normalizer, gain, offset):
     )
 
 
-@EACH
+@pytest.mark.parametrize("normalizer", LINEAR, ids=repr)
 def test_typical_units_are_medians_over_scans(normalizer):
     scans, masks = zip(*[_scan(i, g, o) for i, g, o in _UNITS], strict=True)
     fitted = clone(normalizer).fit(scans, masks)
@@ -120,6 +134,105 @@ def test_percentiles_describe_low_and_distance():
     np.testing.assert_allclose(described, [low, high - low], rtol=1e-6)
 
 
+@pytest.mark.parametrize("gain", [0.01, 3.0, 1e4])
+def test_a_peak_normalises_alike_at_any_gain(gain):
+    scan, mask = _scan()
+    expected = PeakNormalizer().transform(scan, mask)
+    actual = PeakNormalizer().transform(gain * scan, mask)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("peak", "where"), [("largest", 400), ("last", 700), ("first", 100)]
+)
+def test_peaks_are_found(peak, where):
+    rng = np.random.RandomState(0)
+    parts = [(100, 3000), (400, 6000), (700, 4000), (1200, 300)]  # and a lesion
+    scan = np.concatenate([rng.normal(m, 30, n) for m, n in parts]).reshape(-1, 10, 10)
+    described = PeakNormalizer(peak).describe(scan, np.ones(scan.shape, dtype=bool))
+    np.testing.assert_allclose(described, [0, where], atol=25)
+
+
+def test_a_lesion_leaves_the_peak_where_it_is_and_moves_the_mean():
+    rng = np.random.RandomState(0)
+    scan = rng.normal(500, 50, (20, 20, 20))
+    mask = np.ones(scan.shape, dtype=bool)
+    with_lesion = scan.copy()
+    with_lesion[:3] = 2000
+    peaks = [PeakNormalizer().describe(s, mask)[1] for s in (scan, with_lesion)]
+    means = [ZScoreNormalizer().describe(s, mask)[0] for s in (scan, with_lesion)]
+    assert abs(peaks[1] - peaks[0]) < 10
+    assert means[1] - means[0] > 200
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "message"),
+    [
+        (PeakNormalizer("tallest"), "got 'tallest'"),
+        (PeakNormalizer(), "peak of its histogram lies at -.*, not above 0"),
+    ],
+)
+def test_peaks_that_cannot_serve_are_refused(normalizer, message):
+    scan = np.random.RandomState(0).normal(-5, 1, (9, 9, 9))
+    with pytest.raises(ValueError, match=message):
+        normalizer.describe(scan, np.ones(scan.shape, dtype=bool))
+
+
+def test_landmarks_become_those_of_an_average_scan():
+    scans, masks = zip(*[_scan(i) for i in range(3)], strict=True)
+    normalizer = NyulNormalizer((5, 25, 50, 75, 95)).fit(scans, masks)
+    assert normalizer.landmarks_[[0, -1]].tolist() == [0, 1]
+    shares = []
+    for scan, mask in zip(scans, masks, strict=True):
+        landmarks = np.percentile(scan[mask], normalizer.percentiles)
+        shares.append((landmarks - landmarks[0]) / (landmarks[-1] - landmarks[0]))
+        normalised = normalizer.transform(scan, mask)[mask]
+        found = np.percentile(normalised, normalizer.percentiles)
+        np.testing.assert_allclose(found, normalizer.landmarks_, atol=0.01)
+    np.testing.assert_allclose(normalizer.landmarks_, np.mean(shares, 0), atol=1e-5)
+
+
+def test_landmarks_undo_a_change_of_contrast():
+    (scan, mask), (other, _) = _scan(0), _scan(1)
+    normalizer = NyulNormalizer().fit([scan, other], [mask, mask])
+    curved = 5 * scan**1.3
+    gap = normalizer.transform(curved, mask) - normalizer.transform(scan, mask)
+    straight = ZScoreNormalizer()
+    before = straight.transform(curved, mask) - straight.transform(scan, mask)
+    scale = np.ptp(straight.transform(scan, mask)[mask])
+    assert abs(gap[mask]).mean() < abs(before[mask]).mean() / scale / 5
+
+
+def test_what_lies_beyond_landmarks_that_coincide_stays_near():
+    usual = np.random.RandomState(0).normal(600, 60, (20, 20, 20))
+    mask = np.ones(usual.shape, dtype=bool)
+    cut = usual.copy()
+    cut[:4] = 0  # a fifth of the brain, and some voxels below
+    cut[0, 0] = -3
+    normalizer = NyulNormalizer().fit([usual, cut], [mask, mask])
+    normalised = normalizer.transform(cut, mask)
+    assert normalised.min() > -1
+    restored = normalizer.inverse_transform(normalised, cut, mask)
+    np.testing.assert_allclose(restored, cut, atol=1e-2)
+
+
+@pytest.mark.parametrize("percentiles", [(50,), (99, 1), (1, 80, 50, 99)])
+def test_landmarks_must_ascend(percentiles):
+    scan, mask = _scan()
+    with pytest.raises(ValueError, match=r"ascending order, got \("):
+        NyulNormalizer(percentiles).describe(scan, mask)
+
+
+def test_a_scan_of_few_values_has_a_way_back():
+    scan = np.repeat([0.0, 1.0, 2.0, 50.0], 64).reshape(4, 8, 8)
+    mask = np.ones(scan.shape, dtype=bool)
+    normalizer = NyulNormalizer().fit([scan], [mask])
+    normalised = normalizer.transform(scan, mask)
+    assert np.isfinite(normalised).all()
+    restored = normalizer.inverse_transform(normalised, scan, mask)
+    np.testing.assert_allclose(restored, scan, atol=1e-3)
+
+
 @EACH
 def test_typical_units_need_a_fit(normalizer):
     with pytest.raises(NotFittedError):
@@ -138,6 +251,8 @@ def test_a_constant_brain_is_refused(normalizer, value):
 def test_names_stand_for_normalizers():
     assert type(resolve_normalizer("zscore")) is ZScoreNormalizer
     assert type(resolve_normalizer("percentile")) is PercentileNormalizer
+    assert type(resolve_normalizer("peak")) is PeakNormalizer
+    assert type(resolve_normalizer("nyul")) is NyulNormalizer
     own = PercentileNormalizer(1, 99)
     assert resolve_normalizer(own) is own
     with pytest.raises(ValueError, match="'zscore', 'percentile'.*got 'minmax'"):

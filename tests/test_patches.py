@@ -90,8 +90,21 @@ def test_offsets_follow_the_strides(volumes, patch_size):
     strides = [shape[1] * shape[2], shape[2], 1]
     np.testing.assert_array_equal(padded.strides, strides[:2])
     steps = np.indices((patch_size,) * 3).reshape(3, -1).T - margin
-    np.testing.assert_array_equal(padded.offsets, steps @ strides)
-    assert padded.offsets[len(padded.offsets) // 2] == 0
+    np.testing.assert_array_equal(padded.offsets, [steps @ strides] * 2)
+
+
+def test_a_spacing_reads_every_second_voxel(volumes, mask):
+    fill = [-7.0, 9.0]
+    padded = PaddedVolumes(volumes, AFFINE, 3, fill, spacings=[1, 2])
+    rows = padded.patches(padded.centers(mask))
+    near = PaddedVolumes(volumes[:1], AFFINE, 3, fill[:1])
+    np.testing.assert_array_equal(rows[:, :27], near.patches(near.centers(mask)))
+    far = PaddedVolumes(volumes[1:], AFFINE, 5, fill[1:])
+    every = far.patches(far.centers(mask)).reshape(-1, 5, 5, 5)
+    expected = every[:, ::2, ::2, ::2].reshape(len(every), -1)
+    np.testing.assert_array_equal(rows[:, 27:], expected)
+    coordinates = padded.coordinates(padded.centers(mask))
+    np.testing.assert_array_equal(coordinates, near.coordinates(near.centers(mask)))
 
 
 def test_inputs_are_left_alone(volumes):

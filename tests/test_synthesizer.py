@@ -36,6 +36,8 @@ from sklearn_lsdn.volumes.images import ImageFile
 
 SHAPE = (12, 14, 10)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])
+# One patch a voxel as it is, so that rows can be told.
+PLAIN = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0.0)
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 
 
@@ -45,7 +47,7 @@ def _network(cls=LSDNRegressor, **parameters):
 
 def _small(estimator=None, **parameters):
     """A synthesizer that trains in a moment."""
-    parameters = dict(n_voxels=400, random_state=0) | parameters
+    parameters = PLAIN | dict(n_voxels=400, random_state=0) | parameters
     return VolumeSynthesizer(
         _network() if estimator is None else estimator, **parameters
     )
@@ -975,6 +977,12 @@ def test_scale_to_must_match_the_sources(cohort, fitted, tmp_path):
         (dict(patch_size=2), ("patch_size", "odd", "2")),
         (dict(patch_size=0), ("patch_size", "0")),
         (dict(patch_size=-3), ("patch_size", "-3")),
+        (dict(patch_scales=()), ("patch_scales", "positive integers")),
+        (dict(patch_scales=(1, 0)), ("patch_scales", "0")),
+        (dict(patch_scales=(2, 2)), ("patch_scales", "different")),
+        (dict(patch_scales=(1.5,)), ("patch_scales", "1.5")),
+        (dict(n_estimators=0), ("n_estimators", "0")),
+        (dict(random_shift=-1.0), ("random_shift", "-1")),
         (dict(n_voxels=0), ("n_voxels", "0")),
         (dict(coordinates="voxel"), ("coordinates", "world", "voxel")),
         (dict(normalization="minmax"), ("normalization", "zscore", "minmax")),

@@ -1,6 +1,17 @@
 """Images in, images out."""
 
-from .normalization import PercentileNormalizer, ZScoreNormalizer
+from .normalization import (
+    NyulNormalizer,
+    PeakNormalizer,
+    PercentileNormalizer,
+    ZScoreNormalizer,
+)
 from .synthesizer import VolumeSynthesizer
 
-__all__ = ["PercentileNormalizer", "VolumeSynthesizer", "ZScoreNormalizer"]
+__all__ = [
+    "NyulNormalizer",
+    "PeakNormalizer",
+    "PercentileNormalizer",
+    "VolumeSynthesizer",
+    "ZScoreNormalizer",
+]

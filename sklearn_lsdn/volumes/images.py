@@ -1,5 +1,7 @@
 """NIfTI in and out: reading with clear refusals, one orientation, whole files."""
 
+import gzip
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from pathlib import Path
 import joblib
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.orientations import (
     apply_orientation,
     inv_ornt_aff,
@@ -26,6 +29,8 @@ _CANONICAL = np.array(
     [[0, 1], [1, 1], [2, 1]]
 )  # axes towards right, anterior, superior
 _AFFINE_TOLERANCE = 1e-3  # mm, between the corners of grids taken for equal
+_ZIPPED = (".gz", ".mgz")
+_BYTES_FROM_ONE = 1032  # at most, by deflate
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class ImageFile:
         """
         try:
             with np.errstate(over="ignore"):  # infinite voxels are reported below
-                data = self.image.get_fdata(dtype=np.float32, caching="unchanged")
+                data = _read_voxels(self.image)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise ValueError(
                 f"{self.name} cannot be read to its end ({error}). The file seems "
@@ -107,6 +112,33 @@ class ImageFile:
         return kind(data, self.image.affine, header)
 
 
+def _read_voxels(image):
+    """Voxels as float32; a zipped file is read to its end, where its checksum is."""
+    proxy = image.dataobj
+    path = getattr(proxy, "file_like", None)
+    if type(proxy) is not ArrayProxy or image.in_memory or not isinstance(path, str):
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    zipped = path.lower().endswith(_ZIPPED)
+    compressed = zipped or path.lower().endswith((".bz2", ".zst"))
+    _check_room(proxy, os.path.getsize(path), compressed)
+    if not zipped:
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    with (igzip or gzip).open(path) as stream:
+        layout = proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter
+        voxels = ArrayProxy(stream, layout, order=proxy.order)
+        data = np.asanyarray(voxels, dtype=np.float32)
+        while stream.read(2**20):
+            pass
+    return data
+
+
+def _check_room(proxy, size, compressed):
+    """Raise ValueError, before memory is taken, if a file cannot hold its voxels."""
+    claimed = proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize
+    if claimed > size * (_BYTES_FROM_ONE if compressed else 1):
+        raise ValueError(f"it has {size} bytes, and its header claims {claimed}")
+
+
 def open_image(image, label) -> ImageFile:
     """Check a path or nibabel image without reading its voxels.
 
@@ -120,6 +152,8 @@ def open_image(image, label) -> ImageFile:
     ------
     FileNotFoundError
         If there is no such file.
+    PermissionError
+        If it may not be read.
     TypeError
         If it is neither a path nor an image.
     ValueError
@@ -133,6 +167,10 @@ def open_image(image, label) -> ImageFile:
             raise FileNotFoundError(f"{name} does not exist. Check the path.")
         if path.is_dir():
             raise ValueError(f"{name} is a directory. Give an image file in it.")
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError(f"{name} is not a regular file. Give a NIfTI file.")
+        if not os.access(path, os.R_OK):
+            raise PermissionError(f"{name} cannot be read: no permission.")
         try:
             image = nib.load(path)
         except Exception as e:  # readers of other formats raise errors of their own
@@ -155,7 +193,7 @@ def open_image(image, label) -> ImageFile:
             f"{name} is {len(image.shape)}-D, of shape {image.shape}. Give a 3-D "
             "image; of a series, one volume (nibabel.four_to_three splits it)."
         )
-    if 0 in image.shape:
+    if min(image.shape) < 1:
         raise ValueError(f"{name} holds no voxels: its shape is {image.shape}.")
     if np.dtype(image.get_data_dtype()).kind not in "biuf":
         raise ValueError(
@@ -172,7 +210,11 @@ def open_image(image, label) -> ImageFile:
 
 
 def _places_voxels(affine):
-    return np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12
+    return (
+        np.isfinite(affine).all()
+        and abs(np.linalg.det(affine[:3, :3])) > 1e-12
+        and np.isfinite(io_orientation(affine)).all()
+    )
 
 
 def check_same_grid(first: ImageFile, second: ImageFile):

@@ -1,168 +1,15 @@
 """Intensity normalisation: from a scanner's units to a scale that scans share."""
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-_BLOCK = 2**18  # intensities
+from ._normalizer import LinearNormalizer, Normalizer, is_constant
+
+_QUANTILES = 10_000
+_STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
-class _LinearNormalizer(BaseEstimator):
-    """Maps a location and a scale of each scan's brain to 0 and 1."""
-
-    def describe(self, volume, mask) -> np.ndarray:
-        """Location and scale of a scan, in its own units.
-
-        Parameters
-        ----------
-        volume : ndarray of shape (nx, ny, nz)
-            A scan.
-        mask : ndarray of bool of the same shape
-            Its brain.
-
-        Returns
-        -------
-        description : float64 array of shape (2,)
-
-        Raises
-        ------
-        ValueError
-            If the scale is 0: the scan is constant, or nearly so.
-        """
-        values = volume[mask]
-        location, scale = self._location_and_scale(values)
-        if not scale > 0:
-            raise ValueError(
-                f"its brain is constant (value {values[0]:g} in {len(values)} voxels)"
-            )
-        return np.array([location, scale])
-
-    def fit(self, volumes, masks):
-        """Learn the units of a typical scan.
-
-        Parameters
-        ----------
-        volumes : iterable of ndarray of shape (nx, ny, nz)
-            Scans of the training cohort.
-        masks : iterable of ndarray of bool
-            The brain of each.
-
-        Returns
-        -------
-        self : object
-        """
-        return self.fit_descriptions(
-            [self.describe(v, m) for v, m in zip(volumes, masks, strict=True)]
-        )
-
-    def fit_descriptions(self, descriptions):
-        """Learn the units of a typical scan from what `describe` says of each.
-
-        Parameters
-        ----------
-        descriptions : list of ndarray of shape (2,)
-
-        Returns
-        -------
-        self : object
-        """
-        self.typical_ = np.median(np.array(descriptions), axis=0)
-        return self
-
-    def transform(self, volume, mask) -> np.ndarray:
-        """Bring a scan to the shared scale.
-
-        Parameters
-        ----------
-        volume : ndarray of shape (nx, ny, nz)
-            A scan, in its own units.
-        mask : ndarray of bool of the same shape
-            Its brain.
-
-        Returns
-        -------
-        normalised : float32 array of shape (nx, ny, nz)
-        """
-        return self.to_shared(volume, self.describe(volume, mask))
-
-    def inverse_transform(self, normalised, scan=None, mask=None) -> np.ndarray:
-        """Bring normalised intensities to the units of a scan.
-
-        Parameters
-        ----------
-        normalised : ndarray
-            Intensities on the shared scale.
-        scan : ndarray of shape (nx, ny, nz), default=None
-            The scan whose units to take; by default, those of a typical scan of
-            the training cohort.
-        mask : ndarray of bool of shape (nx, ny, nz), default=None
-            Brain of ``scan``.
-
-        Returns
-        -------
-        intensities : float32 array of the shape of ``normalised``
-        """
-        if scan is not None:
-            return self.from_shared(normalised, self.describe(scan, mask))
-        check_is_fitted(self)
-        return self.from_shared(normalised, self.typical_)
-
-    def background(self) -> float:
-        """Bring the intensity 0 of a typical scan to the shared scale.
-
-        Returns
-        -------
-        intensity : float
-        """
-        return float(self.to_shared(np.zeros(1), self.typical_)[0])
-
-    def to_shared(self, values, description) -> np.ndarray:
-        """Normalise intensities of a scan that has been described.
-
-        Parameters
-        ----------
-        values : ndarray
-            Intensities in the scan's units.
-        description : ndarray
-            What `describe` says of the scan.
-
-        Returns
-        -------
-        normalised : float32 array of the shape of ``values``
-        """
-        location, scale = description
-        return _by_blocks(values, lambda block: (block - location) / scale)
-
-    def from_shared(self, values, description) -> np.ndarray:
-        """Undo `to_shared`.
-
-        Parameters
-        ----------
-        values : ndarray
-            Intensities on the shared scale.
-        description : ndarray
-            What `describe` says of the scan whose units to take.
-
-        Returns
-        -------
-        intensities : float32 array of the shape of ``values``
-        """
-        location, scale = description
-        return _by_blocks(values, lambda block: block * scale + location)
-
-
-def _by_blocks(values, function):
-    """Apply a function in float64 without a float64 copy of a whole volume."""
-    values = np.ascontiguousarray(values)
-    out = np.empty(values.shape, dtype=np.float32)
-    flat, flat_out = values.reshape(-1), out.reshape(-1)
-    for start in range(0, flat.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        flat_out[block] = function(flat[block].astype(np.float64))
-    return out
-
-
-class ZScoreNormalizer(_LinearNormalizer):
+class ZScoreNormalizer(LinearNormalizer):
     """Mean 0 and standard deviation 1 over the brain.
 
     Attributes
@@ -190,7 +37,7 @@ class ZScoreNormalizer(_LinearNormalizer):
         return values.mean(dtype=np.float64), values.std(dtype=np.float64)
 
 
-class PercentileNormalizer(_LinearNormalizer):
+class PercentileNormalizer(LinearNormalizer):
     """Two percentiles over the brain become 0 and 1; nothing is clipped.
 
     Parameters
@@ -229,7 +76,178 @@ class PercentileNormalizer(_LinearNormalizer):
         return low, high - low
 
 
-_BY_NAME = {"zscore": ZScoreNormalizer, "percentile": PercentileNormalizer}
+class PeakNormalizer(LinearNormalizer):
+    """The peak of the brain's histogram becomes 1, the scanner's 0 remains 0.
+
+    In T1-weighted scans the last peak is that of the white matter, in the others
+    mostly the largest. A lesion or residue of the skull leaves it where it is; but
+    where two peaks are about as high, it may be the one in one scan and the other in
+    the next: then choose by place.
+
+    Parameters
+    ----------
+    peak : {"largest", "last", "first"}, default="largest"
+        Which, of those at least a quarter as high as the largest.
+
+    Attributes
+    ----------
+    typical_ : ndarray of shape (2,)
+        0, and the median over the training scans of their peaks, in their units.
+
+    See Also
+    --------
+    ZScoreNormalizer : By mean and standard deviation.
+
+    Notes
+    -----
+    The histogram is a Gaussian kernel density estimate of at most 10 000 quantiles of
+    the brain's intensities between the first and the last per cent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lsdn.volumes import PeakNormalizer
+    >>> scan = np.random.RandomState(0).normal(600, 50, (16, 16, 16))
+    >>> scan[:4] = np.random.RandomState(1).normal(200, 50, (4, 16, 16))
+    >>> brain = np.ones(scan.shape, dtype=bool)
+    >>> normalised = PeakNormalizer().fit([scan], [brain]).transform(scan, brain)
+    >>> round(float(np.median(normalised[4:])), 1)
+    1.0
+    """
+
+    def __init__(self, peak="largest"):
+        self.peak = peak
+
+    def _location_and_scale(self, values):
+        from scipy.stats import gaussian_kde
+
+        if self.peak not in ("largest", "last", "first"):
+            raise ValueError(
+                f'peak must be "largest", "last" or "first", got {self.peak!r}'
+            )
+        share = np.linspace(0.01, 0.99, min(len(values), _QUANTILES))
+        quantiles = np.quantile(values.astype(np.float64), share)
+        if not quantiles[-1] > quantiles[0]:
+            return 0.0, 0.0
+        grid = np.linspace(quantiles[0], quantiles[-1], 512)
+        density = gaussian_kde(quantiles)(grid)
+        ends = np.r_[-np.inf, density, -np.inf]
+        is_peak = (density >= ends[:-2]) & (density > ends[2:])
+        peaks = np.flatnonzero(is_peak & (density > density.max() / 4))
+        chosen = {"last": peaks[-1], "first": peaks[0], "largest": density.argmax()}
+        where = grid[chosen[self.peak]]
+        if not where > 0:
+            raise ValueError(
+                f"the {self.peak} peak of its histogram lies at {where:g}, not above 0"
+            )
+        return 0.0, where
+
+
+class NyulNormalizer(Normalizer):
+    """Percentiles of the brain become those of an average training scan.
+
+    Parameters
+    ----------
+    percentiles : tuple of float, default=(1, 10, 20, ..., 90, 99)
+        The landmarks, ascending. In between, and beyond, the map is linear.
+
+    Attributes
+    ----------
+    landmarks_ : ndarray of shape (n_percentiles,)
+        Where they come to lie, from 0 to 1.
+    typical_ : ndarray of shape (n_percentiles,)
+        Median of each over the training scans, in their units.
+
+    See Also
+    --------
+    PercentileNormalizer : By two percentiles.
+
+    Notes
+    -----
+    It makes histograms alike, also where anatomy made them differ: beside an
+    atrophied brain, whose ventricles are large, others are not the same tissue at
+    the same percentile.
+
+    References
+    ----------
+    L. G. Nyul, J. K. Udupa, X. Zhang, "New variants of a method of MRI scale
+    standardization", IEEE Transactions on Medical Imaging 19 (2000) 143-150,
+    doi:10.1109/42.836373.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lsdn.volumes import NyulNormalizer
+    >>> scan = np.random.RandomState(0).gamma(9, 30, (8, 8, 8))
+    >>> brain = np.ones(scan.shape, dtype=bool)
+    >>> normalizer = NyulNormalizer().fit([scan, scan**1.2], [brain, brain])
+    >>> one = normalizer.transform(scan, brain)
+    >>> other = normalizer.transform(scan**1.2, brain)
+    >>> float(abs(one - other).max()) < 0.1
+    True
+    """
+
+    def __init__(self, percentiles=(1, *range(10, 100, 10), 99)):
+        self.percentiles = percentiles
+
+    def _describe(self, values):
+        if len(self.percentiles) < 2 or np.min(np.diff(self.percentiles)) <= 0:
+            raise ValueError(
+                "percentiles must be two or more in ascending order, got "
+                f"{self.percentiles!r}"
+            )
+        landmarks = np.percentile(values, self.percentiles).astype(np.float64)
+        spread = landmarks[-1] - landmarks[0]
+        if not spread > 0:
+            raise ValueError(is_constant(values))
+        # Landmarks that coincide would leave no way back.
+        return np.maximum.accumulate(
+            landmarks + 1e-6 * spread * np.arange(len(landmarks))
+        )
+
+    def fit_descriptions(self, descriptions):
+        """Learn where the landmarks lie in an average scan.
+
+        Parameters
+        ----------
+        descriptions : list of ndarray of shape (n_percentiles,)
+
+        Returns
+        -------
+        self : object
+        """
+        super().fit_descriptions(descriptions)
+        first, last = np.array(descriptions).T[[0, -1]]
+        shares = (np.array(descriptions).T - first) / (last - first)
+        self.landmarks_ = shares.mean(axis=1)
+        return self
+
+    def _normalise(self, values, description):
+        check_is_fitted(self)
+        return _piecewise(values, description, self.landmarks_)
+
+    def _restore(self, values, description):
+        check_is_fitted(self)
+        return _piecewise(values, self.landmarks_, description)
+
+
+def _piecewise(values, x, y):
+    """Piecewise linear through the points (x, y), and straight on beyond them."""
+    slopes = np.diff(y) / np.diff(x)
+    # Landmarks that coincide, or nearly so, would send what lies beyond far away.
+    overall = (y[-1] - y[0]) / (x[-1] - x[0])
+    slopes = np.clip(slopes, overall / _STEEPEST, overall * _STEEPEST)
+    low = np.minimum(values - x[0], 0) * slopes[0]
+    high = np.maximum(values - x[-1], 0) * slopes[-1]
+    return np.interp(values, x, y) + low + high
+
+
+_BY_NAME = {
+    "zscore": ZScoreNormalizer,
+    "percentile": PercentileNormalizer,
+    "peak": PeakNormalizer,
+    "nyul": NyulNormalizer,
+}
 
 
 def resolve_normalizer(normalization):

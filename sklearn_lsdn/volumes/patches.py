@@ -25,10 +25,25 @@ class PaddedVolumes:
         Voxels along each side of a patch, odd.
     fill : list of float
         Value of the padding in each channel.
+    spacings : list of int, default=None
+        From a voxel of a patch to the next, in each channel; None means 1.
+
+    Attributes
+    ----------
+    channels : float32 array of shape (n_channels, n_padded_voxels)
+    offsets : int64 array of shape (n_channels, patch_size**3)
+        Flat, from the centre of a patch to its voxels.
+    steps : ndarray of shape (n_channels, patch_size**3, 3)
+        The same in mm.
+    strides : int64 array of shape (2,)
+        Flat steps along the first and second axis.
+    affine : ndarray of shape (4, 4)
+        From indices of the padded volume to world mm.
     """
 
-    def __init__(self, volumes, affine, patch_size, fill):
-        margin = patch_size // 2
+    def __init__(self, volumes, affine, patch_size, fill, spacings=None):
+        spacings = np.array(spacings or [1] * len(volumes))
+        margin = patch_size // 2 * spacings.max()
         shape = np.array(volumes[0].shape) + 2 * margin
         self.channels = np.empty((len(volumes), shape.prod()), dtype=np.float32)
         inside = (slice(margin, -margin or None),) * 3
@@ -37,8 +52,10 @@ class PaddedVolumes:
             channel.reshape(shape)[inside] = volume
         self.strides = np.array([shape[1] * shape[2], shape[2]])
         self._shape, self._margin = tuple(shape), margin
-        self.offsets = patch_offsets(shape, patch_size)
-        self.affine = affine.copy()  # from indices of the padded volume
+        self.offsets = spacings[:, None] * patch_offsets(shape, patch_size)
+        indices = np.indices((patch_size,) * 3).reshape(3, -1).T - patch_size // 2
+        self.steps = np.multiply.outer(spacings, indices @ affine[:3, :3].T)
+        self.affine = affine.copy()
         self.affine[:3, 3] -= affine[:3, :3] @ np.full(3, margin)
 
     def centers(self, mask) -> np.ndarray:
@@ -47,8 +64,8 @@ class PaddedVolumes:
 
     def patches(self, centers) -> np.ndarray:
         """Patches around voxels; float32 of shape (n, n_channels * patch_size**3)."""
-        where = centers[:, None] + self.offsets
-        return np.concatenate([channel[where] for channel in self.channels], axis=1)
+        parts = zip(self.channels, self.offsets, strict=True)
+        return np.concatenate([c[centers[:, None] + o] for c, o in parts], axis=1)
 
     def coordinates(self, centers) -> np.ndarray:
         """World coordinates of voxels in mm; float32 of shape (n, 3)."""

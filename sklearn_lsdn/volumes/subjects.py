@@ -1,14 +1,12 @@
 """Lists of images, subject by subject: checked first, then read one at a time."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .images import ImageFile, check_same_grid, open_image
 from .masks import Masker
-from .patches import PaddedVolumes
 
 
 def open_subjects(images, name) -> list[list[ImageFile]]:
@@ -148,79 +146,3 @@ def check_voxels(sources, targets, masker: Masker, normalizer):
     files = [*sources, *targets]
     volumes = [file.read() for file in files]
     describe([normalizer] * len(files), files, volumes, masker.find(files, volumes))
-
-
-@dataclass
-class Sample:
-    """Voxels drawn from one subject, in its scans' own units.
-
-    Parameters
-    ----------
-    patches : float32 array of shape (n_voxels, n_channels, patch_size**3)
-        NaN outside the brain.
-    coordinates : float32 array of shape (n_voxels, 3)
-        World coordinates in mm.
-    targets : float32 array of shape (n_voxels, n_targets, target_patch_size**3)
-        NaN outside the brain.
-    source_descriptions, target_descriptions : list of ndarray
-        What the normalizers say of the scans.
-    """
-
-    patches: np.ndarray
-    coordinates: np.ndarray
-    targets: np.ndarray
-    source_descriptions: list
-    target_descriptions: list
-
-
-def draw_sample(
-    sources,
-    targets,
-    masker: Masker,
-    normalizers,
-    patch_size,
-    target_patch_size,
-    n_voxels,
-    seed,
-    fingerprints=None,
-) -> Sample:
-    """Read one subject and draw voxels of its brain at random.
-
-    Parameters
-    ----------
-    sources, targets : list of ImageFile
-        On one grid.
-    masker : Masker
-    normalizers : pair of lists of normalizers
-        Of the sources and of the targets; only `describe` is called.
-    patch_size, target_patch_size, n_voxels, seed : int
-        If the brain holds fewer voxels, all are taken.
-    fingerprints : list of tuple, default=None
-        Stands for ``sources`` and ``targets`` in the key of a cache.
-    """
-    volumes = [file.read() for file in sources]
-    outputs = [file.read() for file in targets]
-    mask = masker.find([*sources, *targets], [*volumes, *outputs])
-    source_descriptions = describe(normalizers[0], sources, volumes, mask)
-    target_descriptions = describe(normalizers[1], targets, outputs, mask)
-    inside = np.flatnonzero(mask)
-    rng = np.random.RandomState(seed)
-    drawn = rng.choice(len(inside), min(n_voxels, len(inside)), replace=False)
-    chosen = np.zeros(mask.size, dtype=bool)
-    chosen[inside[drawn]] = True
-    chosen = chosen.reshape(mask.shape)
-
-    def read(volumes, size):
-        for volume in volumes:
-            volume[~mask] = np.nan
-        nothing = [np.nan] * len(volumes)
-        padded = PaddedVolumes(volumes, sources[0].affine, size, nothing)
-        centers = padded.centers(chosen)
-        patches = padded.patches(centers).reshape(len(centers), len(volumes), -1)
-        return patches, padded.coordinates(centers)
-
-    patches, coordinates = read(volumes, patch_size)
-    targets, _ = read(outputs, target_patch_size)
-    return Sample(
-        patches, coordinates, targets, source_descriptions, target_descriptions
-    )

@@ -2,33 +2,36 @@
 
 import copy
 import os
-from contextlib import nullcontext
-from numbers import Integral
+from dataclasses import astuple
+from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.frozen import FrozenEstimator
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    check_memory,
+)
 
+from .._callbacks import FitTasks
 from .._network_regressor import _NetworkRegressor
-from .._threads import effective_n_threads
-from ..metrics import snr_score
-from ..regressor import LSDNRegressor
+from ..ensemble import EnsembleRegressor
 from ..shrink import ShrinkConnect
-from .aggregation import PatchAverage, VolumePatches, filled_patches
+from ._estimator import make_estimator, subjects_to_hold_out
+from ._predictor import VolumePredictor
+from .augmentation import Augmentation
 from .masks import Masker
 from .normalization import resolve_normalizer
-from .patches import PaddedVolumes
-from .subjects import describe, draw_sample, open_subjects, pair_subjects
-
-_VOXELS_AT_ONCE = 16384  # patches held during prediction by any regressor
-_OUTPUTS_AT_ONCE = 4_000_000  # of a network that reads patches from the volume
+from .sampling import Window, draw_sample, training_arrays
+from .sliding_window import shared_n_jobs
+from .subjects import pair_subjects
 
 
-class VolumeSynthesizer(BaseEstimator):
+class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
     From registered images of subjects who have both contrasts it draws voxels,
@@ -42,14 +45,27 @@ class VolumeSynthesizer(BaseEstimator):
         Any scikit-learn regressor; it is cloned. None stands for
         ``LSDNRegressor()``. Networks of this package, unless inside a Pipeline,
         read the patches straight from the volume when they predict.
+    n_estimators : int, default=1
+        With more than one, as many are trained on the same voxels from other random
+        numbers, in an :class:`~sklearn_lsdn.EnsembleRegressor`; the synthesis is
+        their mean, and has a standard deviation.
     patch_size : int, default=3
         Voxels along each side of the patch around a voxel, odd.
+    patch_scales : tuple of int, default=(1, 2)
+        Voxels from one of a patch's to the next. With several, as many patches of
+        ``patch_size`` are taken around a voxel; those of scale 2 and more from the
+        scan after smoothing, within the brain, by a Gaussian as wide (FWHM).
     target_patch_size : int, default=1
         Voxels along each side of the patch that is predicted, odd. With more than
         one, the estimator learns the target's patches, a column for each voxel, and
         what the patches around a voxel say of it is averaged. An estimator with a
         method ``refine(X, y)`` is then shown the patches of this average, and asked
         for better ones, ``n_refinements`` times.
+    smoothing : float, default=1.2
+        Full width at half maximum of the Gaussian that smooths the synthesis within
+        the brain, in mm or, where voxels are smaller than 1 mm, in voxels; 0 for
+        none. Voxels are predicted one by one, and a mean over the nearest loses
+        part of their error.
     coordinates : {"world"} or None, default="world"
         What follows the patch as the last three columns: the voxel's world
         coordinates in mm, by the image's affine, or nothing.
@@ -58,11 +74,29 @@ class VolumeSynthesizer(BaseEstimator):
         given: in all sources when predicting, in the target as well when fitting
         and scoring. An image serves for all subjects, by its nearest voxels where
         their grids differ; "mni152" is nilearn's mask of that space.
-    normalization : {"zscore", "percentile"} or normalizer, default="zscore"
-        How intensities become comparable between scans; see
+    normalization : str or normalizer, default="zscore"
+        How intensities become comparable between scans: "zscore", "percentile",
+        "peak", "nyul" or an object such as
         :class:`~sklearn_lsdn.volumes.ZScoreNormalizer`. Each contrast gets one.
     n_voxels : int, default=100_000
         Voxels drawn from each training subject.
+    random_mirror : bool, default=True
+        Train on half of the voxels with left and right exchanged, patch and place,
+        at the plane through the middle of the training brains.
+    random_gain : float, default=0.0
+        Train on patches whose intensities, counted from the background, were
+        multiplied by exp(N(0, ``random_gain``)), a factor for each voxel.
+    random_offset : float, default=0.0
+        Train on patches to which N(0, ``random_offset``) was added, normalised.
+    random_gamma : float, default=0.0
+        Train on patches whose intensities, between the background and the brightest,
+        were raised to the power of exp(N(0, ``random_gamma``)).
+    random_bias_field : float, default=0.0
+        Train on patches multiplied by a smooth field, whose logarithm has this
+        standard deviation and changes by about as much over 30 mm.
+    random_shift : float, default=5.0
+        Train on places moved by N(0, ``random_shift``) mm along each axis, as
+        anatomy differs between people.
     memory : str, path or joblib.Memory, default=None
         Where to keep the voxels drawn from each subject, so that a search over
         parameters of the estimator reads images once.
@@ -98,6 +132,9 @@ class VolumeSynthesizer(BaseEstimator):
     voxel_size_ : ndarray of shape (3,)
         Mean voxel size of the training images in mm, towards right, anterior and
         superior.
+    bids_query_ : dict
+        Names of the source and target contrasts, space and desc, by which `lsdn fit`
+        chose images of a BIDS dataset. Only there if it did.
 
     See Also
     --------
@@ -124,10 +161,15 @@ class VolumeSynthesizer(BaseEstimator):
     True
     """
 
+    __metadata_request__fit = {"groups": True}
+
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "patch_scales": ["array-like"],
         "target_patch_size": [Interval(Integral, 1, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left")],
         "coordinates": [StrOptions({"world"}), None],
         "mask_img": "no_validation",
         "normalization": [
@@ -143,6 +185,11 @@ class VolumeSynthesizer(BaseEstimator):
             ),
         ],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
+        "random_mirror": ["boolean"],
+        **{
+            f"random_{what}": [Interval(Real, 0, None, closed="left")]
+            for what in ("gain", "offset", "gamma", "bias_field", "shift")
+        },
         "memory": "no_validation",
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -153,24 +200,42 @@ class VolumeSynthesizer(BaseEstimator):
         self,
         estimator=None,
         *,
+        n_estimators=1,
         patch_size=3,
+        patch_scales=(1, 2),
         target_patch_size=1,
+        smoothing=1.2,
         coordinates="world",
         mask_img=None,
         normalization="zscore",
         n_voxels=100_000,
+        random_mirror=True,
+        random_gain=0.0,
+        random_offset=0.0,
+        random_gamma=0.0,
+        random_bias_field=0.0,
+        random_shift=5.0,
         memory=None,
         n_jobs=None,
         random_state=None,
         verbose=0,
     ):
         self.estimator = estimator
+        self.n_estimators = n_estimators
         self.patch_size = patch_size
+        self.patch_scales = patch_scales
         self.target_patch_size = target_patch_size
+        self.smoothing = smoothing
         self.coordinates = coordinates
         self.mask_img = mask_img
         self.normalization = normalization
         self.n_voxels = n_voxels
+        self.random_mirror = random_mirror
+        self.random_gain = random_gain
+        self.random_offset = random_offset
+        self.random_gamma = random_gamma
+        self.random_bias_field = random_bias_field
+        self.random_shift = random_shift
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -190,8 +255,10 @@ class VolumeSynthesizer(BaseEstimator):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, sources, targets):
+    def fit(self, sources, targets, *, groups=None):
         """Train on subjects who have both contrasts.
+
+        A network of this package with ``early_stopping`` holds out whole subjects.
 
         Parameters
         ----------
@@ -200,6 +267,8 @@ class VolumeSynthesizer(BaseEstimator):
             contrasts, a list of them.
         targets : list
             What to predict, likewise, each on the grid of its source.
+        groups : array-like of shape (n_subjects,), default=None
+            Who is held out together, where entries are scans of the same person.
 
         Returns
         -------
@@ -217,10 +286,13 @@ class VolumeSynthesizer(BaseEstimator):
             holds NaN or infinity, is constant over its brain, has an empty mask or
             another grid than its partner; or if a subject lacks a contrast.
         """
-        for name in ("patch_size", "target_patch_size"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} must be odd, got {getattr(self, name)}.")
+        window = Window.of(
+            self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
+        )
+        tasks = FitTasks(self, 1, sources, targets)
         sources, targets = pair_subjects(sources, targets)
+        groups = range(len(sources)) if groups is None else groups
+        check_consistent_length(sources, groups)
         masker = Masker.resolve(self.mask_img)
         normalizer = resolve_normalizer(self.normalization)
         normalizers = [
@@ -229,8 +301,10 @@ class VolumeSynthesizer(BaseEstimator):
         ]
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
-        estimator = self._make_estimator(rng)
-        samples = self._draw_samples(sources, targets, masker, normalizers, seeds)
+        estimator = make_estimator(self, rng)
+        samples = self._draw_samples(
+            sources, targets, masker, normalizers, window, seeds
+        )
         for c, normalizer in enumerate(normalizers[0]):
             normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
         for c, normalizer in enumerate(normalizers[1]):
@@ -238,14 +312,15 @@ class VolumeSynthesizer(BaseEstimator):
         background = np.array(
             [normalizer.background() for normalizer in normalizers[0]]
         )
-        X, y = self._training_arrays(samples, normalizers, background)
+        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
         n_voxels = [len(sample.patches) for sample in samples]
         del samples
-        with self._shared_n_jobs():
-            estimator.fit(X, y)
+        with shared_n_jobs(self.n_jobs), tasks.delegated("fit-estimator", estimator):
+            estimator.fit(X, y, **subjects_to_hold_out(estimator, groups, n_voxels))
 
         self.estimator_ = estimator
         self._masker = masker
+        self._window = astuple(window)
         self.mask_strategy_ = masker.strategy
         self.source_normalizers_, self.target_normalizers_ = normalizers
         self.background_ = background
@@ -254,103 +329,8 @@ class VolumeSynthesizer(BaseEstimator):
         self.voxel_size_ = np.mean(
             [np.linalg.norm(s[0].affine[:3, :3], axis=0) for s in sources], axis=0
         )
+        tasks.close()
         return self
-
-    def predict(self, sources, *, scale_to=None):
-        """Synthesise the target contrast of each subject.
-
-        Parameters
-        ----------
-        sources : list
-            Images of each subject, as in `fit`.
-        scale_to : list, default=None
-            Scans of the target contrast whose units to answer in, one entry a
-            subject: their normalisation maps the synthesis back. By default
-            answers come in the units of a typical training scan.
-
-        Returns
-        -------
-        images : list of Nifti1Image
-            One for each subject, or a list of them for several target contrasts:
-            float32, on the grid of the subject's image, 0 outside the brain.
-
-        Raises
-        ------
-        FileNotFoundError, TypeError, ValueError
-            As `fit`.
-        """
-        check_is_fitted(self)
-        if scale_to is None:
-            sources = open_subjects(sources, "sources")
-            scans = [None] * len(sources)
-        else:
-            sources, scans = pair_subjects(sources, scale_to, "scale_to")
-            self._check_contrasts(scans, "scale_to", len(self.target_normalizers_))
-        self._check_contrasts(sources, "sources", self.n_contrasts_in_)
-        return [
-            self._predict_subject(source, scan)
-            for source, scan in zip(sources, scans, strict=True)
-        ]
-
-    def score(self, sources, targets) -> float:
-        """Mean SNR of the syntheses against the scans that they should become.
-
-        Parameters
-        ----------
-        sources : list
-            Images of each subject, as in `fit`.
-        targets : list
-            The target scans, likewise.
-
-        Returns
-        -------
-        score : float
-            Mean over subjects and target contrasts, in dB, over the brain, in the
-            units of each target scan.
-        """
-        return float(np.mean(self.score_volumes(sources, targets)))
-
-    def score_volumes(self, sources, targets, *, metric=snr_score):
-        """Score each synthesis against the scan that it should become.
-
-        Parameters
-        ----------
-        sources : list
-            Images of each subject, as in `fit`.
-        targets : list
-            The target scans, likewise.
-        metric : callable, default=snr_score
-            ``metric(y_true, y_pred)`` of the brain's voxels in the units of the
-            target scan.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_subjects, n_target_contrasts)
-        """
-        check_is_fitted(self)
-        sources, targets = pair_subjects(sources, targets)
-        self._check_contrasts(sources, "sources", self.n_contrasts_in_)
-        self._check_contrasts(targets, "targets", len(self.target_normalizers_))
-        scores = []
-        for source, target in zip(sources, targets, strict=True):
-            outputs = [file.read() for file in target]
-            volumes = [file.read() for file in source]
-            mask = self._masker.find([*source, *target], [*volumes, *outputs])
-            predicted = self._synthesize(source, volumes, mask)
-            units = describe(self.target_normalizers_, target, outputs, mask)
-            scores.append(
-                [
-                    metric(output[mask], normalizer.from_shared(values, unit))
-                    for output, values, normalizer, unit in zip(
-                        outputs,
-                        predicted.T,
-                        self.target_normalizers_,
-                        units,
-                        strict=True,
-                    )
-                ]
-            )
-        return np.array(scores)
 
     def sample_voxels(self, sources, targets, *, random_state=None):
         """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
@@ -381,8 +361,13 @@ class VolumeSynthesizer(BaseEstimator):
         normalizers = [self.source_normalizers_, self.target_normalizers_]
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
-        samples = self._draw_samples(sources, targets, self._masker, normalizers, seeds)
-        return self._training_arrays(samples, normalizers, self.background_)
+        window = Window(*self._window)
+        samples = self._draw_samples(
+            sources, targets, self._masker, normalizers, window, seeds
+        )
+        return self._training_arrays(
+            samples, normalizers, self.background_, window, seeds
+        )
 
     def shrink(self, sources, targets, *, keep="auto", random_state=None, **parameters):
         """Make a copy with a smaller network, by ShrinkConnect.
@@ -415,6 +400,11 @@ class VolumeSynthesizer(BaseEstimator):
         if isinstance(network, ShrinkConnect):
             network = network.estimator_
         if not isinstance(network, _NetworkRegressor):
+            if isinstance(network, EnsembleRegressor):
+                raise TypeError(
+                    "An ensemble's networks are shrunk in training: fit with "
+                    "estimator=ShrinkConnect() (lsdn fit --shrink)."
+                )
             raise TypeError(
                 f"Only networks of this package can be shrunk, not a "
                 f"{type(network).__name__}."
@@ -433,7 +423,7 @@ class VolumeSynthesizer(BaseEstimator):
         smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
 
-    def _draw_samples(self, sources, targets, masker, normalizers, seeds):
+    def _draw_samples(self, sources, targets, masker, normalizers, window, seeds):
         memory = self.memory
         if isinstance(memory, os.PathLike):
             memory = os.fspath(memory)
@@ -447,8 +437,7 @@ class VolumeSynthesizer(BaseEstimator):
                 targets[i],
                 masker,
                 normalizers,
-                self.patch_size,
-                self.target_patch_size,
+                window,
                 self.n_voxels,
                 seeds[i],
                 [file.fingerprint() for file in [*sources[i], *targets[i]]],
@@ -458,155 +447,16 @@ class VolumeSynthesizer(BaseEstimator):
             delayed(draw_one)(i) for i in range(len(sources))
         )
 
-    def _training_arrays(self, samples, normalizers, background):
-        """Normalise the samples and put them side by side as ``X`` and ``y``."""
-        source_normalizers, target_normalizers = normalizers
-        n = sum(len(sample.patches) for sample in samples)
-        n_patch = samples[0].patches[0].size
-        n_coordinates = 3 if self.coordinates == "world" else 0
-        X = np.empty((n, n_patch + n_coordinates), dtype=np.float32)
-        n_target_patch = self.target_patch_size**3
-        y = np.empty((n, len(target_normalizers), n_target_patch), dtype=np.float32)
-        start = 0
-        for sample in samples:
-            rows = slice(start, start + len(sample.patches))
-            start = rows.stop
-            patches = X[rows, :n_patch].reshape(sample.patches.shape)
-            for c, normalizer in enumerate(source_normalizers):
-                values = normalizer.to_shared(
-                    sample.patches[:, c], sample.source_descriptions[c]
-                )
-                values[np.isnan(values)] = background[c]
-                patches[:, c] = values
-            X[rows, :n_patch] = patches.reshape(len(patches), -1)
-            X[rows, n_patch:] = sample.coordinates[:, :n_coordinates]
-            for c, normalizer in enumerate(target_normalizers):
-                y[rows, c] = filled_patches(
-                    normalizer.to_shared(
-                        sample.targets[:, c], sample.target_descriptions[c]
-                    )
-                )
-        y = y.reshape(n, -1)
-        return X, y.ravel() if y.shape[1] == 1 else y
-
-    def _make_estimator(self, rng):
-        estimator = LSDNRegressor() if self.estimator is None else clone(self.estimator)
-        if isinstance(estimator, ShrinkConnect) and estimator.estimator is None:
-            estimator.set_params(estimator=LSDNRegressor())
-        for part in _parts(estimator):
-            seed = rng.randint(np.iinfo(np.int32).max)
-            parameters = part.get_params(deep=False)
-            if "random_state" in parameters and self.random_state is not None:
-                part.set_params(random_state=seed)
-            ours = type(part).__module__.startswith("sklearn_lsdn.")
-            if isinstance(part, _NetworkRegressor | ShrinkConnect) and self.verbose:
-                part.set_params(verbose=self.verbose)
-            if ours and "coordinates" in parameters and self.coordinates is None:
-                part.set_params(coordinates=0)
-            if hasattr(part, "_parameter_constraints"):
-                part._validate_params()  # rather now than after the images are read
-        return estimator
-
-    def _shared_n_jobs(self):
-        """Where None in the estimator's ``n_jobs`` stands for the synthesizer's."""
-        if self.n_jobs is None:
-            return nullcontext()
-        return parallel_config(n_jobs=self.n_jobs)
-
-    def _check_contrasts(self, subjects, name, n_contrasts):
-        if len(subjects[0]) != n_contrasts:
-            raise ValueError(
-                f"{name} has {len(subjects[0])} contrast(s) a subject, but training "
-                f"had {n_contrasts}. Give the same contrasts, in the same order."
-            )
-
-    def _predict_subject(self, source, scan):
-        volumes = [file.read() for file in source]
-        mask = self._masker.find(source, volumes)
-        units = [normalizer.typical_ for normalizer in self.target_normalizers_]
-        if scan is not None:
-            outputs = [file.read() for file in scan]
-            shared = self._masker.find([*source, *scan], [*volumes, *outputs])
-            units = describe(self.target_normalizers_, scan, outputs, shared)
-            del outputs, shared
-        predicted = self._synthesize(source, volumes, mask)
-        images = []
-        for values, normalizer, unit in zip(
-            predicted.T, self.target_normalizers_, units, strict=True
-        ):
-            output = np.zeros(mask.shape, dtype=np.float32)
-            output[mask] = normalizer.from_shared(values, unit)
-            images.append(source[0].like(output))
-        return images[0] if len(images) == 1 else images
-
-    def _synthesize(self, files, volumes, mask):
-        """Normalised intensities of the brain's voxels, (n_voxels, n_targets).
-
-        It empties ``volumes``, so that they need not be held beside their copies.
-        """
-        descriptions = describe(self.source_normalizers_, files, volumes, mask)
-        for c, normalizer in enumerate(self.source_normalizers_):
-            volumes[c] = normalizer.to_shared(volumes[c], descriptions[c])
-            volumes[c][~mask] = self.background_[c]
-        affine = files[0].affine
-        padded = PaddedVolumes(volumes, affine, self.patch_size, self.background_)
-        volumes.clear()
-        means = self._predict_means(padded, mask)
-        if self.target_patch_size > 1 and hasattr(self.estimator_, "refine"):
-            for _ in range(getattr(self.estimator_, "n_refinements", 1)):
-                means = self._predict_means(padded, mask, means)
-        return means
-
-    def _predict_means(self, padded, mask, means=None):
-        """Predict every brain voxel; with ``means``, refine these predictions."""
-        average = PatchAverage(
-            mask, len(self.target_normalizers_), self.target_patch_size
+    def _training_arrays(self, samples, normalizers, background, window, seeds):
+        augmentation = Augmentation(
+            0.5 if self.random_mirror else 0.0,
+            self.random_gain,
+            self.random_offset,
+            self.random_gamma,
+            self.random_bias_field,
+            self.random_shift,
         )
-        centers = padded.centers(mask)
-        n_patch = len(padded.channels) * len(padded.offsets)
-        network = _volume_reader(self.estimator_, n_patch)
-        if network is not None:
-            step = max(1, _OUTPUTS_AT_ONCE // network.n_outputs_)
-            for start in range(0, len(centers), step):
-                rows = slice(start, start + step)
-                values = network._predict_voxels(
-                    padded, centers[rows], effective_n_threads(self.n_jobs)
-                )
-                average.add(rows, values)
-            return average.means()
-        if means is not None:
-            estimate = VolumePatches(means, mask, self.target_patch_size)
-        for start in range(0, len(centers), _VOXELS_AT_ONCE):
-            rows = slice(start, start + _VOXELS_AT_ONCE)
-            X = padded.patches(centers[rows])
-            if self.coordinates == "world":
-                X = np.hstack([X, padded.coordinates(centers[rows])])
-            with self._shared_n_jobs():
-                if means is None:
-                    values = self.estimator_.predict(X)
-                else:
-                    values = self.estimator_.refine(X, estimate[rows])
-            average.add(rows, values)
-        return average.means()
-
-
-def _parts(estimator):
-    """An estimator and those among its parameters, but none that are frozen."""
-    yield estimator
-    if isinstance(estimator, FrozenEstimator):
-        return
-    for _, value in sorted(estimator.get_params(deep=False).items()):
-        for part in value if isinstance(value, list) else [value]:
-            part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
-            if hasattr(part, "get_params") and not isinstance(part, type):
-                yield from _parts(part)
-
-
-def _volume_reader(estimator, n_patch):
-    """The network that predicts, if its first columns are the patch; else None."""
-    if isinstance(estimator, ShrinkConnect):
-        estimator = estimator.estimator_
-    if not isinstance(estimator, _NetworkRegressor):
-        return None
-    reads = estimator._feature_columns[:n_patch] == list(range(n_patch))
-    return estimator if reads else None
+        rng = np.random.RandomState(seeds)
+        return training_arrays(
+            samples, normalizers, background, window, augmentation, rng
+        )

@@ -1,0 +1,178 @@
+"""What normalisers have in common: there and back, by what describes a scan."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+_BLOCK = 2**18  # intensities
+
+
+class Normalizer(BaseEstimator):
+    """What all have in common, given `_describe`, `_normalise` and `_restore`."""
+
+    def fit(self, volumes, masks):
+        """Learn the units of a typical scan.
+
+        Parameters
+        ----------
+        volumes : iterable of ndarray of shape (nx, ny, nz)
+            Scans of the training cohort.
+        masks : iterable of ndarray of bool
+            The brain of each.
+
+        Returns
+        -------
+        self : object
+        """
+        return self.fit_descriptions(
+            [self.describe(v, m) for v, m in zip(volumes, masks, strict=True)]
+        )
+
+    def fit_descriptions(self, descriptions):
+        """Learn the units of a typical scan from what `describe` says of each.
+
+        Parameters
+        ----------
+        descriptions : list of ndarray
+
+        Returns
+        -------
+        self : object
+        """
+        self.typical_ = np.median(np.array(descriptions), axis=0)
+        return self
+
+    def transform(self, volume, mask) -> np.ndarray:
+        """Bring a scan to the shared scale.
+
+        Parameters
+        ----------
+        volume : ndarray of shape (nx, ny, nz)
+            A scan, in its own units.
+        mask : ndarray of bool of the same shape
+            Its brain.
+
+        Returns
+        -------
+        normalised : float32 array of shape (nx, ny, nz)
+        """
+        return self.to_shared(volume, self.describe(volume, mask))
+
+    def inverse_transform(self, normalised, scan=None, mask=None) -> np.ndarray:
+        """Bring normalised intensities to the units of a scan.
+
+        Parameters
+        ----------
+        normalised : ndarray
+            Intensities on the shared scale.
+        scan : ndarray of shape (nx, ny, nz), default=None
+            The scan whose units to take; by default, those of a typical scan of
+            the training cohort.
+        mask : ndarray of bool of shape (nx, ny, nz), default=None
+            Brain of ``scan``.
+
+        Returns
+        -------
+        intensities : float32 array of the shape of ``normalised``
+        """
+        if scan is not None:
+            return self.from_shared(normalised, self.describe(scan, mask))
+        check_is_fitted(self)
+        return self.from_shared(normalised, self.typical_)
+
+    def background(self) -> float:
+        """Bring the intensity 0 of a typical scan to the shared scale.
+
+        Returns
+        -------
+        intensity : float
+        """
+        return float(self.to_shared(np.zeros(1), self.typical_)[0])
+
+    def describe(self, volume, mask) -> np.ndarray:
+        """Say what a scan's units are.
+
+        Parameters
+        ----------
+        volume : ndarray of shape (nx, ny, nz)
+            A scan.
+        mask : ndarray of bool of the same shape
+            Its brain.
+
+        Returns
+        -------
+        description : float64 array
+            Of one shape for all scans.
+
+        Raises
+        ------
+        ValueError
+            If the scan is constant over its brain, or nearly so.
+        """
+        return self._describe(volume[mask])
+
+    def to_shared(self, values, description) -> np.ndarray:
+        """Normalise intensities of a scan that has been described.
+
+        Parameters
+        ----------
+        values : ndarray
+            Intensities in the scan's units.
+        description : ndarray
+            What `describe` says of the scan.
+
+        Returns
+        -------
+        normalised : float32 array of the shape of ``values``
+        """
+        return _by_blocks(self._normalise, values, description)
+
+    def from_shared(self, values, description) -> np.ndarray:
+        """Undo `to_shared`.
+
+        Parameters
+        ----------
+        values : ndarray
+            Intensities on the shared scale.
+        description : ndarray
+            What `describe` says of the scan whose units to take.
+
+        Returns
+        -------
+        intensities : float32 array of the shape of ``values``
+        """
+        return _by_blocks(self._restore, values, description)
+
+
+class LinearNormalizer(Normalizer):
+    """Maps a location and a scale of each scan's brain to 0 and 1."""
+
+    def _describe(self, values):
+        location, scale = self._location_and_scale(values)
+        if not scale > 0:
+            raise ValueError(is_constant(values))
+        return np.array([location, scale])
+
+    def _normalise(self, values, description):
+        location, scale = description
+        return (values - location) / scale
+
+    def _restore(self, values, description):
+        location, scale = description
+        return values * scale + location
+
+
+def is_constant(values) -> str:
+    """Say so."""
+    return f"its brain is constant (value {values[0]:g} in {len(values)} voxels)"
+
+
+def _by_blocks(function, values, description):
+    """Apply a function in float64 without a float64 copy of a whole volume."""
+    values = np.ascontiguousarray(values)
+    out = np.empty(values.shape, dtype=np.float32)
+    flat, flat_out = values.reshape(-1), out.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        flat_out[block] = function(flat[block].astype(np.float64), description)
+    return out

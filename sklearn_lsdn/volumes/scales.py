@@ -1,0 +1,66 @@
+"""Volumes smoothed within the brain, for patches that reach further."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+_FWHM = np.sqrt(8 * np.log(2))  # of a Gaussian, in standard deviations
+
+
+def smoothed(volume, mask, fwhm) -> np.ndarray:
+    """Smooth a volume by a Gaussian in which voxels outside the brain take no part.
+
+    Parameters
+    ----------
+    volume : float32 array of shape (nx, ny, nz)
+    mask : ndarray of bool of the same shape
+        The brain.
+    fwhm : float or array-like of shape (3,)
+        Full width at half maximum, in voxels; along each axis, if there are three.
+
+    Returns
+    -------
+    smooth : float32 array of shape (nx, ny, nz)
+        Weighted means over brain voxels. Values outside the brain mean nothing.
+    """
+    sigma = np.broadcast_to(fwhm, 3) / _FWHM
+    # Around its own mean, so that float32 keeps what distinguishes its voxels.
+    centre = volume[mask].mean(dtype=np.float64).astype(np.float32)
+    smooth = np.full(mask.shape, centre)
+    box = _box(mask)
+    inside = mask[box]
+    within = np.where(inside, volume[box] - centre, np.float32(0))
+    total, weight = (
+        gaussian_filter(values, sigma, truncate=3, mode="constant")
+        for values in (within, inside.astype(np.float32))
+    )
+    smooth[box] += total / np.where(inside, weight, 1)
+    return smooth
+
+
+def _box(mask):
+    """The part of a volume that holds the brain."""
+    ends = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        ends.append(slice(found[0], found[-1] + 1))
+    return tuple(ends)
+
+
+def at_scale(volume, mask, scale) -> np.ndarray:
+    """Make a volume ready to be read at every ``scale``-th voxel.
+
+    Parameters
+    ----------
+    volume : float32 array of shape (nx, ny, nz)
+    mask : ndarray of bool of the same shape
+        The brain.
+    scale : int
+        In voxels; 1 leaves the volume as it is.
+
+    Returns
+    -------
+    smooth : float32 array of shape (nx, ny, nz)
+        Values outside the brain mean nothing.
+    """
+    return volume if scale == 1 else smoothed(volume, mask, scale)
