@@ -1,7 +1,8 @@
 """Leave one subject out: how well each method predicts a subject never seen."""
 
+import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ class Evaluation:
     records : list of dict
         One for each method and volume: "model", "subject", "snr" and "psnr" in
         dB, the mean over target contrasts; "fit_seconds" and "predict_seconds".
+    inspections : list
+        What ``inspect`` of `leave_one_subject_out` said, in the same order.
 
     Examples
     --------
@@ -36,6 +39,7 @@ class Evaluation:
     """
 
     records: list
+    inspections: list = field(default_factory=list)
 
     def summary(self) -> dict:
         """Mean and standard deviation over volumes of each method's scores.
@@ -126,7 +130,7 @@ def subject_labels(paths) -> list[str]:
 
 
 def leave_one_subject_out(
-    synthesizers, sources, targets, subjects, *, n_jobs=None, verbose=0
+    synthesizers, sources, targets, subjects, *, n_jobs=None, verbose=0, inspect=None
 ) -> Evaluation:
     """Train on all subjects but one, predict that one, for each in turn.
 
@@ -142,6 +146,10 @@ def leave_one_subject_out(
         Folds to work on at once, in processes.
     verbose : int, default=0
         Print each fold's result as it comes.
+    inspect : callable, default=None
+        ``inspect(model, synthesizer, source, target, subject)``, called in each fold
+        with the fitted synthesizer and what it has not seen. It and what it returns
+        go from process to process.
 
     Returns
     -------
@@ -150,7 +158,8 @@ def leave_one_subject_out(
     Raises
     ------
     ValueError
-        If there are fewer than two subjects, or an image cannot be used.
+        If there are fewer than two subjects, an image cannot be used, or one file
+        is of two subjects.
     """
     if len(set(subjects)) < 2:
         raise ValueError(
@@ -158,6 +167,7 @@ def leave_one_subject_out(
             f"{len(set(subjects))}."
         )
     pairs = pair_subjects(sources, targets)
+    _check_held_back(pairs[0], subjects)
     first = next(iter(synthesizers.values()))
     masker = Masker.resolve(getattr(first, "mask_img", None))
     normalizer = resolve_normalizer(getattr(first, "normalization", "zscore"))
@@ -169,33 +179,52 @@ def leave_one_subject_out(
     if verbose:
         print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
     jobs = (
-        delayed(_evaluate_fold)(name, synthesizer, sources, targets, subjects, fold)
+        delayed(_evaluate_fold)(
+            name, synthesizer, sources, targets, subjects, fold, inspect
+        )
         for name, synthesizer in synthesizers.items()
         for fold in folds
     )
-    records = []
-    for fold_records in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+    records, inspections = [], []
+    for each in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+        fold_records, fold_inspections = each
         records.extend(fold_records)
+        inspections.extend(fold_inspections)
         if verbose:
             for record in fold_records:
                 print(
                     f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
                 )
-    return Evaluation(records)
+    return Evaluation(records, inspections)
+
+
+def _check_held_back(sources, subjects):
+    """Raise ValueError if a file of a subject held back is among those trained on."""
+    owner = {}
+    for files, subject in zip(sources, subjects, strict=True):
+        for file in files:
+            if not file.path:
+                continue
+            other = owner.setdefault(os.path.realpath(file.path), subject)
+            if other != subject:
+                raise ValueError(
+                    f"{file.name} is given as {other} and as {subject}, and would be "
+                    "trained on when it is held back. Give it once."
+                )
 
 
 def _snr_and_psnr(y_true, y_pred):
     return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
 
 
-def _evaluate_fold(name, synthesizer, sources, targets, subjects, fold):
+def _evaluate_fold(name, synthesizer, sources, targets, subjects, fold, inspect):
     train, test = fold
     start = time.perf_counter()
     fitted = clone(synthesizer).fit(
         [sources[i] for i in train], [targets[i] for i in train]
     )
     fit_seconds = time.perf_counter() - start
-    records = []
+    records, inspections = [], []
     for i in test:
         start = time.perf_counter()
         scores = fitted.score_volumes([sources[i]], [targets[i]], metric=_snr_and_psnr)
@@ -210,4 +239,7 @@ def _evaluate_fold(name, synthesizer, sources, targets, subjects, fold):
                 "predict_seconds": time.perf_counter() - start,
             }
         )
-    return records
+        if inspect is not None:
+            case = sources[i], targets[i], subjects[i]
+            inspections.append(inspect(name, fitted, *case))
+    return records, inspections

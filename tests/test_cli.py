@@ -23,18 +23,25 @@ BRIEF = ["--max-iter", "2", "--n-voxels", "500"]
 SMALL = [*BRIEF, "--hidden-layer-sizes", "20", "8"]
 OPTIONS = {
     "demo": ["--output"],
-    "fit": ["--source", "--target", "--model", "--shrink", "--output"],
+    "fit": ["--source", "--target", "--model", "--shrink", "--register", "--output"],
     "shrink": ["--source", "--target", "--n-voxels", "--seed", "--keep", "--output"],
-    "predict": ["source", "--also", "--output"],
-    "evaluate": ["--source", "--target", "--model", "--json"],
+    "predict": ["NIFTI", "--also", "--output", "--resume", "--keep-going"],
+    "evaluate": ["--source", "--target", "--model", "--json", "--report"],
     "info": ["model"],
+    "register": ["--source", "--target", "--reference", "--output"],
 }
 DATA = ["--mask", "--normalization", "--n-voxels", "--patch-size", "--seed"]
 NETWORK = ["--hidden-layer-sizes", "--sigma", "--max-iter"]
 RUNNING = ["--jobs", "--overwrite", "--quiet", "--traceback"]
+DATASET = ["BIDS_DIR", "--space", "--desc"]
+for _command in ("fit", "shrink", "predict", "evaluate", "register"):
+    OPTIONS[_command] += DATASET
+OPTIONS["register"] += ["--overwrite", "--quiet", "--traceback"]
+OPTIONS["predict"] += ["--source", "--target"]
+OPTIONS["fit"] += ["--checkpoint"]
 OPTIONS["fit"] += DATA + NETWORK
 OPTIONS["evaluate"] += DATA + NETWORK
-for _command in OPTIONS.keys() - {"info"}:
+for _command in OPTIONS.keys() - {"info", "register"}:
     OPTIONS[_command] += RUNNING
 
 
@@ -121,7 +128,7 @@ def test_round_trip(data, tmp_path, capsys):
     assert _run("fit", *_train(data), "-o", path, *BRIEF) == 0
     assert capsys.readouterr().out == f"Saved {path}\n"
     assert _run("info", path) == 0
-    assert _facts(capsys.readouterr().out)["layers"] == "30-200-20-1"
+    assert _facts(capsys.readouterr().out)["layers"] == "57-200-20-1"
 
     new = _files(data)[2]
     assert _run("predict", path, new, "-o", tmp_path / "out") == 0
@@ -204,6 +211,35 @@ def test_predictions_are_those_of_the_python_interface(data, model, tmp_path, ca
     expected = load_model(model).predict(sources)
     for line, image in zip(lines, expected, strict=True):
         assert (_voxels(line) == image.get_fdata()).all()
+
+
+def test_uncertainty_is_written_beside_the_synthesis(data, tmp_path, capsys):
+    path, out = tmp_path / "model.skops", tmp_path / "out"
+    ensemble = ["--n-estimators", "2", "--patch-scales", "1", "3"]
+    assert _run("fit", *_train(data), "-o", path, *SMALL, *ensemble) == 0
+    capsys.readouterr()
+    assert _run("info", path) == 0
+    facts = _facts(capsys.readouterr().out)
+    assert (facts["members"], facts["each"]) == ("2", "LSDNRegressor")
+    assert facts["patch"] == "3 voxels a side, scales 1, 3"
+    source = _files(data)[2]
+    assert _run("predict", path, source, "-o", out, "--uncertainty") == 0
+    names = ["sub-03_T1w_synth.nii.gz", "sub-03_T1w_std.nii.gz"]
+    written = capsys.readouterr().out.splitlines()
+    assert written == [str(out / name) for name in names]
+    expected = load_model(path).predict([source], return_std=True)
+    for name, (image,) in zip(names, expected, strict=True):
+        assert (_voxels(out / name) == image.get_fdata()).all()
+    assert (_voxels(out / names[1])[_voxels(source) != 0] > 0).all()
+
+
+def test_uncertainty_of_a_single_network_is_refused(data, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    error = _refused(
+        capsys, "predict", model, _files(data)[2], "-o", out, "--uncertainty"
+    )
+    assert "--n-estimators" in error
+    assert not out.exists()
 
 
 def test_an_existing_folder_keeps_its_other_files(data, model, tmp_path):
@@ -297,10 +333,10 @@ def test_info_says_what_the_model_holds(model, capsys):
     assert facts["file"].startswith(f"{model}, protocol")
     assert facts["written by"] == f"sklearn_lsdn {sklearn_lsdn.__version__}"
     assert facts["estimator"] == "LSDNRegressor"
-    assert facts["layers"] == "30-20-8-1"
+    assert facts["layers"] == "57-20-8-1"
     # filters and biases, and places of the 8 nodes of the last hidden layer
     weights = [coefs.size for coefs in load_model(model).estimator_.coefs_]
-    assert weights == [27 * 20, 20 * 8, 8]
+    assert weights == [54 * 20, 20 * 8, 8]
     assert facts["voxel size"].startswith("8 x 8 x 8 mm")
     assert (facts["training images"], facts["training voxels"]) == ("2", "1000")
     assert facts["epochs"].startswith("2, ")
@@ -332,7 +368,7 @@ def test_shrinking_while_fitting_to_a_fraction(data, tmp_path, capsys):
     assert _run("info", path) == 0
     facts = _facts(capsys.readouterr().out)
     assert facts["shrunken from"] == "20-8 hidden nodes"
-    assert facts["layers"] == "30-5-2-1"
+    assert facts["layers"] == "57-5-2-1"
 
 
 def test_shrinking_while_fitting_as_far_as_the_error_allows(data, tmp_path):
@@ -404,7 +440,7 @@ def test_evaluate_prints_a_table_and_writes_all_of_it(data, tmp_path, capsys):
     assert _run("evaluate", *_train(data, SUBJECTS), *SMALL, *models) == 0
     header, *rows = _table(capsys.readouterr().out)
     assert header[:5] == ["SNR (dB)", *SUBJECTS, "mean +- sd"]
-    assert [row[0] for row in rows] == ["LSDN [30-20-8-1]", "VDN [27-20-8-1]"]
+    assert [row[0] for row in rows] == ["LSDN [57-20-8-1]", "VDN [54-20-8-1]"]
     content = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert content["unit"] == "dB"
     assert len(content["volumes"]) == 6
@@ -848,7 +884,8 @@ def test_help_names_every_command_and_gives_examples_that_parse(capsys, monkeypa
     examples = re.findall(r"^  lsdn (.*)$", text, re.MULTILINE)
     assert {line.split()[0] for line in examples} == set(OPTIONS)
     for line in examples:
-        monkeypatch.setattr(f"sklearn_lsdn.cli._{line.split()[0]}", lambda args: "")
+        command = f"sklearn_lsdn.commands.{line.split()[0]}.run"
+        monkeypatch.setattr(command, lambda args: "")
         assert _run(*shlex.split(line)) == 0
 
 
@@ -862,6 +899,7 @@ def test_version(capsys):
 @pytest.mark.parametrize("module", ["sklearn_lsdn", "sklearn_lsdn.cli"])
 def test_importing_loads_nothing_heavy(module):
     heavy = ["numba", "sklearn", "nilearn", "SimpleITK", "matplotlib", "nibabel"]
+    heavy += ["ancpbids"]
     code = f"import sys, {module}; print(sorted({{*sys.modules}} & {{*{heavy}}}))"
     done = _python("-c", code)
     assert done.stdout == "[]\n", done.stderr

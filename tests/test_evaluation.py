@@ -106,6 +106,26 @@ def test_each_method_is_trained_in_each_fold(recorder, paths):
     assert not hasattr(methods["first"], "trained_on_")
 
 
+def test_inspections_are_of_subjects_not_seen(recorder, paths):
+    sources, targets = paths
+
+    def inspect(model, synthesizer, source, target, subject):
+        assert source not in synthesizer.trained_on_
+        assert target == targets[sources.index(source)]
+        return model, source, subject
+
+    evaluation = leave_one_subject_out(
+        {"a": recorder}, sources, targets, LABELS, inspect=inspect
+    )
+    models, inspected, subjects = zip(*evaluation.inspections, strict=True)
+    assert sorted(inspected) == sources
+    assert list(subjects) == [record["subject"] for record in evaluation.records]
+    assert set(models) == {"a"}
+    without = leave_one_subject_out({"a": recorder}, sources, targets, LABELS)
+    assert without.inspections == []
+    assert "inspections" not in evaluation.to_dict()
+
+
 def test_scores_are_snr_and_psnr_of_the_metric(recorder, paths):
     evaluation = leave_one_subject_out({"a": recorder}, *paths, LABELS)
     # voxels 3 and 4 become 3 and 3: power 25 and range 1 against an error of 1

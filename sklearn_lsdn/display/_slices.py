@@ -1,9 +1,12 @@
 """Slices of volumes, drawn in world mm."""
 
 import numpy as np
+from scipy.ndimage import gaussian_gradient_magnitude, gaussian_laplace
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 _MARGIN = 3  # mm shown around the brain
+_BLUR = 1.0  # voxels, against noise
+_STRONG = 60  # percentile of the slopes from which there is an edge
 _AXES = ("x, left to right", "y, back to front", "z, bottom to top")
 
 
@@ -62,6 +65,20 @@ class Slice:
         ax.set(xlim=self.window[0], ylim=self.window[1])
         ax.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
         ax.spines[:].set_visible(False)
+
+    def draw_edges(self, ax, volume, **parameters):
+        """Lines where the intensity changes most, in the slice."""
+        image = np.take(volume, self._index, axis=self._axis).T
+        slope = gaussian_gradient_magnitude(image, _BLUR)
+        if not (slope > 0).any():
+            return
+        weak = slope < np.percentile(slope[slope > 0], _STRONG)
+        curvature = np.ma.array(gaussian_laplace(image, _BLUR), mask=weak)
+        left, right, bottom, top = self._extent
+        n_up, n_across = image.shape
+        x = left + (right - left) / n_across * (np.arange(n_across) + 0.5)
+        y = bottom + (top - bottom) / n_up * (np.arange(n_up) + 0.5)
+        ax.contour(x, y, curvature, levels=[0], **parameters)
 
     def label_across(self, ax):
         ax.set_xlabel(f"{_AXES[self._shown[0]]} (mm)")

@@ -7,19 +7,25 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from .._files import check_output, make_folder
+from .._files import prepare_outputs
 from .._threads import effective_n_threads
-from .images import save_image
+from .images import check_same_grid, open_image, save_image
 from .subjects import open_subjects
 
 
-def output_names(source, n_targets) -> list[str]:
+class SubjectsFailed(ValueError):  # noqa: N818, as scikit-learn's own are called
+    """Some subjects could not be predicted; the others were."""
+
+
+def output_names(source, n_targets, kind="synth") -> list[str]:
     """File names of a subject's syntheses, after its first source.
 
     Parameters
     ----------
     source : path-like
     n_targets : int
+    kind : str, default="synth"
+        What they are, at the end of their names.
 
     Returns
     -------
@@ -33,19 +39,38 @@ def output_names(source, n_targets) -> list[str]:
     >>> output_names("data/sub-01_T1w.nii", 2)
     ['sub-01_T1w_synth1.nii', 'sub-01_T1w_synth2.nii']
     """
-    name = Path(source).name
-    stem, ending = name, ".nii.gz"
+    stem, ending = split_name(source)
+    numbers = [""] if n_targets == 1 else range(1, n_targets + 1)
+    return [f"{stem}_{kind}{number}{ending}" for number in numbers]
+
+
+def split_name(path) -> tuple[str, str]:
+    """Take the name of an image apart, the ending being that of a NIfTI file.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.volumes.cohort import split_name
+    >>> split_name("data/sub-01_T1w.nii"), split_name("T1.mgz")
+    (('sub-01_T1w', '.nii'), ('T1', '.nii.gz'))
+    """
+    name = Path(path).name
     for known in (".nii.gz", ".nii", ".mgz", ".mgh", ".img", ".hdr"):
         if name.endswith(known):
-            stem = name[: -len(known)]
             ending = known if known.startswith(".nii") else ".nii.gz"
-            break
-    numbers = [""] if n_targets == 1 else range(1, n_targets + 1)
-    return [f"{stem}_synth{number}{ending}" for number in numbers]
+            return name[: -len(known)], ending
+    return name, ".nii.gz"
 
 
 def predict_files(
-    synthesizer, sources, folder, *, overwrite=False, verbose=0
+    synthesizer,
+    sources,
+    folder,
+    *,
+    uncertainty=False,
+    overwrite=False,
+    resume=False,
+    keep_going=False,
+    verbose=0,
 ) -> list[Path]:
     """Synthesise subjects and save each as soon as it is done.
 
@@ -61,8 +86,16 @@ def predict_files(
         Paths of each subject, as `VolumeSynthesizer.predict` takes them.
     folder : path-like
         Where the images go; it is made.
+    uncertainty : bool, default=False
+        Save the standard deviation of each voxel as well, beside the synthesis under
+        its name with ``_std`` for ``_synth``.
     overwrite : bool, default=False
         Replace existing files.
+    resume : bool, default=False
+        Leave alone subjects whose outputs are there and whole, which can be read and
+        lie on the grid of their source; replace the outputs of the others.
+    keep_going : bool, default=False
+        When a subject fails, go on with the others, and say so in the end.
     verbose : int, default=0
         Print each subject as it is done.
 
@@ -77,46 +110,161 @@ def predict_files(
     OSError
         If the folder cannot be written to.
     ValueError
-        If an image cannot be used, or two subjects would get the same file name.
-        Headers of all images are checked before the first is synthesised.
+        If an image cannot be used, two subjects would get the same file name, or
+        the synthesizer has no ensemble to take the uncertainty from.
+        Headers of all images are checked before the first is synthesised, unless
+        with ``keep_going``.
+    SubjectsFailed
+        With ``keep_going``, once the others are done.
     """
     folder = Path(folder)
-    open_subjects(sources, "sources")
+    if uncertainty:
+        synthesizer.check_ensemble()
     several = list, tuple, np.ndarray
     first = [s[0] if isinstance(s, several) else s for s in sources]
     n_targets = len(synthesizer.target_normalizers_)
-    outputs = [[folder / name for name in output_names(s, n_targets)] for s in first]
+    kinds = ("synth", "std") if uncertainty else ("synth",)
+    outputs = [
+        [folder / name for kind in kinds for name in output_names(s, n_targets, kind)]
+        for s in first
+    ]
+    return predict_to_files(
+        synthesizer,
+        sources,
+        outputs,
+        uncertainty=uncertainty,
+        overwrite=overwrite,
+        resume=resume,
+        keep_going=keep_going,
+        verbose=verbose,
+    )
+
+
+def predict_to_files(
+    synthesizer,
+    sources,
+    outputs,
+    *,
+    uncertainty=False,
+    overwrite=False,
+    resume=False,
+    keep_going=False,
+    verbose=0,
+    finish=None,
+    is_finished=None,
+) -> list[Path]:
+    """Synthesise subjects to files of given names; see `predict_files`.
+
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+        A fitted one.
+    sources : list
+        Paths of each subject, as `VolumeSynthesizer.predict` takes them.
+    outputs : list of list of Path
+        Where each subject's syntheses go, and after them their standard deviations;
+        folders are made.
+    uncertainty : bool, default=False
+        Save the standard deviations.
+    overwrite : bool, default=False
+        Replace existing files.
+    resume : bool, default=False
+        Leave alone subjects whose outputs are there and whole, which can be read and
+        lie on the grid of their source; replace the outputs of the others.
+    keep_going : bool, default=False
+        When a subject fails, go on with the others, and say so in the end.
+    verbose : int, default=0
+        Print each subject as it is done.
+    finish : callable, default=None
+        Called with the number of each subject once its images are written.
+    is_finished : callable, default=None
+        Says of a subject whose images are whole whether that call was made too.
+
+    Returns
+    -------
+    paths : list of Path
+
+    Raises
+    ------
+    OSError, ValueError
+        As `predict_files`.
+    """
+    if not keep_going:
+        open_subjects(sources, "sources")
     owner = {}
-    for source, paths in zip(first, outputs, strict=True):
+    for source, paths in zip(sources, outputs, strict=True):
         if paths[0] in owner:
             raise ValueError(
                 f"{owner[paths[0]]} and {source} would both become {paths[0]}. Predict "
                 "them into different folders."
             )
         owner[paths[0]] = source
-    make_folder(folder)
-    for paths in outputs:
-        for path in paths:
-            check_output(path, overwrite=overwrite, inputs=np.ravel(sources))
-    n_threads = min(effective_n_threads(synthesizer.n_jobs), len(sources))
+    todo = list(range(len(sources)))
+    if resume:
+        todo = [
+            i
+            for i in todo
+            if not _are_whole(sources[i], outputs[i])
+            or not (is_finished is None or is_finished(i))
+        ]
+        overwrite = True  # what is not whole
+        if verbose:
+            print(f"{len(sources) - len(todo)} of {len(sources)} were done before")
+    prepare_outputs(
+        [path for i in todo for path in outputs[i]],
+        overwrite=overwrite,
+        inputs=np.ravel(sources),
+    )
+    n_threads = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
     if n_threads > 1:
         synthesizer = copy.copy(synthesizer)
         synthesizer.n_jobs = 1  # a thread a subject
 
-    def predict_one(source, paths):
-        start = time.perf_counter()
-        (images,) = synthesizer.predict([source])
-        for image, path in zip(
-            images if n_targets > 1 else [images], paths, strict=True
-        ):
+    def predict_one(i):
+        predicted = synthesizer.predict([sources[i]], return_std=uncertainty)
+        kinds = predicted if uncertainty else [predicted]
+        images = []
+        for (each,) in kinds:
+            images += each if isinstance(each, list) else [each]
+        for image, path in zip(images, outputs[i], strict=True):
             save_image(image, path, overwrite=overwrite)
-        return paths, time.perf_counter() - start
+        if finish is not None:
+            finish(i)
 
-    done = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")(
-        delayed(predict_one)(source, paths)
-        for source, paths in zip(sources, outputs, strict=True)
+    def attempt(i):
+        start = time.perf_counter()
+        try:
+            predict_one(i)
+        except (OSError, TypeError, ValueError) as error:
+            if not keep_going:
+                raise
+            return f"{outputs[i][0].name} failed", str(error)
+        return f"{outputs[i][0].name} ({time.perf_counter() - start:.1f} s)", None
+
+    attempts = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")(
+        delayed(attempt)(i) for i in todo
     )
-    for i, (paths, seconds) in enumerate(done, start=1):
+    failures = []
+    for n, (message, failure) in enumerate(attempts, start=1):
+        failures += [failure] if failure else []
         if verbose:
-            print(f"{i}/{len(sources)} {paths[0].name} ({seconds:.1f} s)", flush=True)
+            print(f"{n}/{len(todo)} {message}", flush=True)
+    if failures:
+        raise SubjectsFailed(
+            f"{len(failures)} of {len(sources)} subjects could not be predicted:\n"
+            + "\n".join(failures)
+        )
     return [path for paths in outputs for path in paths]
+
+
+def _are_whole(source, paths):
+    """Whether a subject's outputs can be read to their ends, and lie on its grid."""
+    try:
+        ((first, *_),) = open_subjects([source], "sources")
+        for path in paths:
+            output = open_image(path, "output")
+            check_same_grid(first, output)
+            output.read()
+    except (OSError, TypeError, ValueError):
+        return False
+    return True

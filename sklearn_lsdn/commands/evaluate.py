@@ -1,0 +1,70 @@
+"""`lsdn evaluate`."""
+
+import json
+
+from .arguments import by_subject, find_images, inputs, layers, make_synthesizer
+from .options import NETWORKS, add_dataset, images, network, preparation, running
+
+HELP = "leave one subject out"
+PARENTS = (images, preparation, network, running)
+
+
+def add_arguments(command):
+    """Declare what the command takes."""
+    add_dataset(command)
+    command.add_argument(
+        "--model",
+        choices=tuple(NETWORKS),
+        nargs="+",
+        default=["lsdn"],
+        help="one or more (default: lsdn)",
+    )
+    command.add_argument(
+        "--json", metavar="FILE", help="write scores of every volume to a file"
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write a page for the browser, .html: slices of every subject with errors "
+        "and scores, the networks and their training, warnings",
+    )
+
+
+def run(arguments):
+    """Train on all subjects but one and predict that one, for each in turn; print the
+    signal-to-noise ratio of each synthesis in dB. Files of one subject, by the sub-
+    entity of their names, are held back together."""
+    from .._files import check_output, written_whole
+    from ..evaluation import leave_one_subject_out, subject_labels
+
+    inspect = None
+    if arguments.report:
+        from ..report import inspect_fold as inspect
+        from ..report import require_report, write_page
+
+        require_report()
+    find_images(arguments)
+    for path in filter(None, (arguments.json, arguments.report)):
+        check_output(path, overwrite=arguments.overwrite, inputs=inputs(arguments))
+    evaluation = leave_one_subject_out(
+        {
+            layers(arguments, model): make_synthesizer(arguments, model)
+            for model in arguments.model
+        },
+        by_subject(arguments.source),
+        by_subject(arguments.target),
+        subject_labels(arguments.source[0]),
+        n_jobs=arguments.jobs,
+        verbose=not arguments.quiet,
+        inspect=inspect,
+    )
+    if arguments.json:
+        with written_whole(arguments.json, overwrite=arguments.overwrite) as path:
+            path.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    if arguments.report:
+        results, networks = zip(*evaluation.inspections, strict=True)
+        title = "Each subject predicted by networks that have not seen it"
+        write_page(
+            arguments.report, title, results, networks, overwrite=arguments.overwrite
+        )
+    return evaluation.table()

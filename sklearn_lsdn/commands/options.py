@@ -1,0 +1,162 @@
+"""Options that several commands share, as parsers to inherit from."""
+
+import argparse
+import contextlib
+
+NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
+"""The paper's sizes of hidden layers."""
+
+
+def running(jobs=True):
+    """How to run, whatever is run."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("running")
+    if jobs:
+        group.add_argument(
+            "-j",
+            "--jobs",
+            type=int,
+            default=-1,
+            metavar="N",
+            help="processor cores to use; -1 is all of them (default)",
+        )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace existing files"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    group.add_argument(
+        "--traceback", action="store_true", help="on an error, show where it arose"
+    )
+    return parser
+
+
+def images():
+    """Subjects who have both contrasts."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("images")
+    what = {"source": ("taken", "T1w"), "target": ("to be synthesised", "T2w")}
+    for name, (role, example) in what.items():
+        group.add_argument(
+            f"--{name}",
+            nargs="+",
+            action="append",
+            required=True,
+            metavar="NIFTI",
+            help=f"images of the contrast {role}, one a subject; repeat the option for "
+            f"several contrasts. With BIDS_DIR: suffixes, such as {example}",
+        )
+    group.add_argument(
+        "--n-voxels",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="voxels drawn from each training subject (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of everything random (default: %(default)s)",
+    )
+    return parser
+
+
+def add_dataset(command):
+    """Let a dataset's folder stand for the images."""
+    command.add_argument(
+        "dataset",
+        nargs="?",
+        metavar="BIDS_DIR",
+        help="a BIDS dataset, to use all its sessions that have both contrasts",
+    )
+    add_entities(command)
+
+
+def add_entities(command):
+    """Choose among the images of a dataset."""
+    group = command.add_argument_group("images of BIDS_DIR")
+    for name, example in (("space", "MNI152NLin2009cAsym"), ("desc", "preproc")):
+        group.add_argument(
+            f"--{name}",
+            metavar="LABEL",
+            help=f"what their {name} entity must be, such as {example}",
+        )
+    return group
+
+
+def preparation():
+    """What is done to images before the network."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("preparation")
+    group.add_argument(
+        "--mask",
+        metavar="NIFTI",
+        help='the brain, for all subjects, or "mni152"; by default the voxels that '
+        "differ from 0 in all images of a subject",
+    )
+    group.add_argument(
+        "--normalization",
+        choices=("zscore", "percentile", "peak", "nyul"),
+        default="zscore",
+        help="what makes the intensities of scans comparable (default: %(default)s)",
+    )
+    group.add_argument(
+        "--patch-size",
+        type=int,
+        default=3,
+        metavar="N",
+        help="voxels along each side of a patch, odd (default: %(default)s)",
+    )
+    group.add_argument(
+        "--patch-scales",
+        type=int,
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="voxels from one of a patch's to the next; a patch for each number, "
+        "those from 2 on of the smoothed scan (default: 1 2)",
+    )
+    return parser
+
+
+def network():
+    """Size and training of a network."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--hidden-layer-sizes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="nodes of each hidden layer (default: the paper's, 200 20 for lsdn and "
+        "400 40 for cdn and vdn)",
+    )
+    group.add_argument(
+        "--sigma",
+        type=float,
+        default=0.5,
+        help="width of lsdn's spatial response, where the training data span -1 to 1 "
+        "along each axis (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-iter", type=int, metavar="N", help="largest number of training epochs"
+    )
+    group.add_argument(
+        "--n-estimators",
+        type=int,
+        default=1,
+        metavar="N",
+        help="networks to average; with 2 or more, predict --uncertainty says how far "
+        "the synthesis may be off (default: %(default)s)",
+    )
+    return parser
+
+
+def keep(text):
+    """Type of --shrink and --keep."""
+    if text == "auto":
+        return text
+    with contextlib.suppress(ValueError):
+        if 0 < (fraction := float(text)) <= 1:
+            return fraction
+    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a fraction up to 1")

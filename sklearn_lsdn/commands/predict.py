@@ -1,0 +1,112 @@
+"""`lsdn predict`."""
+
+from pathlib import Path
+
+from .arguments import by_subject, find_sessions, refuse_entities
+from .options import add_entities, running
+
+HELP = "synthesise images by a model"
+PARENTS = (running,)
+_QUERY = ("source", "target", "space", "desc")
+
+
+def add_arguments(command):
+    """Declare what the command takes."""
+    command.add_argument("model", help="model file of lsdn fit")
+    command.add_argument(
+        "images",
+        nargs="+",
+        metavar="NIFTI|BIDS_DIR",
+        help="images, one a subject; or the folder of a BIDS dataset, to use all its "
+        "sessions that have the source contrasts",
+    )
+    command.add_argument(
+        "--also",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="NIFTI",
+        help="images of the second source contrast, in the same order; repeat for more",
+    )
+    command.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder; it is made"
+    )
+    command.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="also write each voxel's standard deviation, as .._std; the model needs "
+        "lsdn fit --n-estimators 2 or more",
+    )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave alone subjects whose outputs are there and whole, do the others",
+    )
+    command.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="when a subject fails, go on with the others and report it at the end; "
+        "the exit code is then 1",
+    )
+    group = add_entities(command)
+    for name, example in (("source", "T1w"), ("target", "T2w")):
+        group.add_argument(
+            f"--{name}",
+            nargs="+",
+            metavar="SUFFIX",
+            help=f"{name} contrasts, such as {example} (default: those of training)",
+        )
+
+
+def run(arguments):
+    """Predict the target contrast of new subjects. Each output lies on the grid of its
+    input and is called after it, with _synth before the ending. From the folder of a
+    BIDS dataset, write a derivative dataset."""
+    from ..persistence import load_synthesizer
+
+    synthesizer = load_synthesizer(arguments.model)
+    synthesizer.set_params(n_jobs=arguments.jobs)
+    alone = len(arguments.images) == 1 and not arguments.also
+    if alone and Path(arguments.images[0]).is_dir():
+        written = _predict_dataset(synthesizer, arguments)
+    else:
+        written = _predict_images(synthesizer, arguments)
+    return "\n".join(map(str, written))
+
+
+def _predict_images(synthesizer, arguments):
+    from ..volumes.cohort import predict_files
+
+    refuse_entities(arguments, _QUERY)
+    return predict_files(
+        synthesizer,
+        by_subject([arguments.images, *arguments.also]),
+        arguments.output,
+        uncertainty=arguments.uncertainty,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        keep_going=arguments.keep_going,
+        verbose=not arguments.quiet,
+    )
+
+
+def _predict_dataset(synthesizer, arguments):
+    from ..volumes.derivatives import complete_query, predict_dataset
+
+    (dataset,) = arguments.images
+    given = {name: getattr(arguments, name) for name in _QUERY}
+    query = complete_query(synthesizer, dataset, **given)
+    return predict_dataset(
+        synthesizer,
+        dataset,
+        find_sessions(dataset, query, ["source"]),
+        arguments.output,
+        source=query["source"],
+        target=query["target"],
+        model_file=arguments.model,
+        uncertainty=arguments.uncertainty,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        keep_going=arguments.keep_going,
+        verbose=not arguments.quiet,
+    )

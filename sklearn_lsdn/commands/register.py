@@ -1,0 +1,77 @@
+"""`lsdn register`."""
+
+from functools import partial
+from pathlib import Path
+
+from .arguments import by_subject, find_sessions, refuse_entities
+from .options import add_dataset, running
+
+HELP = "align images rigidly, within subjects and to a reference"
+PARENTS = (partial(running, jobs=False),)
+_ROLES = ("source", "target")
+
+
+def add_arguments(command):
+    """Declare what the command takes."""
+    add_dataset(command)
+    for name in _ROLES:
+        command.add_argument(
+            f"--{name}",
+            nargs="+",
+            action="append",
+            required=name == "source",
+            default=None if name == "source" else [],
+            metavar="NIFTI",
+            help=f"{name} images as in lsdn fit; with BIDS_DIR: suffixes",
+        )
+    command.add_argument(
+        "--reference",
+        default="mni152",
+        metavar="NIFTI",
+        help="image that the first source is aligned to (default: the MNI152 template "
+        "of nilearn, at 1 mm)",
+    )
+    command.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder; it is made"
+    )
+
+
+def run(arguments):
+    """Align targets to sources within each subject, and sources to a reference, by
+    rigid registration. Each image is resampled once; its transform is written beside
+    it, and a picture of edges for each subject: look at them."""
+    from .. import alignment
+    from ..display._figures import require_matplotlib
+    from ..volumes.registration import require_sitk
+
+    require_sitk()
+    require_matplotlib()
+    folder = Path(arguments.output)
+    reference = alignment.Reference.resolve(arguments.reference)
+    if arguments.dataset is None:
+        refuse_entities(arguments, ("space", "desc"))
+        contrasts = [*arguments.source, *arguments.target]
+        subjects = [
+            images if isinstance(images, list) else [images]
+            for images in by_subject(contrasts)
+        ]
+        outputs = alignment.outputs_in_folder(subjects, folder)
+    else:
+        query = {role: sum(getattr(arguments, role), []) for role in _ROLES}
+        query |= {"space": arguments.space, "desc": arguments.desc}
+        sessions = find_sessions(arguments.dataset, query, _ROLES)
+        subjects = [[str(scan.path) for scan in each.scans] for each in sessions]
+        contrasts = [*query["source"], *query["target"]]
+        outputs = alignment.outputs_in_dataset(
+            sessions, contrasts, folder, reference.space
+        )
+    written = alignment.align_subjects(
+        subjects,
+        outputs,
+        reference,
+        dataset=arguments.dataset,
+        folder=folder,
+        overwrite=arguments.overwrite,
+        verbose=not arguments.quiet,
+    )
+    return "\n".join(map(str, written))

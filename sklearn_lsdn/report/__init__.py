@@ -1,0 +1,121 @@
+"""A page on which to judge a synthesizer: one HTML file, with all that it shows."""
+
+from pathlib import Path
+
+from .._files import check_output
+from ..evaluation import subject_labels
+from ..volumes.images import open_image
+from ..volumes.subjects import check_is_list
+from .inspection import inspect_network, inspect_subject
+from .page import require_report, write_page
+
+__all__ = ["generate_report"]
+
+
+def generate_report(
+    synthesizer,
+    sources,
+    targets=None,
+    *,
+    path="report.html",
+    subjects=None,
+    title="Report on a synthesis",
+    overwrite=False,
+) -> Path:
+    """Write a page on what a fitted synthesizer makes of some subjects.
+
+    It shows slices of each subject's source, target, synthesis, error and (of an
+    ensemble) uncertainty, and scores; the network, its training and its places; what
+    to be wary of; and what it takes to do the same again. Nothing is loaded from
+    elsewhere when it is opened.
+
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+        A fitted one.
+    sources : list
+        Images of each subject, as `VolumeSynthesizer.predict` takes them.
+    targets : list, default=None
+        The scans that the syntheses should be, for errors and scores.
+    path : str or path-like, default="report.html"
+        The file; it appears whole or not at all.
+    subjects : list of str, default=None
+        What to call the subjects; by default, the ``sub-`` entities of file names,
+        or else numbers.
+    title : str, default="Report on a synthesis"
+        Over the page.
+    overwrite : bool, default=False
+        Replace an existing file.
+
+    Returns
+    -------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    FileExistsError
+        If it exists and ``overwrite`` is false.
+    ImportError
+        If jinja2, matplotlib or, with targets, scikit-image is missing.
+    ValueError
+        If an image cannot be used, or the lists differ in length.
+
+    See Also
+    --------
+    VolumeSynthesizer : Makes the syntheses.
+    sklearn_lsdn.evaluation.leave_one_subject_out : Scores of subjects held back.
+
+    Notes
+    -----
+    Scores are of the subjects given: if the synthesizer was trained on them, they
+    say little of others. ``lsdn evaluate --report`` holds each subject back in turn.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from sklearn_lsdn import VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.report import generate_report
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
+    >>> synthesizer = VolumeSynthesizer(random_state=0).fit(t1w[:1], t2w[:1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "report.html"
+    ...     generate_report(synthesizer, t1w[1:], t2w[1:], path=path).name
+    'report.html'
+    """
+    require_report()
+    check_is_list(sources, "sources")
+    if targets is not None:
+        check_is_list(targets, "targets")
+    targets = [None] * len(sources) if targets is None else targets
+    if subjects is None:
+        subjects = subject_labels([_path(source) for source in sources])
+    lengths = {len(sources), len(targets), len(subjects)}
+    if len(lengths) > 1 or lengths == {0}:
+        raise ValueError(
+            "sources, targets and subjects need an entry for each subject, got "
+            f"{len(sources)}, {len(targets)} and {len(subjects)}."
+        )
+    check_output(path, overwrite=overwrite)
+    results = [
+        inspect_subject(synthesizer, *images, subject)
+        for *images, subject in zip(sources, targets, subjects, strict=True)
+    ]
+    network = inspect_network(synthesizer, sources[0])
+    return write_page(path, title, results, [network], overwrite=overwrite)
+
+
+def inspect_fold(model, synthesizer, source, target, subject):
+    """What `write_page` shows of a subject held back, and of the network."""
+    return (
+        inspect_subject(synthesizer, source, target, subject, model),
+        inspect_network(synthesizer, source, model, subject),
+    )
+
+
+def _path(source):
+    """Path of a subject's first image; empty if it is in memory."""
+    first = source[0] if isinstance(source, list | tuple) else source
+    return open_image(first, "source").path

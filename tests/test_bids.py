@@ -1,0 +1,143 @@
+"""BIDS datasets: which images are paired, and what is left out."""
+
+import pytest
+
+from sklearn_lsdn.volumes.bids import derived_name, find_sessions
+
+pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """sub-01 is complete, sub-02 has two sessions, sub-03 lacks T2w."""
+    for stem in ("sub-01", "sub-02_ses-a", "sub-02_ses-b"):
+        folder = "/".join(stem.split("_"))
+        _touch(tmp_path, *(f"{folder}/anat/{stem}_{c}.nii.gz" for c in ("T1w", "T2w")))
+    _touch(tmp_path, "sub-03/anat/sub-03_T1w.nii.gz")
+    return tmp_path
+
+
+def _touch(folder, *names):
+    """Empty files that bear the names of images."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def _names(sessions):
+    return {s.label: [scan.path.name for scan in s.scans] for s in sessions}
+
+
+def test_pairs_are_found_within_sessions(dataset):
+    sessions, left_out = find_sessions(dataset, ["T1w", "T2w"])
+    assert _names(sessions) == {
+        "sub-01": ["sub-01_T1w.nii.gz", "sub-01_T2w.nii.gz"],
+        "sub-02_ses-a": ["sub-02_ses-a_T1w.nii.gz", "sub-02_ses-a_T2w.nii.gz"],
+        "sub-02_ses-b": ["sub-02_ses-b_T1w.nii.gz", "sub-02_ses-b_T2w.nii.gz"],
+    }
+    assert left_out == ["sub-03 lacks T2w"]
+    assert all(scan.path.is_file() for s in sessions for scan in s.scans)
+
+
+def test_contrasts_of_two_sessions_make_no_pair(tmp_path):
+    _touch(tmp_path, "sub-1/ses-1/anat/sub-1_ses-1_T1w.nii")
+    _touch(tmp_path, "sub-1/ses-2/anat/sub-1_ses-2_T2w.nii")
+    with pytest.raises(ValueError, match="sub-1_ses-1 lacks T2w; sub-1_ses-2 lacks T1"):
+        find_sessions(tmp_path, ["T1w", "T2w"])
+
+
+def test_sessions_without_either_contrast_are_passed_over(tmp_path):
+    for contrast in ("T1w", "T2w"):
+        _touch(tmp_path, f"sub-1/ses-1/anat/sub-1_ses-1_{contrast}.nii")
+    _touch(tmp_path, "sub-1/ses-2/func/sub-1_ses-2_task-rest_bold.nii")
+    _touch(tmp_path, "sub-2/func/sub-2_task-rest_bold.nii")
+    sessions, left_out = find_sessions(tmp_path, ["T1w", "T2w"])
+    assert [session.label for session in sessions] == ["sub-1_ses-1"]
+    assert left_out == ["sub-2 lacks T1w and T2w"]
+
+
+def test_only_images_of_the_dataset_itself_count(tmp_path):
+    _touch(
+        tmp_path,
+        "sub-1/anat/sub-1_T1w.nii.gz",
+        "sub-1/anat/sub-1_T1w.json",
+        "sub-1/anat/T1w.nii.gz",
+        "sub-1/anat/old_sub-1_T1w.nii.gz",
+        "derivatives/other/sub-1/anat/sub-1_desc-preproc_T1w.nii.gz",
+        "sourcedata/sub-2/anat/sub-2_T1w.nii.gz",
+        ".git/sub-3_T1w.nii.gz",
+    )
+    sessions, left_out = find_sessions(tmp_path, ["T1w"])
+    assert _names(sessions) == {"sub-1": ["sub-1_T1w.nii.gz"]}
+    assert left_out == []
+    (session,) = find_sessions(tmp_path / "derivatives" / "other", ["T1w"])[0]
+    assert session.scans[0].entities["desc"] == "preproc"
+
+
+@pytest.mark.parametrize("entity", ["ce-gadolinium", "part-phase", "echo-2"])
+def test_another_contrast_of_the_same_suffix_is_never_taken_for_it(tmp_path, entity):
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii", f"sub-1/anat/sub-1_{entity}_T1w.nii")
+    _touch(tmp_path, f"sub-2/anat/sub-2_{entity}_T1w.nii")
+    sessions, left_out = find_sessions(tmp_path, ["T1w"])
+    assert _names(sessions) == {"sub-1": ["sub-1_T1w.nii"]}
+    assert left_out == ["sub-2 lacks T1w"]
+    sessions, _ = find_sessions(tmp_path, [f"{entity}_T1w"])
+    assert [session.label for session in sessions] == ["sub-1", "sub-2"]
+
+
+def test_two_candidates_are_not_guessed_between(tmp_path):
+    _touch(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii", "sub-1/anat/sub-1_run-2_T1w.nii")
+    _touch(tmp_path, "sub-2/anat/sub-2_T1w.nii")
+    sessions, (left_out,) = find_sessions(tmp_path, ["T1w"])
+    assert [session.label for session in sessions] == ["sub-2"]
+    assert left_out.startswith("sub-1 has 2 images of T1w (sub-1_run-1_T1w.nii and ")
+    ((session,), _) = find_sessions(tmp_path, ["run-2_T1w"])
+    assert session.scans[0].path.name == "sub-1_run-2_T1w.nii"
+
+
+def test_space_and_desc_choose(tmp_path):
+    stems = ["", "_desc-preproc", "_space-MNI_desc-preproc", "_space-MNI_desc-brain"]
+    _touch(tmp_path, *(f"sub-1/anat/sub-1{stem}_T1w.nii" for stem in stems))
+    ((session,), _) = find_sessions(tmp_path, ["T1w"], space="MNI", desc="preproc")
+    assert session.scans[0].path.name == "sub-1_space-MNI_desc-preproc_T1w.nii"
+    with pytest.raises(ValueError, match="2 images of T1w"):
+        find_sessions(tmp_path, ["T1w"], space="MNI")
+    with pytest.raises(ValueError, match="T1w, with space-T1w; sub-1 lacks T1w"):
+        find_sessions(tmp_path, ["T1w"], space="T1w")
+
+
+def test_contrasts_in_different_spaces_make_no_pair(tmp_path):
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_space-MNI_T2w.nii")
+    with pytest.raises(ValueError, match=r"different spaces \(no space, MNI\)"):
+        find_sessions(tmp_path, ["T1w", "T2w"])
+
+
+def test_a_cache_in_the_dataset_is_not_unpickled(dataset):
+    (dataset / ".ancpbids-dataset.pickle").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    assert len(find_sessions(dataset, ["T1w", "T2w"])[0]) == 3
+
+
+@pytest.mark.parametrize("name", ["T1w.nii.gz", "anat/T1w", "T1-w", "*", "", "ce_"])
+def test_a_name_that_is_no_contrast_is_refused(dataset, name):
+    with pytest.raises(ValueError, match="no BIDS name of a contrast"):
+        find_sessions(dataset, [name])
+
+
+def test_names_of_derivatives(tmp_path):
+    stem = "sub-1_ses-2_acq-fast_run-03_space-MNI_res-2_desc-preproc"
+    _touch(tmp_path, f"sub-1/ses-2/anat/{stem}_T1w.nii")
+    ((session,), _) = find_sessions(tmp_path, ["T1w"])
+    (scan,) = session.scans
+    expected = "sub-1_ses-2_run-03_space-MNI_res-2_desc-synth_FLAIR.nii.gz"
+    assert derived_name(scan, "FLAIR") == expected
+    name = derived_name(scan, "acq-slow_ce-gad_T1w")
+    assert name.startswith("sub-1_ses-2_acq-slow_ce-gad_run-03_space-MNI_")
+
+
+def test_the_open_ms_scans(open_ms):
+    sessions, left_out = find_sessions(open_ms, ["T1w", "T2w"], space="MNI152")
+    assert [session.label for session in sessions] == ["sub-07", "sub-19", "sub-26"]
+    assert left_out == []
+    assert not any("_ce-" in scan.path.name for s in sessions for scan in s.scans)
+    sessions, _ = find_sessions(open_ms, ["ce-gadolinium_T1w"])
+    assert len(sessions) == 3

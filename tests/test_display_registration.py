@@ -1,0 +1,55 @@
+"""RegistrationDisplay: edges lie where the image's borders are."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.display import RegistrationDisplay
+
+
+@pytest.fixture(scope="module")
+def scans():
+    cohort = make_brain_cohort(1, voxel_size=4, random_state=0)
+    return cohort.images["T1w"][0], cohort.images["T2w"][0]
+
+
+def _cube(low, high):
+    voxels = np.zeros((40, 40, 40), dtype=np.float32)
+    voxels[low:high, low:high, low:high] = 1
+    return nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0]))
+
+
+def test_edges_are_drawn_where_the_border_is():
+    below, above = _cube(5, 35), _cube(12, 28)
+    display = RegistrationDisplay.from_images([("cube", below, above)]).plot()
+    for ax in display.figure_.axes:
+        (contour,) = ax.collections
+        points = np.concatenate([path.vertices for path in contour.get_paths()])
+        # The border runs between voxels 11 and 12, and 27 and 28, of 2 mm.
+        nearest = np.abs(points[:, :, None] - [23, 55]).min(axis=(1, 2))
+        assert len(points) > 40
+        assert nearest.max() < 1
+
+
+def test_a_row_for_each_pair_and_a_file(scans, tmp_path):
+    t1w, t2w = scans
+    pairs = [("one", t1w, t2w), ("two", t2w, t1w)]
+    display = RegistrationDisplay.from_images(pairs).plot(title="both")
+    assert len(display.figure_.axes) == 6
+    path = tmp_path / "edges.png"
+    display.save(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(FileExistsError):
+        display.save(path)
+
+
+def test_an_image_without_edges_is_drawn_all_the_same(scans):
+    empty = nib.Nifti1Image(np.zeros(scans[0].shape, dtype=np.float32), scans[0].affine)
+    RegistrationDisplay.from_images([("empty", scans[0], empty)]).plot()
+    RegistrationDisplay.from_images([("empty", empty, scans[0])]).plot()
+
+
+def test_other_grids_are_refused(scans):
+    with pytest.raises(ValueError, match="different grids"):
+        RegistrationDisplay.from_images([("cut", scans[0], scans[1].slicer[1:])])
