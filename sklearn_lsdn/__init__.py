@@ -8,6 +8,7 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "CDNRegressor": "regressor",
     "CoupledSparseRegressor": "baselines.coupled_sparse",
+    "EnsembleRegressor": "ensemble",
     "LSDNRegressor": "regressor",
     "ModalityPropagationRegressor": "baselines.modality_propagation",
     "ShrinkConnect": "shrink",
@@ -15,6 +16,7 @@ _HOME = {
     "VolumeSynthesizer": "volumes",
     "load_model": "persistence",
     "psnr_score": "metrics",
+    "register_onnx_converters": "export",
     "save_model": "persistence",
     "simultaneous_omp": "pursuit",
     "snr_score": "metrics",
@@ -40,7 +42,8 @@ def __dir__():
 if TYPE_CHECKING:
     from .baselines.coupled_sparse import CoupledSparseRegressor
     from .baselines.modality_propagation import ModalityPropagationRegressor
-    from .export import to_onnx
+    from .ensemble import EnsembleRegressor
+    from .export import register_onnx_converters, to_onnx
     from .metrics import (
         psnr_score,
         snr_score,

@@ -63,6 +63,35 @@ def check_output(path, *, overwrite=False, inputs=()):
         raise PermissionError(f"{path} cannot be written: no permission in its folder.")
 
 
+def prepare_outputs(paths, *, overwrite=False, inputs=()):
+    """Check that files can be written, then make the folders that they lie in.
+
+    Parameters
+    ----------
+    paths : list of path-like
+        The files to be.
+    overwrite : bool, default=False
+        Whether they may exist.
+    inputs : iterable of path-like
+        Files that they must not replace.
+
+    Raises
+    ------
+    FileExistsError
+        If one exists and ``overwrite`` is false.
+    OSError
+        If a folder cannot be made or written to.
+    """
+    paths = [Path(path) for path in paths]
+    for path in paths:
+        if path.exists():
+            check_output(path, overwrite=overwrite, inputs=inputs)
+    for folder in dict.fromkeys(path.parent for path in paths):
+        make_folder(folder)
+    for path in paths:
+        check_output(path, overwrite=overwrite)
+
+
 def _umask():
     """What new files are not allowed, which a process can only read by setting it."""
     with _reading_umask:
@@ -101,6 +130,9 @@ def written_whole(path, *, suffix="", overwrite=False):
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):
+            reason = error.strerror or error  # such as "No space left on device"
+            raise OSError(f"{path} cannot be written: {reason}.") from error
         raise

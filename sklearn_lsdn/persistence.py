@@ -1,15 +1,20 @@
 """Model files: skops archives of trusted types, with a protocol number."""
 
+import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._consistency import check_consistency, estimators_within
 from ._files import written_whole
 
 _FORMAT = "sklearn_lsdn model"
 PROTOCOL = 1
 """Version of the file's layout; it rises when an older reader would misread it."""
+
+_MOST_UNPACKED = 100  # bytes from one
 
 # What models consist of, beyond what skops itself vouches for: most of scikit-learn's
 # estimators, NumPy's arrays and Python's containers.
@@ -18,15 +23,28 @@ _TRUSTED = (
     "sklearn_lsdn.baselines.coupled_sparse.CoupledSparseRegressor",
     "sklearn_lsdn.baselines.modality_propagation.ModalityPropagationRegressor",
     "sklearn_lsdn.baselines.neighbors.WindowedSamples",
+    "sklearn_lsdn.ensemble.EnsembleRegressor",
     "sklearn_lsdn.network.scaling.Scaling",
     "sklearn_lsdn.regressor.CDNRegressor",
     "sklearn_lsdn.regressor.LSDNRegressor",
     "sklearn_lsdn.regressor.VDNRegressor",
     "sklearn_lsdn.shrink.ShrinkConnect",
     "sklearn_lsdn.volumes.masks.Masker",
+    "sklearn_lsdn.volumes.normalization.NyulNormalizer",
+    "sklearn_lsdn.volumes.normalization.PeakNormalizer",
     "sklearn_lsdn.volumes.normalization.PercentileNormalizer",
     "sklearn_lsdn.volumes.normalization.ZScoreNormalizer",
     "sklearn_lsdn.volumes.synthesizer.VolumeSynthesizer",
+)
+
+# scikit-learn's own attributes of estimators, about their training: callbacks, and
+# requests of metadata, in which skops would go round in circles.
+_NOT_KEPT = (
+    "_metadata_request",
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
 )
 
 
@@ -61,6 +79,7 @@ def save_model(estimator, path, *, overwrite=False):
         A fitted network, synthesizer, or Pipeline of scikit-learn's with one.
     path : str or path-like
         Where to; customarily ``.skops``. The file appears whole or not at all.
+        Callbacks and requests of metadata have no part in it.
     overwrite : bool, default=False
         Replace an existing file.
 
@@ -101,7 +120,8 @@ def save_model(estimator, path, *, overwrite=False):
         "version": __version__,
         "estimator": estimator,
     }
-    data = io.dumps(content)
+    with _as_kept(estimator):
+        data = io.dumps(content)
     foreign = _foreign_types(io, data=data)
     if foreign:
         raise TypeError(
@@ -130,8 +150,8 @@ def load_model(path) -> BaseEstimator:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not a model file of this package, or of a newer protocol, or holds
-        types that are not trusted; they are named.
+        If it is not a model file of this package, or of a newer protocol, if it holds
+        types that are not trusted, which are named, or its parts do not fit together.
 
     See Also
     --------
@@ -206,19 +226,28 @@ def describe_model(path) -> str:
             "mni152": "nilearn's MNI152 brain mask",
             "image": "the mask image given in training, kept in this file",
         }
+        size_of_patch, each, *_ = model._window
+        scales = ", ".join(map(str, each))
         size = " x ".join(f"{side:g}" for side in model.voxel_size_.round(3))
+        names = getattr(model, "bids_query_", {})
         lines |= {
-            "source contrasts": model.n_contrasts_in_,
-            "target contrasts": len(model.target_normalizers_),
+            "source contrasts": _count(model.n_contrasts_in_, names.get("source")),
+            "target contrasts": _count(
+                len(model.target_normalizers_), names.get("target")
+            ),
             "brain": mask[model.mask_strategy_],
             "normalisation": type(model.target_normalizers_[0]).__name__,
-            "patch": f"{model.patch_size} voxels a side",
+            "patch": f"{size_of_patch} voxels a side, scales {scales}",
             "voxel size": f"{size} mm (mean of the training images)",
             "training images": len(model.n_voxels_),
             "training voxels": sum(model.n_voxels_),
         }
         model = model.estimator_
         lines["estimator"] = type(model).__name__
+    if hasattr(model, "estimators_"):
+        lines["members"] = len(model.estimators_)
+        model = model.estimators_[0]
+        lines["each"] = type(model).__name__
     if hasattr(model, "support_"):
         full = "-".join(str(len(each)) for each in model.coefficients_)
         lines["shrunken from"] = f"{full} hidden nodes"
@@ -237,12 +266,32 @@ def describe_model(path) -> str:
     return "\n".join(f"{key.ljust(width)}  {value}" for key, value in lines.items())
 
 
+@contextmanager
+def _as_kept(estimator):
+    """Take off an estimator and those within, for a while, what no file keeps."""
+    taken = []
+    for part in estimators_within(estimator):
+        attributes = vars(part)
+        names = [name for name in _NOT_KEPT if name in attributes]
+        taken.append((attributes, {name: attributes.pop(name) for name in names}))
+    try:
+        yield
+    finally:
+        for attributes, own in taken:
+            attributes.update(own)
+
+
+def _count(number, names):
+    return f"{number} ({', '.join(names)})" if names else number
+
+
 def _load(path):
     io = require_skops()
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Check the path.")
     try:
+        _check_archive(path)
         foreign = _foreign_types(io, file=path)
         content = None if foreign else io.load(path, trusted=list(_TRUSTED))
     except Exception as error:  # a damaged archive fails in many ways
@@ -265,7 +314,20 @@ def _load(path):
             f"{path} was written by sklearn_lsdn {content['version']} with protocol "
             f"{protocol}; this version reads up to {PROTOCOL}. Update sklearn_lsdn."
         )
+    try:
+        check_consistency(content["estimator"])
+    except Exception as error:  # whatever is missing, or in the place of what
+        raise ValueError(f"{path} is damaged: {error}.") from error
     return content
+
+
+def _check_archive(path):
+    """Refuse what would unpack to far more than is there: `save_model` packs little."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    size = path.stat().st_size
+    if unpacked > _MOST_UNPACKED * size:
+        raise ValueError(f"its {size} bytes claim to hold {unpacked}")
 
 
 def _foreign_types(io, **source):
