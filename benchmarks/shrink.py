@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 from joblib import Parallel, delayed
-from open_ms import data_folder
+from open_ms import PAPER, data_folder
 from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import (
@@ -136,7 +136,9 @@ def train_fold(source, target, held_back, model, seed):
     subjects, targets = images(target)
     train = [i for i in range(len(subjects)) if i != held_back]
     data = [sources[i] for i in train], [targets[i] for i in train]
-    synthesizer = VolumeSynthesizer(LSDNRegressor(SIZES[model]), random_state=seed)
+    synthesizer = VolumeSynthesizer(
+        LSDNRegressor(SIZES[model]), random_state=seed, **PAPER
+    )
     synthesizer.fit(*data)
     X, y = synthesizer.sample_voxels(*data, random_state=seed)  # those of fit
     return synthesizer, X, y, ([sources[held_back]], [targets[held_back]])

@@ -35,7 +35,7 @@ from importlib.metadata import version
 import numpy as np
 import torch
 from contestants import OURS, TREES, Problem, prediction, seconds, training
-from open_ms import data_folder
+from open_ms import PAPER, data_folder
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -157,7 +157,7 @@ def scans(quick):
 def compare_fits(arguments):
     """Training time and error on a subject held back, all at their defaults."""
     sources, targets = scans(arguments.quick)
-    drawing = VolumeSynthesizer(LinearRegression(), random_state=0)
+    drawing = VolumeSynthesizer(LinearRegression(), random_state=0, **PAPER)
     drawing.fit(sources[:2], targets[:2])
     X, y = drawing.sample_voxels(sources[:2], targets[:2], random_state=0)
     X_new, y_new = drawing.sample_voxels(sources[2:], targets[2:], random_state=0)

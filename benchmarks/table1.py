@@ -34,7 +34,7 @@ from types import SimpleNamespace
 import joblib
 import nibabel as nib
 import numpy as np
-from open_ms import data_folder
+from open_ms import PAPER, data_folder
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
@@ -199,7 +199,7 @@ def make_run(cohort, direction, row, fold, arguments):
     synthesizer = VolumeSynthesizer(
         estimator,
         target_patch_size=TARGET_PATCH.get(row, 1),
-        normalization="zscore",
+        **PAPER,
         n_voxels=cohort.n_voxels,
         random_state=arguments.seed,
     )

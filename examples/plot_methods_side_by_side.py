@@ -44,15 +44,18 @@ METHODS = {
 
 # %%
 # They see the same voxels. The two older methods predict patches of 3 x 3 x 3 voxels,
-# which are averaged where they overlap.
+# which are averaged where they overlap. As in the paper, patches are of one scale, and
+# nothing is done to training voxels or to the result.
 from sklearn_lsdn import VolumeSynthesizer
 
+PAPER = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0.0)
 PATCHES = {"modality propagation": 3, "coupled sparse": 3}
 synthesizers = {
     name: VolumeSynthesizer(
         method,
         target_patch_size=PATCHES.get(name, 1),
         n_voxels=8_000,
+        **PAPER,
         random_state=0,
     ).fit(t1w[:-1], t2w[:-1])
     for name, method in METHODS.items()

@@ -26,11 +26,16 @@ NETWORKS = {"VDN": VDNRegressor, "CDN": CDNRegressor, "LSDN": LSDNRegressor}
 
 
 def train(**settings):
-    """Train each network for 100 epochs on 10,000 voxels of each subject."""
+    """Train each network for 100 epochs on 10,000 voxels of each subject, unchanged."""
     settings |= dict(hidden_layer_sizes=(50, 5), max_iter=100, n_iter_no_change=100)
     return {
         name: VolumeSynthesizer(
-            network(**settings), n_voxels=10_000, random_state=0
+            network(**settings),
+            patch_scales=(1,),
+            random_mirror=False,
+            random_shift=0.0,
+            n_voxels=10_000,
+            random_state=0,
         ).fit(cohort.images["T1w"], cohort.images["T2w"])
         for name, network in NETWORKS.items()
     }

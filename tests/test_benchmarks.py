@@ -140,7 +140,7 @@ def test_scores_are_those_of_the_synthesizer(run, table1, cache):
     (folder,) = cache.glob("simulated-*")
     t1w, t2w = (sorted(folder.glob(f"*_{name}.nii")) for name in ("T1w", "T2w"))
     synthesizer = table1.VolumeSynthesizer(
-        LinearRegression(), n_voxels=400, random_state=0
+        LinearRegression(), n_voxels=400, random_state=0, **table1.PAPER
     ).fit(t1w[1:], t2w[1:])
     assert result["subject"] == "sub-01"
     assert result["snr"] == pytest.approx(synthesizer.score(t1w[:1], t2w[:1]))

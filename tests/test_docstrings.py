@@ -10,6 +10,7 @@ MODULES = [
     "sklearn_lsdn",
     "sklearn_lsdn.datasets",
     "sklearn_lsdn.display",
+    "sklearn_lsdn.report",
     "sklearn_lsdn.volumes",
 ]
 

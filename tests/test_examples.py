@@ -12,6 +12,7 @@ pytest.importorskip("nilearn", reason="simulated cohorts need nilearn's template
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("plot_*.py"))
 ALLOWED = {"matplotlib", "numpy", "sklearn", "sklearn_lsdn"}
+ALLOWED |= {"onnxruntime", "skl2onnx"}  # which an example can do without
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,83 @@
+"""How Sphinx builds these pages: `python -m sphinx -W docs docs/_build/html`."""
+
+import os
+
+import matplotlib
+from sphinx_gallery.sorting import ExplicitOrder
+
+import sklearn_lsdn
+
+matplotlib.use("Agg")
+
+project = "sklearn_lsdn"
+author = "The sklearn_lsdn developers"
+copyright = author
+version = release = sklearn_lsdn.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+default_role = "py:obj"
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # the gallery's order is an object
+
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
+
+# Classes have a page each; methods are described on it.
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# Links into other projects' pages need the network, and so must be asked for.
+if os.environ.get("LSDN_DOCS_LINKS"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "joblib": ("https://joblib.readthedocs.io/en/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "sklearn": ("https://scikit-learn.org/stable/", None),
+    }
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("sklearn_lsdn",),
+    "within_subsection_order": ExplicitOrder(
+        [
+            "plot_joint_histograms.py",
+            "plot_training_error.py",
+            "plot_methods_side_by_side.py",
+            "*",
+        ]
+    ),
+    "download_all_examples": False,
+    "show_signature": False,
+}
+
+html_theme = "furo"
+html_title = f"sklearn_lsdn {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+html_copy_source = False
+html_show_sourcelink = False
+
+
+def skip_what_is_inherited(app, what, name, thing, skip, options):
+    """Leave out methods of scikit-learn, whose docstrings link into its own pages."""
+    home = getattr(thing, "__module__", None) or ""
+    return True if home.split(".")[0] == "sklearn" else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_what_is_inherited)

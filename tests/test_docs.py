@@ -1,0 +1,68 @@
+"""The documentation: its commands parse, its first code runs, its lists are whole."""
+
+import inspect
+import re
+import shlex
+
+import pytest
+from conftest import REPOSITORY
+from sklearn.neural_network import MLPRegressor
+
+import sklearn_lsdn
+from sklearn_lsdn import LSDNRegressor, datasets, display, report, volumes
+from sklearn_lsdn.cli import _parser
+
+DOCS = REPOSITORY / "docs"
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}
+
+
+def _command_lines():
+    for name, text in sorted(PAGES.items()):
+        for line in re.findall(r"^    lsdn (.+)$", text, re.MULTILINE):
+            yield pytest.param(line, id=f"{name}: {line[:40]}")
+
+
+@pytest.mark.parametrize("line", list(_command_lines()))
+def test_command_lines_parse(line):
+    assert _parser().parse_args(shlex.split(line)).command == line.split()[0]
+
+
+def test_the_first_synthesis(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("nilearn")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGES["quickstart.md"], re.S | re.M)
+    namespace = {}
+    exec(code.replace("voxel_size=3", "voxel_size=8"), namespace)
+    assert namespace["synthesis"].shape == namespace["t1w"][-1].shape
+    assert (tmp_path / "synthesis.png").is_file()
+
+
+def test_all_pages_are_in_the_structure():
+    trees = re.findall(r"^```{toctree}\n(.*?)^```$", PAGES["index.md"], re.S | re.M)
+    entries = {line for tree in trees for line in tree.split()}
+    pages = {name.removesuffix(".md") for name in PAGES} - {"index"}
+    assert pages <= entries
+
+
+def test_the_api_reference_lists_all_public_names():
+    text = (DOCS / "api.rst").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^(?:   |\.\. data:: )(\w+)$", text, re.MULTILINE))
+    for module in (sklearn_lsdn, datasets, display, report, volumes):
+        assert set(module.__all__) <= listed
+
+
+@pytest.mark.parametrize("estimator", [MLPRegressor, LSDNRegressor])
+def test_the_migration_page_has_every_parameter(estimator):
+    _, _, table = PAGES["migration.md"].partition("## Parameter by parameter")
+    rows = re.findall(r"^\| (.*?) \| (.*?) \|", table.partition("## ")[0], re.M)
+    # As `name=default`, on its own side of the table or, if alike, on the other.
+    ours = estimator is LSDNRegressor
+    for name, parameter in inspect.signature(estimator).parameters.items():
+        (row,) = (r for r in rows if re.search(rf"`{name}[=`]", r[0] + r[1]))
+        default = re.search(rf"`{name}=(.*?)`", row[0] + row[1])
+        shown = default and default[1]
+        if ours and row[1] != "the same" and not row[1].startswith(f"`{name}"):
+            shown = row[1].strip("`")
+        if shown:
+            assert eval(shown, {"__builtins__": {}}) == parameter.default
