@@ -5,14 +5,16 @@
 
 With LSDN_DATA=<folder with open_ms_mni>, cohorts are copies of the open MS scans
 (Lesjak et al., Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7), without it
-simulated ones of 1 mm. The first table has the seconds that `predict_files` takes for a
-volume from file to file on one worker and on two, by what shares the work: medians of
-alternating rounds after one that is not counted, in which kernels are compiled. Workers
-are processes of one thread on this machine. Efficiency is how much of twice the speed
-two bring; how many cores two busy processes get here, which bounds it, was measured in
-each round, too. The second table has what a task costs that does nothing, the third the
-bytes which all processes of the cluster of two write to each other, but for what they
-write when idle.
+simulated ones of 1 mm. The first table has what `predict_files` takes for a volume from
+file to file on one worker and on two, by what shares the work: seconds by the clock, and
+of processors in all processes, this one and the workers, which other work on the machine
+changes less. They are medians of alternating rounds after one that is not counted, in
+which kernels are compiled. Workers are threads, or processes of one thread, on this
+machine; one process of joblib is this one. Efficiency is how much of twice the speed two
+bring; how many cores two busy processes get here, which bounds it, was measured in each
+round, too. The second table has what a task costs that does nothing, the third the bytes
+which all processes of the cluster of two write to each other, but for what they write
+when idle.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import psutil
 from distributed import Client, LocalCluster
 from distributed.comm.tcp import TCP
 from joblib import parallel_config
@@ -96,16 +99,24 @@ def bytes_written(client):
     return there() + sum(client.run(there).values())
 
 
+def processor_seconds():
+    """Used so far by this process and those that it started and are still there."""
+    here = psutil.Process()
+    times = [each.cpu_times() for each in (here, *here.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
 def timed(function):
-    start = time.perf_counter()
+    """Seconds by the clock, and of processors."""
+    used, start = processor_seconds(), time.perf_counter()
     function()
-    return time.perf_counter() - start
+    return np.array([time.perf_counter() - start, processor_seconds() - used])
 
 
 def bytes_moved(client, work):
     """Bytes that work moves, but for what would have been moved without."""
     start = bytes_written(client)
-    seconds = timed(work)
+    seconds, _ = timed(work)
     moved = bytes_written(client) - start
     start = bytes_written(client)
     time.sleep(seconds)
@@ -130,12 +141,9 @@ def main():
         synthesizer.fit(*pairs)
 
         ways = {
-            ("threads", n): partial(parallel_config, backend="threading", n_jobs=n)
-            for n in (1, 2)
-        }
-        ways |= {
-            ("processes (loky)", n): partial(parallel_config, backend="loky", n_jobs=n)
-            for n in (1, 2)
+            ("threads", 1): partial(parallel_config, backend="threading", n_jobs=1),
+            ("threads", 2): partial(parallel_config, backend="threading", n_jobs=2),
+            ("processes (loky)", 2): partial(parallel_config, "loky", n_jobs=2),
         }
         for n in (1, 2):
             cluster = stack.enter_context(
@@ -165,19 +173,25 @@ def main():
             for name in overhead:
                 with ways[name, 2]():
                     overhead[name].append(timed(idle) / arguments.tasks)
-        median = {way: np.median(times[1:]) for way, times in seconds.items()}
+        median = {way: np.median(t[1:], axis=0) for way, t in seconds.items()}
+        median["processes (loky)", 1] = median["threads", 1]
 
         size = " x ".join(map(str, nib.load(sources[0]).shape))
         print(f"\n{len(sources)} volumes of {size}, {arguments.rounds} rounds; two")
         print(f"busy processes got {np.median(cores[1:]):.2f} cores\n")
-        print("| shared by | 1 worker, s per volume | 2 workers | efficiency |")
-        print("|---|---|---|---|")
+        print(
+            "| shared by | 1 worker, s per volume | 2 workers | efficiency | ", end=""
+        )
+        print("processor s, 1 worker | 2 workers |\n|---|---|---|---|---|---|")
         for name in overhead:
-            one, two = median[name, 1], median[name, 2]
-            print(f"| {name} | {one:.2f} | {two:.2f} | {one / two / 2:.0%} |")
-        print("\n| shared by | ms per task that does nothing |\n|---|---|")
+            (one, used_by_one), (two, used_by_two) = median[name, 1], median[name, 2]
+            print(f"| {name} | {one:.2f} | {two:.2f} | {one / two / 2:.0%} | ", end="")
+            print(f"{used_by_one:.2f} | {used_by_two:.2f} |")
+        print("\n| shared by | ms per task that does nothing | processor ms |")
+        print("|---|---|---|")
         for name, times in overhead.items():
-            print(f"| {name} | {1000 * np.median(times[1:]):.2f} |")
+            clock, used = 1000 * np.median(times[1:], axis=0)
+            print(f"| {name} | {clock:.2f} | {used:.2f} |")
 
         count_bytes()
         client.run(count_bytes)

@@ -92,15 +92,14 @@ def parallel_map(function, shared, jobs, *, n_jobs=None, prefer=None, lost=None)
         pre_dispatch="all",
         return_as="generator",
     )
-    results = parallel(
-        delayed(_call)(shared, _pickled((function, job))) for job in jobs
-    )
-    for job, result in zip(jobs, results, strict=True):
-        if isinstance(result, _Lost):
-            if lost is None:
-                raise result.error
-            result = lost(job, result.error)
-        yield result
+    tasks = (delayed(_call)(shared, _pickled((function, job))) for job in jobs)
+    with _cancelling(parallel(tasks)) as results:
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, _Lost):
+                if lost is None:
+                    raise result.error
+                result = lost(job, result.error)
+            yield result
 
 
 @contextmanager
