@@ -5,16 +5,17 @@
 
 With LSDN_DATA=<folder with open_ms_mni>, cohorts are copies of the open MS scans
 (Lesjak et al., Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7), without it
-simulated ones of 1 mm. The first table has what `predict_files` takes for a volume from
-file to file on one worker and on two, by what shares the work: seconds by the clock, and
-of processors in all processes, this one and the workers, which other work on the machine
-changes less. They are medians of alternating rounds after one that is not counted, in
-which kernels are compiled. Workers are threads, or processes of one thread, on this
-machine; one process of joblib is this one. Efficiency is how much of twice the speed two
-bring; how many cores two busy processes get here, which bounds it, was measured in each
-round, too. The second table has what a task costs that does nothing, the third the bytes
-which all processes of the cluster of two write to each other, but for what they write
-when idle.
+simulated ones of 1 mm. The first table has what `predict_files` takes for a volume
+from file to file on one worker and on two, by what shares the work: seconds by the
+clock, and of processors in all processes, this one and the workers, which other
+work on the machine changes less. They are medians of alternating rounds after one
+that is not counted, in which kernels are compiled. Workers are threads, or
+processes of one thread, on this machine; one process of joblib is this one.
+Efficiency is how much of twice the speed two bring; how many cores two busy
+processes get here, which bounds it, was measured in each round, too. The second
+table has what a task costs that does nothing, the third the bytes which all
+processes of the cluster of two write to each other, but for what they write when
+idle.
 """
 
 import argparse
