@@ -1,8 +1,9 @@
 """Work shared as joblib is told: among threads, processes or a Dask cluster."""
 
+import asyncio
 import pickle
 import warnings
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
@@ -137,6 +138,8 @@ def on_scheduler(address):
             '--scheduler needs dask.distributed: pip install "sklearn_lsdn[dask]"'
         ) from error
     try:
+        with ThreadPoolExecutor(1) as pool:  # where no other loop of events runs
+            pool.submit(asyncio.run, _answer(address)).result()
         client = distributed.Client(address, timeout=_ANSWER_WITHIN)
     except ValueError as error:
         raise ValueError(
@@ -152,6 +155,14 @@ def on_scheduler(address):
         _check_workers(client, address)
         with parallel_config(backend="dask", client=client):
             yield
+
+
+async def _answer(address):
+    """Wait for a scheduler to answer, as its client does without end."""
+    from distributed import rpc
+
+    async with rpc(address) as scheduler:
+        await asyncio.wait_for(scheduler.identity(), _ANSWER_WITHIN)
 
 
 def _check_workers(client, address):

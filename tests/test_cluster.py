@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import signal
+import socket
 import sys
 import threading
 from functools import partial
@@ -179,6 +180,27 @@ def test_a_cohort(data, on_cluster, tmp_path, capsys):
     assert [path.parent for path in paths] == [tmp_path / "there"] * 2 * N_SUBJECTS
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [f"{i + 1}/4" for i in range(4)]
+
+
+def _note_process(path):
+    path.write_text(str(os.getpid()))
+
+
+def test_processes_that_a_user_names(data, tmp_path):
+    _, sources, targets = data
+    synthesizer = _synthesizer(LinearRegression()).fit(sources[:2], targets[:2])
+    predict_files(synthesizer, sources[:2], tmp_path / "here")
+    outputs = [[tmp_path / "there" / f"sub-{i}_T1w_synth.nii.gz"] for i in range(2)]
+    notes = [tmp_path / str(i) for i in range(2)]
+    with parallel_config(backend="loky", n_jobs=2):
+        predict_to_files(
+            synthesizer,
+            sources[:2],
+            outputs,
+            finish=lambda i: partial(_note_process, notes[i]),
+        )
+    assert _contents(tmp_path / "there") == _contents(tmp_path / "here")
+    assert str(os.getpid()) not in {note.read_text() for note in notes}
 
 
 def test_a_subject_that_fails(data, on_cluster, tmp_path):
@@ -413,6 +435,14 @@ def test_where_no_scheduler_is(address, message, monkeypatch, capsys):
     monkeypatch.setattr(_parallel, "_ANSWER_WITHIN", 1)
     line = ["predict", "model", "image", "-o", "out", "--scheduler", address]
     assert message in _error(line, capsys)
+
+
+def test_what_listens_and_says_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(_parallel, "_ANSWER_WITHIN", 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        line = ["predict", "model", "image", "-o", "out", "--scheduler", address]
+        assert f"No Dask scheduler answers at {address}" in _error(line, capsys)
 
 
 def test_workers_must_have_this_version(scheduler, monkeypatch, capsys):
