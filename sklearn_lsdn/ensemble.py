@@ -3,7 +3,6 @@
 from numbers import Integral
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import (
     BaseEstimator,
     MetaEstimatorMixin,
@@ -17,6 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._network_regressor import _NetworkRegressor
+from ._parallel import parallel_map
 from .regressor import LSDNRegressor
 from .shrink import ShrinkConnect
 
@@ -37,8 +37,9 @@ class EnsembleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     n_estimators : int, default=5
         How many.
     n_jobs : int, default=None
-        Members that train at once, in threads. None means 1, unless in a
-        :obj:`joblib.parallel_config` context.
+        Members that train at once, in threads unless a
+        :obj:`joblib.parallel_config` context names another backend. None means 1,
+        unless in such a context.
     random_state : int, RandomState instance or None, default=None
         Seeds the members, and what they consist of, wherever they have a
         ``random_state``.
@@ -147,31 +148,19 @@ class EnsembleRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         folds = list(self._folds(len(y), groups, rng))
         seeds = rng.randint(np.iinfo(np.int32).max, size=self.n_estimators + _FOLDS + 1)
 
-        def train(seed, target, rows=None):
-            member = clone(base)
-            # Also within a Pipeline or ShrinkConnect, lest all members be one.
-            for name in member.get_params():
-                if name.split("__")[-1] == "random_state":
-                    member.set_params(**{name: seed})
-            known = {}
-            if groups is not None and stops_early_by_groups(member):
-                own = groups if rows is None else groups[rows]
-                known = {"groups": own} if len(np.unique(own)) > 1 else {}
-            if rows is None:
-                return member.fit(X, target, **known)
-            return member.fit(_rows(X, rows), target[rows], **known)
-
-        jobs = [(seed, y) for seed in seeds[: self.n_estimators]]
+        jobs = [(seed, None) for seed in seeds[: self.n_estimators]]
         others = zip(seeds[self.n_estimators :], folds, strict=False)
-        jobs += [(seed, y, rows) for seed, (rows, _) in others]
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
-        trained = parallel(delayed(train)(*job) for job in jobs)
+        jobs += [(seed, rows) for seed, (rows, _) in others]
+        shared = base, X, y, groups
+        trained = list(
+            parallel_map(_train, shared, jobs, n_jobs=self.n_jobs, prefer="threads")
+        )
         self.estimators_ = trained[: self.n_estimators]
         residuals = np.zeros(y.shape)
         for member, (_, rows) in zip(trained[self.n_estimators :], folds, strict=True):
             residuals[rows] = y[rows] - member.predict(_rows(X, rows))
         size = abs(residuals).astype(np.result_type(y, np.float32))
-        self.noise_estimator_ = train(seeds[-1], size)
+        self.noise_estimator_ = _train(base, X, size, groups, seeds[-1])
         predicted = np.maximum(self.noise_estimator_.predict(X), 0).reshape(len(y), -1)
         rms = np.sqrt(np.square(residuals.reshape(predicted.shape)).mean(axis=0))
         rms_predicted = np.sqrt(np.square(predicted, dtype=np.float64).mean(axis=0))
@@ -224,6 +213,22 @@ def stops_early_by_groups(estimator) -> bool:
     """Whether it is a network, shrunken or not, whose ``fit`` can use ``groups``."""
     network = estimator.estimator if isinstance(estimator, ShrinkConnect) else estimator
     return isinstance(network, _NetworkRegressor) and bool(network.early_stopping)
+
+
+def _train(base, X, y, groups, seed, rows=None):
+    """Train a member, on all samples or some."""
+    member = clone(base)
+    # Also within a Pipeline or ShrinkConnect, lest all members be one.
+    for name in member.get_params():
+        if name.split("__")[-1] == "random_state":
+            member.set_params(**{name: seed})
+    if rows is not None:
+        X, y = _rows(X, rows), y[rows]
+        groups = None if groups is None else groups[rows]
+    known = {}
+    if groups is not None and stops_early_by_groups(member):
+        known = {"groups": groups} if len(np.unique(groups)) > 1 else {}
+    return member.fit(X, y, **known)
 
 
 def _rows(X, rows):

@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
+from ._parallel import cluster_client, parallel_map
 from .metrics import psnr_score, snr_score
 from .volumes.masks import Masker
 from .volumes.normalization import resolve_normalizer
-from .volumes.subjects import check_voxels, pair_subjects, subject_label
+from .volumes.subjects import (
+    absolute_paths,
+    check_voxels,
+    pair_subjects,
+    subject_label,
+)
 
 
 @dataclass
@@ -143,7 +148,8 @@ def leave_one_subject_out(
     subjects : list of str
         Subject of each; all images of one are held back together.
     n_jobs : int, default=None
-        Folds to work on at once, in processes.
+        Folds to work on at once, in processes unless a
+        :obj:`joblib.parallel_config` context names another backend.
     verbose : int, default=0
         Print each fold's result as it comes.
     inspect : callable, default=None
@@ -178,15 +184,19 @@ def leave_one_subject_out(
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     if verbose:
         print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
+    if cluster_client() is not None:
+        sources, targets = absolute_paths(sources), absolute_paths(targets)
+        synthesizers = {
+            name: _with_absolute_mask(each) for name, each in synthesizers.items()
+        }
+    shared = sources, targets, subjects, inspect
     jobs = (
-        delayed(_evaluate_fold)(
-            name, synthesizer, sources, targets, subjects, fold, inspect
-        )
+        (name, synthesizer, fold)
         for name, synthesizer in synthesizers.items()
         for fold in folds
     )
     records, inspections = [], []
-    for each in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
+    for each in parallel_map(_evaluate_fold, shared, jobs, n_jobs=n_jobs):
         fold_records, fold_inspections = each
         records.extend(fold_records)
         inspections.extend(fold_inspections)
@@ -213,11 +223,18 @@ def _check_held_back(sources, subjects):
                 )
 
 
+def _with_absolute_mask(synthesizer):
+    mask = getattr(synthesizer, "mask_img", None)
+    if not isinstance(mask, str | os.PathLike) or mask == "mni152":
+        return synthesizer
+    return clone(synthesizer).set_params(mask_img=os.path.abspath(mask))
+
+
 def _snr_and_psnr(y_true, y_pred):
     return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
 
 
-def _evaluate_fold(name, synthesizer, sources, targets, subjects, fold, inspect):
+def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold):
     train, test = fold
     start = time.perf_counter()
     fitted = clone(synthesizer).fit(

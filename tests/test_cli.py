@@ -538,7 +538,7 @@ def _tasks(data, model, folder):
 
 
 PROGRESS = {
-    "fit": r"Reading subject 1 of 2\n(.*\n)*Epoch 2: loss",
+    "fit": r"Read subject 1 of 2\n(.*\n)*Epoch 2: loss",
     "predict": r"1/3 sub-01_T1w_synth\.nii\.gz.*\n(.*\n)*3/3",
     "evaluate": r"LSDN \S+ on sub-01: [\d.]+ dB\n(.*\n)*.* on sub-02: ",
     "shrink": r"ShrinkConnect: ",

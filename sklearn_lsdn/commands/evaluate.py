@@ -3,10 +3,18 @@
 import json
 
 from .arguments import by_subject, find_images, inputs, layers, make_synthesizer
-from .options import NETWORKS, add_dataset, images, network, preparation, running
+from .options import (
+    NETWORKS,
+    add_dataset,
+    cluster,
+    images,
+    network,
+    preparation,
+    running,
+)
 
 HELP = "leave one subject out"
-PARENTS = (images, preparation, network, running)
+PARENTS = (images, preparation, network, running, cluster)
 
 
 def add_arguments(command):

@@ -4,10 +4,19 @@ import tempfile
 from pathlib import Path
 
 from .arguments import at_rest, by_subject, find_images, inputs, make_synthesizer
-from .options import NETWORKS, add_dataset, images, keep, network, preparation, running
+from .options import (
+    NETWORKS,
+    add_dataset,
+    cluster,
+    images,
+    keep,
+    network,
+    preparation,
+    running,
+)
 
 HELP = "train, and save a model"
-PARENTS = (images, preparation, network, running)
+PARENTS = (images, preparation, network, running, cluster)
 
 
 def add_arguments(command):

@@ -30,6 +30,20 @@ def running(jobs=True):
     return parser
 
 
+def cluster():
+    """Where to run."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="share the work among the workers of a Dask scheduler, which must find "
+        "all files under the same paths; --jobs then counts the cores of this machine "
+        "for what stays here, the training of a single network",
+    )
+    return parser
+
+
 def images():
     """Subjects who have both contrasts."""
     parser = argparse.ArgumentParser(add_help=False)

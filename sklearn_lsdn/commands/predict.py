@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from .arguments import by_subject, find_sessions, refuse_entities
-from .options import add_entities, running
+from .options import add_entities, cluster, running
 
 HELP = "synthesise images by a model"
-PARENTS = (running,)
+PARENTS = (running, cluster)
 _QUERY = ("source", "target", "space", "desc")
 
 

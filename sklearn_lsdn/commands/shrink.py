@@ -1,10 +1,10 @@
 """`lsdn shrink`."""
 
 from .arguments import at_rest, by_subject, find_images, inputs
-from .options import add_dataset, images, keep, running
+from .options import add_dataset, cluster, images, keep, running
 
 HELP = "make a model smaller and faster"
-PARENTS = (images, running)
+PARENTS = (images, running, cluster)
 
 
 def add_arguments(command):

@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from .._files import prepare_outputs
+from .._parallel import cluster_client, parallel_map
 from .._threads import effective_n_threads
 from .images import check_same_grid, open_image, save_image
-from .subjects import open_subjects
+from .subjects import absolute_paths, open_subjects
 
 
 class SubjectsFailed(ValueError):  # noqa: N818, as scikit-learn's own are called
@@ -76,7 +76,9 @@ def predict_files(
 
     With ``synthesizer.n_jobs`` as many subjects are under way at once, each in one
     thread, so that reading, unzipping, computing and writing overlap, and as many are
-    held in memory.
+    held in memory. In a :obj:`joblib.parallel_config` context its backend does the
+    work: on a Dask cluster each subject is one thread of a worker, which must find the
+    files under the same paths.
 
     Parameters
     ----------
@@ -176,7 +178,8 @@ def predict_to_files(
     verbose : int, default=0
         Print each subject as it is done.
     finish : callable, default=None
-        Called with the number of each subject once its images are written.
+        ``finish(i)`` makes, of a subject's number, what is called without arguments
+        once its images are written, perhaps by another process.
     is_finished : callable, default=None
         Says of a subject whose images are whole whether that call was made too.
 
@@ -215,34 +218,24 @@ def predict_to_files(
         overwrite=overwrite,
         inputs=np.ravel(sources),
     )
-    n_threads = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
-    if n_threads > 1:
+    n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
+    elsewhere = cluster_client() is not None
+    if n_jobs > 1 or elsewhere:
         synthesizer = copy.copy(synthesizer)
         synthesizer.n_jobs = 1  # a thread a subject
+    # What a worker wrote before it died is written again by another.
+    shared = synthesizer, uncertainty, overwrite or elsewhere, keep_going
+    where = absolute_paths if elsewhere else (lambda paths: paths)
+    jobs = ((where(sources[i]), where(outputs[i]), finish and finish(i)) for i in todo)
 
-    def predict_one(i):
-        predicted = synthesizer.predict([sources[i]], return_std=uncertainty)
-        kinds = predicted if uncertainty else [predicted]
-        images = []
-        for (each,) in kinds:
-            images += each if isinstance(each, list) else [each]
-        for image, path in zip(images, outputs[i], strict=True):
-            save_image(image, path, overwrite=overwrite)
-        if finish is not None:
-            finish(i)
+    def lost(job, error):
+        name = Path(job[1][0]).name
+        if not keep_going:
+            raise OSError(f"{name}: {error}") from error
+        return f"{name} failed", f"{name}: {error}"
 
-    def attempt(i):
-        start = time.perf_counter()
-        try:
-            predict_one(i)
-        except (OSError, TypeError, ValueError) as error:
-            if not keep_going:
-                raise
-            return f"{outputs[i][0].name} failed", str(error)
-        return f"{outputs[i][0].name} ({time.perf_counter() - start:.1f} s)", None
-
-    attempts = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")(
-        delayed(attempt)(i) for i in todo
+    attempts = parallel_map(
+        _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
     )
     failures = []
     for n, (message, failure) in enumerate(attempts, start=1):
@@ -255,6 +248,31 @@ def predict_to_files(
             + "\n".join(failures)
         )
     return [path for paths in outputs for path in paths]
+
+
+def _attempt(synthesizer, uncertainty, overwrite, keep_going, source, paths, finish):
+    """Predict one subject; say how it went, and what went wrong."""
+    start = time.perf_counter()
+    name = Path(paths[0]).name
+    try:
+        _predict_one(synthesizer, uncertainty, overwrite, source, paths)
+        if finish is not None:
+            finish()
+    except (OSError, TypeError, ValueError) as error:
+        if not keep_going:
+            raise
+        return f"{name} failed", str(error)
+    return f"{name} ({time.perf_counter() - start:.1f} s)", None
+
+
+def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
+    predicted = synthesizer.predict([source], return_std=uncertainty)
+    kinds = predicted if uncertainty else [predicted]
+    images = []
+    for (each,) in kinds:
+        images += each if isinstance(each, list) else [each]
+    for image, path in zip(images, paths, strict=True):
+        save_image(image, path, overwrite=overwrite)
 
 
 def _are_whole(source, paths):

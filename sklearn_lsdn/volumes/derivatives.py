@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -147,9 +148,9 @@ def predict_dataset(
                 },
             )
 
-    def write_sidecars(i):
-        for path, content in sidecars(i):
-            _write(path, content, overwrite or resume)
+    def writer_of_sidecars(i):  # none is there by now that must not be replaced
+        files = [(path.absolute(), content) for path, content in sidecars(i)]
+        return partial(_write_all, files)
 
     def has_sidecars(i):  # of the same model, by its digest
         return all(_read(path) == content for path, content in sidecars(i))
@@ -169,7 +170,7 @@ def predict_dataset(
         resume=resume,
         keep_going=keep_going,
         verbose=verbose,
-        finish=write_sidecars,
+        finish=writer_of_sidecars,
         is_finished=has_sidecars,
     )
 
@@ -183,6 +184,11 @@ def _output(folder, session, contrast, desc):
 
 def _sidecar(path):
     return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+
+
+def _write_all(files):
+    for path, content in files:
+        _write(path, content, overwrite=True)
 
 
 def _write(path, content, overwrite):

@@ -6,7 +6,6 @@ from dataclasses import astuple
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
@@ -19,6 +18,7 @@ from sklearn.utils.validation import (
 
 from .._callbacks import FitTasks
 from .._network_regressor import _NetworkRegressor
+from .._parallel import parallel_map
 from ..ensemble import EnsembleRegressor
 from ..shrink import ShrinkConnect
 from ._estimator import make_estimator, subjects_to_hold_out
@@ -429,23 +429,16 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
             memory = os.fspath(memory)
         draw = check_memory(memory).cache(draw_sample, ignore=["sources", "targets"])
 
-        def draw_one(i):
+        shared = draw, masker, normalizers, window, self.n_voxels
+        jobs = zip(sources, targets, seeds, strict=True)
+        samples = []
+        for sample in parallel_map(
+            _draw, shared, jobs, n_jobs=self.n_jobs, prefer="threads"
+        ):
+            samples.append(sample)
             if self.verbose:
-                print(f"Reading subject {i + 1} of {len(sources)}\n", end="")
-            return draw(
-                sources[i],
-                targets[i],
-                masker,
-                normalizers,
-                window,
-                self.n_voxels,
-                seeds[i],
-                [file.fingerprint() for file in [*sources[i], *targets[i]]],
-            )
-
-        return Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(draw_one)(i) for i in range(len(sources))
-        )
+                print(f"Read subject {len(samples)} of {len(sources)}", flush=True)
+        return samples
 
     def _training_arrays(self, samples, normalizers, background, window, seeds):
         augmentation = Augmentation(
@@ -460,3 +453,11 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         return training_arrays(
             samples, normalizers, background, window, augmentation, rng
         )
+
+
+def _draw(draw, masker, normalizers, window, n_voxels, sources, targets, seed):
+    """Draw voxels of one subject, from the files or from a cache."""
+    fingerprints = [file.fingerprint() for file in [*sources, *targets]]
+    return draw(
+        sources, targets, masker, normalizers, window, n_voxels, seed, fingerprints
+    )
