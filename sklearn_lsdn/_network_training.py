@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 
 from ._callbacks import FitTasks
-from ._coordinates import weighted_rows
+from ._coordinates import as_slice, weighted_rows
 from ._threads import effective_n_threads
 from .checkpoint import TrainingRecord, find_checkpoint
 from .network.architecture import Architecture
@@ -37,7 +37,8 @@ class NetworkTraining:
                 "hidden_layer_sizes must be one or more positive integers, got "
                 f"{self.hidden_layer_sizes!r}."
             )
-        S, C = X[:, self._feature_columns], X[:, self._coordinate_columns]
+        S = X[:, as_slice(self._feature_columns)]
+        C = X[:, as_slice(self._coordinate_columns)]
         self._scaling = Scaling.fit(S, C, y, weight, _SHRINKAGE)
         architecture = Architecture(
             (S.shape[1], *map(int, hidden), self.n_outputs_), C.shape[1], self.sigma
@@ -72,8 +73,8 @@ class NetworkTraining:
     def _scaled(self, X, y, weight, dtype):
         scaling = self._scaling
         return (
-            scaling.features(X[:, self._feature_columns], dtype),
-            scaling.coordinates(X[:, self._coordinate_columns], dtype),
+            scaling.features(X[:, as_slice(self._feature_columns)], dtype),
+            scaling.coordinates(X[:, as_slice(self._coordinate_columns)], dtype),
             scaling.targets(y, dtype),
             (weight / weight.max()).astype(dtype),
         )

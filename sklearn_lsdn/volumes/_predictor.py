@@ -186,6 +186,7 @@ class VolumePredictor:
             means, deviations = slide.means_and_deviations(padded)
         else:
             means = slide.means(padded)
+        del padded
         if self.smoothing:
             voxel_size = np.linalg.norm(files[0].affine[:3, :3], axis=0)
             fwhm = self.smoothing / np.maximum(voxel_size, 1)

@@ -312,9 +312,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         background = np.array(
             [normalizer.background() for normalizer in normalizers[0]]
         )
-        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
         n_voxels = [len(sample.patches) for sample in samples]
-        del samples
+        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
         with shared_n_jobs(self.n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **subjects_to_hold_out(estimator, groups, n_voxels))
 
