@@ -212,13 +212,16 @@ class NetworkTraining:
                 ended = progress.stale_after(watched) or tasks.stopping
                 record.keep(best_theta, ended or self.n_iter_ == self.max_iter)
         except KeyboardInterrupt:
-            warnings.warn(
-                f"Training interrupted after {self.n_iter_} epochs.",
-                TrainingInterrupted,
-                stacklevel=4,
-            )
+            self._warn_of_interrupt()
         self._store(trainer.theta if best_theta is None else best_theta)
         self._optimizer_state = trainer.get_state()
+
+    def _warn_of_interrupt(self):
+        warnings.warn(
+            f"Training interrupted after {self.n_iter_} epochs.",
+            TrainingInterrupted,
+            stacklevel=5,
+        )
 
     def _stopped_at(self, theta):
         """What `fit` leaves behind if it ends with these parameters."""
@@ -260,7 +263,9 @@ class NetworkTraining:
         """Train further at a rate that falls by a factor of 20.
 
         Callbacks are told of ``given``: X, y and sample_weight as the user gave them.
+        It says whether it was interrupted.
         """
+        interrupted = False
         tasks = FitTasks(self, max_iter, *given)
         if max_iter and self.solver == "lbfgs":
             limit, self.max_iter = self.max_iter, max_iter
@@ -270,12 +275,17 @@ class NetworkTraining:
             decay = 0.05 ** (1.0 / max(1, max_iter - 1))
             rng = check_random_state(random_state)
             trainer = self._trainer(X, y, weight, rng, rate, decay, batch_size)
-            for _ in range(max_iter):
-                tasks.begin("epoch", lambda: self._stopped_at(trainer.theta))
-                trainer.epoch()
-                self.n_iter_ += 1
-                tasks.end(lambda: self._stopped_at(trainer.theta))
-                if tasks.stopping:
-                    break
+            try:
+                for _ in range(max_iter):
+                    tasks.begin("epoch", lambda: self._stopped_at(trainer.theta))
+                    trainer.epoch()
+                    self.n_iter_ += 1
+                    tasks.end(lambda: self._stopped_at(trainer.theta))
+                    if tasks.stopping:
+                        break
+            except KeyboardInterrupt:
+                self._warn_of_interrupt()
+                interrupted = True
             self._store(trainer.theta)
         tasks.close()
+        return interrupted

@@ -9,6 +9,7 @@ from joblib import Parallel, delayed
 
 from .._files import prepare_outputs
 from .._threads import effective_n_threads
+from .budget import check_prediction, subjects_at_once
 from .images import check_same_grid, open_image, save_image
 from .subjects import open_subjects
 
@@ -76,7 +77,7 @@ def predict_files(
 
     With ``synthesizer.n_jobs`` as many subjects are under way at once, each in one
     thread, so that reading, unzipping, computing and writing overlap, and as many are
-    held in memory.
+    held in memory; fewer where they would not fit ``synthesizer.max_memory``.
 
     Parameters
     ----------
@@ -216,6 +217,10 @@ def predict_to_files(
         inputs=np.ravel(sources),
     )
     n_threads = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
+    if synthesizer.max_memory is not None:
+        n_threads = _that_fit(
+            synthesizer, [sources[i] for i in todo], n_threads, keep_going
+        )
     if n_threads > 1:
         synthesizer = copy.copy(synthesizer)
         synthesizer.n_jobs = 1  # a thread a subject
@@ -255,6 +260,20 @@ def predict_to_files(
             + "\n".join(failures)
         )
     return [path for paths in outputs for path in paths]
+
+
+def _that_fit(synthesizer, sources, n_threads, keep_going):
+    """How many subjects to have under way at once."""
+    subjects = []
+    for source in sources:
+        try:
+            subjects += open_subjects([source], "sources")
+            if not keep_going:
+                check_prediction(synthesizer, subjects[-1:])
+        except (OSError, TypeError, ValueError):
+            if not keep_going:
+                raise
+    return subjects_at_once(synthesizer, subjects, n_threads)
 
 
 def _are_whole(source, paths):

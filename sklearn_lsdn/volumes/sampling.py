@@ -86,9 +86,7 @@ class Window:
 
         spacings = list(self.scales) * len(fill)
         every = np.repeat(fill, len(self.scales))
-        return PaddedVolumes(
-            channels(), affine, self.patch_size, every, spacings, mask
-        )
+        return PaddedVolumes(channels(), affine, self.patch_size, every, spacings, mask)
 
 
 @dataclass
@@ -157,9 +155,7 @@ def draw_sample(
     coordinates, steps = padded.coordinates(centers), padded.steps
     del padded
     nothing = [np.nan] * len(outputs)
-    scans = PaddedVolumes(
-        outputs, affine, window.target_patch_size, nothing, mask=mask
-    )
+    scans = PaddedVolumes(outputs, affine, window.target_patch_size, nothing, mask=mask)
     reached = scans.patches(scans.centers(chosen))
     shape = len(patches), len(sources), len(window.scales), -1
     return Sample(
