@@ -12,6 +12,7 @@ from joblib import effective_n_jobs
 from sklearn.base import clone
 
 from .._network_regressor import _NetworkRegressor
+from .._threads import effective_n_threads
 from ..ensemble import EnsembleRegressor
 from ..shrink import ShrinkConnect
 from ._estimator import make_estimator
@@ -250,7 +251,7 @@ class TrainingPlan:
         n_bytes = room(max_memory)
         if self.need > n_bytes:
             self._refuse(synthesizer, data, max(needs), training, sources)
-        at_once = effective_n_jobs(synthesizer.n_jobs)
+        at_once = effective_n_threads(synthesizer.n_jobs)
         self.n_readers = min(at_once, n_that_fit(needs, n_bytes - data))
         if isinstance(estimator, EnsembleRegressor):
             members = int((n_bytes - data) // training)
