@@ -72,9 +72,10 @@ def test_an_evaluation_that_was_cut_off_goes_on(paths, tmp_path, fits, monkeypat
         return score(self, *args, **kwargs)
 
     folder = tmp_path / "folds"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(VolumeSynthesizer, "score_volumes", interrupted)
-        _run(folder, paths)
+        with pytest.raises(KeyboardInterrupt):
+            _run(folder, paths)
     assert len(list(folder.iterdir())) == 1
     fits.clear()
     evaluation = _run(folder, paths)
