@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tokenize
 import traceback
 import warnings
 import zipfile
@@ -111,6 +112,9 @@ def work(arguments):
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     users = {what: USERS[what](folder) for what in arguments.what}
+    for what in arguments.what:
+        for good in sorted((folder / what).iterdir()):
+            users[what](good)  # which compiles, for longer than patience lasts
     end = time.monotonic() + arguments.seconds
     for case in range(arguments.first, arguments.executions):
         if time.monotonic() > end:
@@ -299,7 +303,7 @@ def damage_model(path, rng):
 def change_array(content, rng):
     try:
         array = np.load(io.BytesIO(content)).copy()
-    except (ValueError, EOFError):  # damaged already
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError):  # damaged already
         return content
     if array.size and array.dtype.kind in "iuf" and rng.random() < 0.6:
         odd = ODD_FLOATS if array.dtype.kind == "f" else ODD

@@ -56,3 +56,10 @@ def weighted_rows(coordinates, weight, n, rng):
     cumulated = np.cumsum(weight[order])
     at = np.searchsorted(cumulated / cumulated[-1], rng.random_sample(n), side="right")
     return order[np.minimum(at, len(order) - 1)]
+
+
+def as_slice(columns):
+    """Neighbouring columns as a slice, which needs no copy."""
+    first, n = (columns[0] if len(columns) else 0), len(columns)
+    together = list(columns) == list(range(first, first + n))
+    return slice(first, first + n) if together else columns

@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from ._callbacks import FitTasks
-from ._coordinates import resolve_coordinates
+from ._coordinates import as_slice, resolve_coordinates
 from ._network_training import ROWS_AT_ONCE, NetworkTraining
 from ._threads import effective_n_threads
 from .network.architecture import Architecture
@@ -258,8 +258,8 @@ class _NetworkRegressor(
     def _standardized(self, X):
         """Features and coordinates of checked ``X`` as the network takes them."""
         return (
-            self._scaling.standardized(X[:, _as_slice(self._feature_columns)]),
-            self._scaling.coordinates(X[:, _as_slice(self._coordinate_columns)]),
+            self._scaling.standardized(X[:, as_slice(self._feature_columns)]),
+            self._scaling.coordinates(X[:, as_slice(self._coordinate_columns)]),
         )
 
     def _responses(self, X, layer):
@@ -382,10 +382,3 @@ class _NetworkRegressor(
             self.coefs_, self.intercepts_, self.latent_coordinates_
         )
         return self._architecture().pack(*layers)
-
-
-def _as_slice(columns):
-    """Neighbouring columns as a slice, which needs no copy."""
-    first, n = (columns[0] if len(columns) else 0), len(columns)
-    together = list(columns) == list(range(first, first + n))
-    return slice(first, first + n) if together else columns

@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 
 from ._callbacks import FitTasks
-from ._coordinates import weighted_rows
+from ._coordinates import as_slice, weighted_rows
 from ._threads import effective_n_threads
 from .checkpoint import TrainingRecord, find_checkpoint
 from .network.architecture import Architecture
@@ -37,7 +37,8 @@ class NetworkTraining:
                 "hidden_layer_sizes must be one or more positive integers, got "
                 f"{self.hidden_layer_sizes!r}."
             )
-        S, C = X[:, self._feature_columns], X[:, self._coordinate_columns]
+        S = X[:, as_slice(self._feature_columns)]
+        C = X[:, as_slice(self._coordinate_columns)]
         self._scaling = Scaling.fit(S, C, y, weight, _SHRINKAGE)
         architecture = Architecture(
             (S.shape[1], *map(int, hidden), self.n_outputs_), C.shape[1], self.sigma
@@ -72,8 +73,8 @@ class NetworkTraining:
     def _scaled(self, X, y, weight, dtype):
         scaling = self._scaling
         return (
-            scaling.features(X[:, self._feature_columns], dtype),
-            scaling.coordinates(X[:, self._coordinate_columns], dtype),
+            scaling.features(X[:, as_slice(self._feature_columns)], dtype),
+            scaling.coordinates(X[:, as_slice(self._coordinate_columns)], dtype),
             scaling.targets(y, dtype),
             (weight / weight.max()).astype(dtype),
         )
@@ -211,13 +212,16 @@ class NetworkTraining:
                 ended = progress.stale_after(watched) or tasks.stopping
                 record.keep(best_theta, ended or self.n_iter_ == self.max_iter)
         except KeyboardInterrupt:
-            warnings.warn(
-                f"Training interrupted after {self.n_iter_} epochs.",
-                TrainingInterrupted,
-                stacklevel=4,
-            )
+            self._warn_of_interrupt()
         self._store(trainer.theta if best_theta is None else best_theta)
         self._optimizer_state = trainer.get_state()
+
+    def _warn_of_interrupt(self):
+        warnings.warn(
+            f"Training interrupted after {self.n_iter_} epochs.",
+            TrainingInterrupted,
+            stacklevel=5,
+        )
 
     def _stopped_at(self, theta):
         """What `fit` leaves behind if it ends with these parameters."""
@@ -259,7 +263,9 @@ class NetworkTraining:
         """Train further at a rate that falls by a factor of 20.
 
         Callbacks are told of ``given``: X, y and sample_weight as the user gave them.
+        It says whether it was interrupted.
         """
+        interrupted = False
         tasks = FitTasks(self, max_iter, *given)
         if max_iter and self.solver == "lbfgs":
             limit, self.max_iter = self.max_iter, max_iter
@@ -269,12 +275,17 @@ class NetworkTraining:
             decay = 0.05 ** (1.0 / max(1, max_iter - 1))
             rng = check_random_state(random_state)
             trainer = self._trainer(X, y, weight, rng, rate, decay, batch_size)
-            for _ in range(max_iter):
-                tasks.begin("epoch", lambda: self._stopped_at(trainer.theta))
-                trainer.epoch()
-                self.n_iter_ += 1
-                tasks.end(lambda: self._stopped_at(trainer.theta))
-                if tasks.stopping:
-                    break
+            try:
+                for _ in range(max_iter):
+                    tasks.begin("epoch", lambda: self._stopped_at(trainer.theta))
+                    trainer.epoch()
+                    self.n_iter_ += 1
+                    tasks.end(lambda: self._stopped_at(trainer.theta))
+                    if tasks.stopping:
+                        break
+            except KeyboardInterrupt:
+                self._warn_of_interrupt()
+                interrupted = True
             self._store(trainer.theta)
         tasks.close()
+        return interrupted

@@ -1,16 +1,23 @@
 """Leave one subject out: how well each method predicts a subject never seen."""
 
 import os
+import threading
 import time
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
+from ._fold_records import FoldRecords, fold_key
+from ._network_training import TrainingInterrupted
 from ._parallel import cluster_client, parallel_map
 from .metrics import psnr_score, snr_score
+from .volumes.budget import folds_at_once
 from .volumes.masks import Masker
 from .volumes.normalization import resolve_normalizer
 from .volumes.subjects import (
@@ -135,7 +142,16 @@ def subject_labels(paths) -> list[str]:
 
 
 def leave_one_subject_out(
-    synthesizers, sources, targets, subjects, *, n_jobs=None, verbose=0, inspect=None
+    synthesizers,
+    sources,
+    targets,
+    subjects,
+    *,
+    n_jobs=None,
+    max_memory=None,
+    verbose=0,
+    inspect=None,
+    resume=None,
 ) -> Evaluation:
     """Train on all subjects but one, predict that one, for each in turn.
 
@@ -150,12 +166,20 @@ def leave_one_subject_out(
     n_jobs : int, default=None
         Folds to work on at once, in processes unless a
         :obj:`joblib.parallel_config` context names another backend.
+    max_memory : int or str, default=None
+        Bytes that all processes may take together, or a size such as "4G": fewer
+        folds are worked on at once where more would not fit, and none where one
+        does not. What ``inspect`` takes is not reckoned with.
     verbose : int, default=0
         Print each fold's result as it comes.
     inspect : callable, default=None
         ``inspect(model, synthesizer, source, target, subject)``, called in each fold
         with the fitted synthesizer and what it has not seen. It and what it returns
         go from process to process.
+    resume : path-like, default=None
+        Folder in which the scores of each fold are kept. Folds whose scores are
+        there, of the same images, parameters and versions, are not done again. With
+        ``inspect`` it cannot be used, since only scores are kept.
 
     Returns
     -------
@@ -164,9 +188,17 @@ def leave_one_subject_out(
     Raises
     ------
     ValueError
-        If there are fewer than two subjects, an image cannot be used, or one file
-        is of two subjects.
+        If there are fewer than two subjects, an image cannot be used, one file is of
+        two subjects, or a fold does not fit ``max_memory``.
+    KeyboardInterrupt
+        Also where a network's training was interrupted: half-trained networks are not
+        scored.
     """
+    if resume is not None and inspect is not None:
+        raise ValueError(
+            "Only scores are kept for resuming, and inspecting needs all folds. Give "
+            "one of resume and inspect (lsdn evaluate --resume and --report)."
+        )
     if len(set(subjects)) < 2:
         raise ValueError(
             "Leaving one subject out needs two subjects or more, got "
@@ -182,22 +214,39 @@ def leave_one_subject_out(
             print(f"Checking subject {i + 1} of {len(sources)}", flush=True)
         check_voxels(source, target, masker, normalizer)
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
-    if verbose:
-        print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
-    if cluster_client() is not None:
-        sources, targets = absolute_paths(sources), absolute_paths(targets)
-        synthesizers = {
-            name: _with_absolute_mask(each) for name, each in synthesizers.items()
-        }
-    shared = sources, targets, subjects, inspect
-    jobs = (
+    tasks = [
         (name, synthesizer, fold)
         for name, synthesizer in synthesizers.items()
         for fold in folds
-    )
+    ]
+    if max_memory is not None:
+        n_jobs = folds_at_once(tasks, *pairs, n_jobs, max_memory)
+    keys, kept, before = [None] * len(tasks), None, {}
+    if resume is not None:
+        kept = FoldRecords(resume)
+        prints = [_fingerprint(*pair, masker) for pair in zip(*pairs, strict=True)]
+        keys = [fold_key(*task[:2], prints, subjects, task[2]) for task in tasks]
+        before = {
+            key: found
+            for key, (_, _, (_, test)) in zip(keys, tasks, strict=True)
+            if (found := kept.read(key, [subjects[i] for i in test])) is not None
+        }
+    if verbose:
+        print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
+        if before:
+            print(f"{len(before)} of {len(tasks)} were done before", flush=True)
+    if cluster_client() is not None:
+        sources, targets = absolute_paths(sources), absolute_paths(targets)
+        tasks = [(name, _with_absolute_mask(each), fold) for name, each, fold in tasks]
+    shared = sources, targets, subjects, inspect, kept
+    jobs = [
+        (*task, key) for task, key in zip(tasks, keys, strict=True) if key not in before
+    ]
+    done = parallel_map(_evaluate_fold, shared, jobs, n_jobs=n_jobs)
     records, inspections = [], []
-    for each in parallel_map(_evaluate_fold, shared, jobs, n_jobs=n_jobs):
-        fold_records, fold_inspections = each
+    for key in keys:
+        known = key in before
+        fold_records, fold_inspections = (before[key], []) if known else next(done)
         records.extend(fold_records)
         inspections.extend(fold_inspections)
         if verbose:
@@ -234,12 +283,21 @@ def _snr_and_psnr(y_true, y_pred):
     return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
 
 
-def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold):
+def _fingerprint(source, target, masker):
+    """What changes when a subject's images do, or the mask."""
+    files = [file.fingerprint() for file in [*source, *target]]
+    return files, joblib.hash((masker.data, masker.affine))
+
+
+def _evaluate_fold(
+    sources, targets, subjects, inspect, kept, name, synthesizer, fold, key
+):
     train, test = fold
     start = time.perf_counter()
-    fitted = clone(synthesizer).fit(
-        [sources[i] for i in train], [targets[i] for i in train]
-    )
+    with _not_half_trained():
+        fitted = clone(synthesizer).fit(
+            [sources[i] for i in train], [targets[i] for i in train]
+        )
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
@@ -259,4 +317,20 @@ def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold)
         if inspect is not None:
             case = sources[i], targets[i], subjects[i]
             inspections.append(inspect(name, fitted, *case))
+    if kept is not None:
+        kept.write(key, records)
     return records, inspections
+
+
+@contextmanager
+def _not_half_trained():
+    """Let an interrupt end the evaluation, and not the training alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which interrupts do not reach, nor are its warnings its own
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingInterrupted)
+        try:
+            yield
+        except TrainingInterrupted as interrupted:
+            raise KeyboardInterrupt from interrupted

@@ -37,6 +37,10 @@ _TRUSTED = (
     "sklearn_lsdn.volumes.synthesizer.VolumeSynthesizer",
 )
 
+# Parameters that a file of this protocol may lack, since it is older than they are,
+# and what such a file means by that.
+_YOUNGER = {"VolumeSynthesizer": {"max_memory": None}}
+
 # scikit-learn's own attributes of estimators, about their training: callbacks, and
 # requests of metadata, in which skops would go round in circles.
 _NOT_KEPT = (
@@ -314,6 +318,9 @@ def _load(path):
             f"{path} was written by sklearn_lsdn {content['version']} with protocol "
             f"{protocol}; this version reads up to {PROTOCOL}. Update sklearn_lsdn."
         )
+    for part in estimators_within(content["estimator"]):
+        for name, value in _YOUNGER.get(type(part).__name__, {}).items():
+            vars(part).setdefault(name, value)
     try:
         check_consistency(content["estimator"])
     except Exception as error:  # whatever is missing, or in the place of what

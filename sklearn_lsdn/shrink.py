@@ -366,7 +366,8 @@ class ShrinkConnect(
         batch_size = self.batch_size or -(-network._samples_per_batch(len(X)) // 4)
         how = self.max_iter, rate, batch_size, self.random_state
         with tasks.delegated("shrink", smaller, lambda: self._outcome(attempt)):
-            smaller._retrain(X, answers, weight, *how, *tasks.given)
+            interrupted = smaller._retrain(X, answers, weight, *how, *tasks.given)
+            tasks.stopping |= interrupted
             loss = smaller._loss(*data)
             smaller.loss_curve_.append(loss)
             degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0

@@ -1,5 +1,6 @@
 """CoupledSparseRegressor: one sparse code for the source patch and the target."""
 
+import threading
 import warnings
 from numbers import Integral, Real
 
@@ -20,6 +21,7 @@ from ..network.scaling import centre_and_scale
 
 _BATCH_SIZE = 256  # of dictionary learning
 _LEARNING_TURNS = 100  # of coordinate descent for a code in learning
+_changing_filters = threading.Lock()
 _FAR = 1e6  # standard deviations: sums of squares stay exact enough
 _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
@@ -325,8 +327,9 @@ class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator
             transform_max_iter=_LEARNING_TURNS,
             random_state=rng,
         )
-        with warnings.catch_warnings():
-            # To learn atoms, codes need not have converged.
+        # To learn atoms, codes need not have converged. Filters of warnings are those
+        # of the whole process, which two threads must not put back at the same time.
+        with _changing_filters, warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             learner.fit(vectors)
         self.n_iter_ = learner.n_iter_

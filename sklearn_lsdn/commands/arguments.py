@@ -125,7 +125,7 @@ def at_rest(synthesizer):
     for part in (synthesizer, *networks):
         names = part.get_params(deep=True)
         part.set_params(**{n: 0 for n in names if n.split("__")[-1] == "verbose"})
-    return synthesizer.set_params(n_jobs=None)
+    return synthesizer.set_params(n_jobs=None, max_memory=None)
 
 
 def _sizes(arguments, model):

@@ -37,6 +37,13 @@ def add_arguments(command):
         "and scores, the networks and their training, warnings",
     )
 
+    command.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="keep the scores of each fold in a folder; folds whose scores are there, "
+        "of the same images, parameters and versions, are not done again",
+    )
+
 
 def run(arguments):
     """Train on all subjects but one and predict that one, for each in turn; print the
@@ -63,8 +70,10 @@ def run(arguments):
         by_subject(arguments.target),
         subject_labels(arguments.source[0]),
         n_jobs=arguments.jobs,
+        max_memory=arguments.max_memory,
         verbose=not arguments.quiet,
         inspect=inspect,
+        resume=arguments.resume,
     )
     if arguments.json:
         with written_whole(arguments.json, overwrite=arguments.overwrite) as path:

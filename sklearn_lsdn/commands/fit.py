@@ -75,7 +75,11 @@ def run(arguments):
             synthesizer.estimator, keep=arguments.shrink, verbose=not arguments.quiet
         )
         synthesizer.set_params(estimator=network)
-    synthesizer.set_params(n_jobs=arguments.jobs, verbose=not arguments.quiet)
+    synthesizer.set_params(
+        n_jobs=arguments.jobs,
+        max_memory=arguments.max_memory,
+        verbose=not arguments.quiet,
+    )
     with tempfile.TemporaryDirectory() as folder:
         if arguments.register:
             _align(arguments, folder)

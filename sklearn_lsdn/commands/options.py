@@ -7,7 +7,7 @@ NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
 """The paper's sizes of hidden layers."""
 
 
-def running(jobs=True):
+def running(jobs=True, memory=True):
     """How to run, whatever is run."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("running")
@@ -19,6 +19,13 @@ def running(jobs=True):
             default=-1,
             metavar="N",
             help="processor cores to use; -1 is all of them (default)",
+        )
+    if jobs and memory:
+        group.add_argument(
+            "--max-memory",
+            metavar="SIZE",
+            help="memory that the work may take in all, such as 4G or 800M: fewer "
+            "subjects at once where more would not fit, and none where one does not",
         )
     group.add_argument(
         "--overwrite", action="store_true", help="replace existing files"

@@ -65,7 +65,7 @@ def run(arguments):
     from ..persistence import load_synthesizer
 
     synthesizer = load_synthesizer(arguments.model)
-    synthesizer.set_params(n_jobs=arguments.jobs)
+    synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     alone = len(arguments.images) == 1 and not arguments.also
     if alone and Path(arguments.images[0]).is_dir():
         written = _predict_dataset(synthesizer, arguments)

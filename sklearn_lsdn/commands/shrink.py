@@ -37,6 +37,7 @@ def run(arguments):
     )
     synthesizer = load_synthesizer(arguments.model).set_params(
         n_jobs=arguments.jobs,
+        max_memory=arguments.max_memory,
         n_voxels=arguments.n_voxels,
         verbose=not arguments.quiet,
     )

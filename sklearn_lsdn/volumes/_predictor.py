@@ -5,6 +5,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..ensemble import EnsembleRegressor
 from ..metrics import snr_score
+from .budget import check_prediction
 from .sampling import Window
 from .scales import smoothed
 from .sliding_window import SlidingWindow
@@ -52,6 +53,7 @@ class VolumePredictor:
         self._check_contrasts(sources, "sources", self.n_contrasts_in_)
         if return_std:
             self.check_ensemble()
+        check_prediction(self, sources, scans)
         images, std_images = [], []
         for source, scan in zip(sources, scans, strict=True):
             each = self._predict_subject(source, scan, return_std)
@@ -109,6 +111,7 @@ class VolumePredictor:
         sources, targets = pair_subjects(sources, targets)
         self._check_contrasts(sources, "sources", self.n_contrasts_in_)
         self._check_contrasts(targets, "targets", len(self.target_normalizers_))
+        check_prediction(self, sources, targets)
         scores = []
         for source, target in zip(sources, targets, strict=True):
             outputs = [file.read() for file in target]
@@ -186,6 +189,7 @@ class VolumePredictor:
             means, deviations = slide.means_and_deviations(padded)
         else:
             means = slide.means(padded)
+        del padded
         if self.smoothing:
             voxel_size = np.linalg.norm(files[0].affine[:3, :3], axis=0)
             fwhm = self.smoothing / np.maximum(voxel_size, 1)

@@ -34,8 +34,10 @@ class PatchAverage:
     """
 
     def __init__(self, mask, n_contrasts, patch_size):
-        if patch_size == 1:  # which reaches no other voxel: the brain in a row
-            mask = mask[mask].reshape(-1, 1, 1)
+        self._alone = patch_size == 1  # and reaches no other voxel
+        if self._alone:
+            self._sums = np.zeros((n_contrasts, np.count_nonzero(mask)))
+            return
         mask = np.pad(mask, patch_size // 2)
         self._centers = np.flatnonzero(mask)
         self._offsets = patch_offsets(mask.shape, patch_size)
@@ -51,6 +53,9 @@ class PatchAverage:
             Which of the brain's voxels, in C order.
         values : ndarray of shape (n_rows, n_contrasts * patch_size**3)
         """
+        if self._alone:
+            self._sums[:, rows] = values.reshape(-1, len(self._sums)).T
+            return
         centers = self._centers[rows]
         values = values.reshape(len(centers), len(self._sums), len(self._offsets))
         for o, offset in enumerate(self._offsets):
@@ -61,6 +66,8 @@ class PatchAverage:
 
     def means(self) -> np.ndarray:
         """Of the brain's voxels; float64 of shape (n_voxels, n_contrasts)."""
+        if self._alone:
+            return self._sums.T
         means = self._sums[:, self._centers]
         means /= self._counts[self._centers]
         return means.T

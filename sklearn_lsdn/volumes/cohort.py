@@ -9,6 +9,7 @@ import numpy as np
 from .._files import prepare_outputs
 from .._parallel import cluster_client, parallel_map
 from .._threads import effective_n_threads
+from .budget import check_prediction, subjects_at_once
 from .images import check_same_grid, open_image, save_image
 from .subjects import absolute_paths, open_subjects
 
@@ -76,9 +77,10 @@ def predict_files(
 
     With ``synthesizer.n_jobs`` as many subjects are under way at once, each in one
     thread, so that reading, unzipping, computing and writing overlap, and as many are
-    held in memory. In a :obj:`joblib.parallel_config` context its backend does the
-    work: on a Dask cluster each subject is one thread of a worker, which must find the
-    files under the same paths.
+    held in memory; fewer where they would not fit ``synthesizer.max_memory``. In a
+    :obj:`joblib.parallel_config` context its backend does the work: on a Dask cluster
+    each subject is one thread of a worker, which must find the files under the same
+    paths, and has ``max_memory`` to itself.
 
     Parameters
     ----------
@@ -219,6 +221,8 @@ def predict_to_files(
         inputs=np.ravel(sources),
     )
     n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
+    if synthesizer.max_memory is not None:
+        n_jobs = _that_fit(synthesizer, [sources[i] for i in todo], n_jobs, keep_going)
     elsewhere = cluster_client() is not None
     if n_jobs > 1 or elsewhere:
         synthesizer = copy.copy(synthesizer)
@@ -273,6 +277,20 @@ def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
         images += each if isinstance(each, list) else [each]
     for image, path in zip(images, paths, strict=True):
         save_image(image, path, overwrite=overwrite)
+
+
+def _that_fit(synthesizer, sources, n_threads, keep_going):
+    """How many subjects to have under way at once."""
+    subjects = []
+    for source in sources:
+        try:
+            subjects += open_subjects([source], "sources")
+            if not keep_going:
+                check_prediction(synthesizer, subjects[-1:])
+        except (OSError, TypeError, ValueError):
+            if not keep_going:
+                raise
+    return subjects_at_once(synthesizer, subjects, n_threads)
 
 
 def _are_whole(source, paths):

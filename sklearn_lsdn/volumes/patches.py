@@ -17,8 +17,8 @@ class PaddedVolumes:
 
     Parameters
     ----------
-    volumes : list of float32 arrays of shape (nx, ny, nz)
-        One for each channel.
+    volumes : iterable of float32 arrays of shape (nx, ny, nz)
+        One for each channel; they are copied one by one.
     affine : ndarray of shape (4, 4)
         From voxel indices to world mm.
     patch_size : int
@@ -27,6 +27,8 @@ class PaddedVolumes:
         Value of the padding in each channel.
     spacings : list of int, default=None
         From a voxel of a patch to the next, in each channel; None means 1.
+    mask : ndarray of bool of shape (nx, ny, nz), default=None
+        What lies outside becomes padding; None means nothing.
 
     Attributes
     ----------
@@ -41,15 +43,16 @@ class PaddedVolumes:
         From indices of the padded volume to world mm.
     """
 
-    def __init__(self, volumes, affine, patch_size, fill, spacings=None):
-        spacings = np.array(spacings or [1] * len(volumes))
+    def __init__(self, volumes, affine, patch_size, fill, spacings=None, mask=None):
+        spacings = np.array(spacings or [1] * len(fill))
         margin = patch_size // 2 * spacings.max()
-        shape = np.array(volumes[0].shape) + 2 * margin
-        self.channels = np.empty((len(volumes), shape.prod()), dtype=np.float32)
+        shape = np.array((volumes[0] if mask is None else mask).shape) + 2 * margin
+        self.channels = np.empty((len(fill), shape.prod()), dtype=np.float32)
         inside = (slice(margin, -margin or None),) * 3
         for channel, volume, value in zip(self.channels, volumes, fill, strict=True):
             channel[:] = value
-            channel.reshape(shape)[inside] = volume
+            within = channel.reshape(shape)[inside]
+            np.copyto(within, volume, where=True if mask is None else mask)
         self.strides = np.array([shape[1] * shape[2], shape[2]])
         self._shape, self._margin = tuple(shape), margin
         self.offsets = spacings[:, None] * patch_offsets(shape, patch_size)

@@ -75,17 +75,18 @@ class Window:
             ``finish(volume, c)`` makes of a smoothed volume of contrast ``c`` what is
             to be read.
         """
-        channels = []
-        for c, value in enumerate(fill):
-            volume = volumes.pop(0)
-            for scale in self.scales:
-                channel = at_scale(volume, mask, scale)
-                if finish is not None:
-                    channel = finish(channel, c)
-                channels.append(np.where(mask, channel, np.float32(value)))
-        fill = np.repeat(fill, len(self.scales))
-        spacings = list(self.scales) * (len(channels) // len(self.scales))
-        return PaddedVolumes(channels, affine, self.patch_size, fill, spacings)
+
+        def channels():
+            for c in range(len(fill)):
+                volume = volumes.pop(0)
+                for scale in self.scales:
+                    channel = at_scale(volume, mask, scale)
+                    yield channel if finish is None else finish(channel, c)
+                    del channel
+
+        spacings = list(self.scales) * len(fill)
+        every = np.repeat(fill, len(self.scales))
+        return PaddedVolumes(channels(), affine, self.patch_size, every, spacings, mask)
 
 
 @dataclass
@@ -144,32 +145,36 @@ def draw_sample(
     mask = masker.find([*sources, *targets], [*volumes, *outputs])
     source_descriptions = describe(normalizers[0], sources, volumes, mask)
     target_descriptions = describe(normalizers[1], targets, outputs, mask)
-    inside = np.flatnonzero(mask)
-    rng = np.random.RandomState(seed)
-    drawn = rng.choice(len(inside), min(n_voxels, len(inside)), replace=False)
-    chosen = np.zeros(mask.size, dtype=bool)
-    chosen[inside[drawn]] = True
-    chosen = chosen.reshape(mask.shape)
+    chosen = _choose(mask, n_voxels, np.random.RandomState(seed))
     affine = sources[0].affine
 
     nothing = [np.nan] * len(volumes)
     padded = window.sources(volumes, mask, affine, nothing)
     centers = padded.centers(chosen)
     patches = padded.patches(centers)
-    for output in outputs:
-        output[~mask] = np.nan
+    coordinates, steps = padded.coordinates(centers), padded.steps
+    del padded
     nothing = [np.nan] * len(outputs)
-    scans = PaddedVolumes(outputs, affine, window.target_patch_size, nothing)
+    scans = PaddedVolumes(outputs, affine, window.target_patch_size, nothing, mask=mask)
     reached = scans.patches(scans.centers(chosen))
     shape = len(patches), len(sources), len(window.scales), -1
     return Sample(
         patches.reshape(shape),
-        padded.steps[: len(window.scales)],
-        padded.coordinates(centers),
+        steps[: len(window.scales)],
+        coordinates,
         reached.reshape(len(reached), len(targets), -1),
         source_descriptions,
         target_descriptions,
     )
+
+
+def _choose(mask, n_voxels, rng):
+    """Some voxels of a mask, as another mask."""
+    inside = np.flatnonzero(mask)
+    drawn = rng.choice(len(inside), min(n_voxels, len(inside)), replace=False)
+    chosen = np.zeros(mask.size, dtype=bool)
+    chosen[inside[drawn]] = True
+    return chosen.reshape(mask.shape)
 
 
 def training_arrays(
@@ -180,6 +185,7 @@ def training_arrays(
     Parameters
     ----------
     samples : list of Sample
+        It is emptied, so that they need not be held beside their copies.
     normalizers : pair of lists of fitted normalizers
         Of the sources and of the targets.
     background : ndarray of shape (n_contrasts,)
@@ -202,7 +208,8 @@ def training_arrays(
     y = np.empty((sum(lengths), *samples[0].targets.shape[1:]), dtype=np.float32)
     middle = np.mean([sample.coordinates[:, 0].mean() for sample in samples])
     start = 0
-    for sample in samples:
+    while samples:
+        sample = samples.pop(0)
         rows = slice(start, start + len(sample.patches))
         start = rows.stop
         patches = np.empty_like(sample.patches)

@@ -29,11 +29,12 @@ def smoothed(volume, mask, fwhm) -> np.ndarray:
     box = _box(mask)
     inside = mask[box]
     within = np.where(inside, volume[box] - centre, np.float32(0))
-    total, weight = (
-        gaussian_filter(values, sigma, truncate=3, mode="constant")
-        for values in (within, inside.astype(np.float32))
-    )
-    smooth[box] += total / np.where(inside, weight, 1)
+    weight = inside.astype(np.float32)
+    for values in (within, weight):
+        gaussian_filter(values, sigma, output=values, truncate=3, mode="constant")
+    weight[~inside] = 1
+    within /= weight
+    smooth[box] += within
     return smooth
 
 

@@ -13,7 +13,7 @@ from .aggregation import PatchAverage, VolumePatches
 from .sampling import Window
 
 _VOXELS_AT_ONCE = 16384  # patches held during prediction by any regressor
-_OUTPUTS_AT_ONCE = 4_000_000  # of a network that reads patches from the volume
+_OUTPUTS_AT_ONCE = 1_000_000  # of a network that reads patches from the volume
 
 
 def shared_n_jobs(n_jobs):
@@ -56,6 +56,8 @@ class SlidingWindow:
         -------
         means : float64 array of shape (n_voxels, n_targets)
         """
+        if not isinstance(self.estimator, EnsembleRegressor):
+            return self._refined(self.estimator, padded)
         return self._means_and_variances(padded)[0]
 
     def means_and_deviations(self, padded):
@@ -76,19 +78,26 @@ class SlidingWindow:
         return means, np.sqrt(variances + noise**2)
 
     def _means_and_variances(self, padded):
-        regressors = [self.estimator]
-        if isinstance(self.estimator, EnsembleRegressor):
-            regressors = self.estimator.estimators_
-        means = squares = 0.0
+        """Of an ensemble's members."""
+        regressors = self.estimator.estimators_
+        shape = np.count_nonzero(self.mask), self.n_targets
+        means, squares = np.zeros(shape), np.zeros(shape)
         for n, regressor in enumerate(regressors, start=1):
-            values = self._predict(regressor, padded)
-            if self.window.target_patch_size > 1 and hasattr(regressor, "refine"):
-                for _ in range(getattr(regressor, "n_refinements", 1)):
-                    values = self._predict_rows(regressor, padded, values)
+            values = self._refined(regressor, padded)
             change = values - means
-            means = means + change / n
-            squares = squares + change * (values - means)
-        return means, squares / max(len(regressors) - 1, 1)
+            means += change / n
+            values -= means
+            values *= change
+            squares += values
+        squares /= max(len(regressors) - 1, 1)
+        return means, squares
+
+    def _refined(self, regressor, padded):
+        values = self._predict(regressor, padded)
+        if self.window.target_patch_size > 1 and hasattr(regressor, "refine"):
+            for _ in range(getattr(regressor, "n_refinements", 1)):
+                values = self._predict_rows(regressor, padded, values)
+        return values
 
     def _predict(self, regressor, padded):
         network = volume_reader(regressor, padded.offsets.size)

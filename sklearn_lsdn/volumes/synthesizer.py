@@ -24,6 +24,7 @@ from ..shrink import ShrinkConnect
 from ._estimator import make_estimator, subjects_to_hold_out
 from ._predictor import VolumePredictor
 from .augmentation import Augmentation
+from .budget import TrainingPlan
 from .masks import Masker
 from .normalization import resolve_normalizer
 from .sampling import Window, draw_sample, training_arrays
@@ -104,6 +105,10 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         Threads that read images and predict voxels, and the estimator's ``n_jobs``
         where it has none of its own. None means 1, unless in a
         :obj:`joblib.parallel_config` context.
+    max_memory : int or str, default=None
+        Bytes that the process may take, or a size such as "4G". No more subjects are
+        read, and no more networks trained, at once than fit; where the work does not
+        fit at all, it is refused before it begins. None means no limit.
     random_state : int, RandomState instance or None, default=None
         Draws voxels, and seeds the estimator wherever it has a ``random_state``.
     verbose : int, default=0
@@ -192,6 +197,7 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         },
         "memory": "no_validation",
         "n_jobs": [Integral, None],
+        "max_memory": [Interval(Integral, 1, None, closed="left"), str, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -217,6 +223,7 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         random_shift=5.0,
         memory=None,
         n_jobs=None,
+        max_memory=None,
         random_state=None,
         verbose=0,
     ):
@@ -238,6 +245,7 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         self.random_shift = random_shift
         self.memory = memory
         self.n_jobs = n_jobs
+        self.max_memory = max_memory
         self.random_state = random_state
         self.verbose = verbose
 
@@ -284,7 +292,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         ValueError
             If an image cannot be used: it is truncated, not three-dimensional,
             holds NaN or infinity, is constant over its brain, has an empty mask or
-            another grid than its partner; or if a subject lacks a contrast.
+            another grid than its partner; if a subject lacks a contrast; or if the
+            work does not fit ``max_memory``.
         """
         window = Window.of(
             self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
@@ -302,8 +311,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
+        plan = TrainingPlan(self, estimator, window, sources, targets)
         samples = self._draw_samples(
-            sources, targets, masker, normalizers, window, seeds
+            sources, targets, masker, normalizers, window, seeds, plan.n_readers
         )
         for c, normalizer in enumerate(normalizers[0]):
             normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
@@ -312,10 +322,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         background = np.array(
             [normalizer.background() for normalizer in normalizers[0]]
         )
-        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
         n_voxels = [len(sample.patches) for sample in samples]
-        del samples
-        with shared_n_jobs(self.n_jobs), tasks.delegated("fit-estimator", estimator):
+        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
+        with shared_n_jobs(plan.n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **subjects_to_hold_out(estimator, groups, n_voxels))
 
         self.estimator_ = estimator
@@ -362,8 +371,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         window = Window(*self._window)
+        plan = TrainingPlan(self, None, window, sources, targets)
         samples = self._draw_samples(
-            sources, targets, self._masker, normalizers, window, seeds
+            sources, targets, self._masker, normalizers, window, seeds, plan.n_readers
         )
         return self._training_arrays(
             samples, normalizers, self.background_, window, seeds
@@ -423,7 +433,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
 
-    def _draw_samples(self, sources, targets, masker, normalizers, window, seeds):
+    def _draw_samples(
+        self, sources, targets, masker, normalizers, window, seeds, n_readers
+    ):
         memory = self.memory
         if isinstance(memory, os.PathLike):
             memory = os.fspath(memory)
@@ -433,7 +445,7 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         jobs = zip(sources, targets, seeds, strict=True)
         samples = []
         for sample in parallel_map(
-            _draw, shared, jobs, n_jobs=self.n_jobs, prefer="threads"
+            _draw, shared, jobs, n_jobs=n_readers, prefer="threads"
         ):
             samples.append(sample)
             if self.verbose:

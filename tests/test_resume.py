@@ -1,0 +1,239 @@
+"""Evaluations that are resumed: what is done again, and what is not trusted."""
+
+import json
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn.cli import main
+from sklearn_lsdn.evaluation import leave_one_subject_out
+from sklearn_lsdn.network.training import Trainer
+
+SUBJECTS = ["sub-0", "sub-1", "sub-2"]
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Three sources and their targets."""
+    pairs = [], []
+    for i in range(len(SUBJECTS)):
+        for files, kind in zip(pairs, ("T1w", "T2w"), strict=True):
+            files.append(str(tmp_path / f"sub-{i}_{kind}.nii"))
+            _write(files[-1], seed=i + 5 * (kind == "T2w"))
+    return pairs
+
+
+def _write(path, seed):
+    data = np.random.RandomState(seed).uniform(1, 2, (7, 8, 6)).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])), path)
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Counts the trainings of this process."""
+    calls, fit = [], VolumeSynthesizer.fit
+
+    def counted(self, *args, **kwargs):
+        calls.append(self)
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(VolumeSynthesizer, "fit", counted)
+    return calls
+
+
+def _linear(**parameters):
+    return VolumeSynthesizer(
+        LinearRegression(), n_voxels=50, random_state=0, **parameters
+    )
+
+
+def _scores(evaluation):
+    names = "model", "subject", "snr", "psnr"
+    return [tuple(record[name] for name in names) for record in evaluation.records]
+
+
+def _run(folder, paths, **methods):
+    methods = methods or {"a": _linear()}
+    return leave_one_subject_out(methods, *paths, SUBJECTS, resume=folder)
+
+
+def test_an_evaluation_that_was_cut_off_goes_on(paths, tmp_path, fits, monkeypatch):
+    expected = leave_one_subject_out({"a": _linear()}, *paths, SUBJECTS)
+    score, calls = VolumeSynthesizer.score_volumes, []
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return score(self, *args, **kwargs)
+
+    folder = tmp_path / "folds"
+    with monkeypatch.context() as patch:
+        patch.setattr(VolumeSynthesizer, "score_volumes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _run(folder, paths)
+    assert len(list(folder.iterdir())) == 1
+    fits.clear()
+    evaluation = _run(folder, paths)
+    assert len(fits) == 2
+    assert _scores(evaluation) == _scores(expected)
+    fits.clear()
+    again = _run(folder, paths)
+    assert fits == []
+    assert again.table() == evaluation.table()
+    assert again.to_dict() == evaluation.to_dict()
+
+
+def test_several_methods_and_processes(paths, tmp_path, fits):
+    methods = {"a": _linear(), "b": _linear(patch_size=1)}
+    first = leave_one_subject_out(
+        methods, *paths, SUBJECTS, n_jobs=2, resume=tmp_path / "folds"
+    )
+    assert len(list((tmp_path / "folds").iterdir())) == 6
+    fits.clear()
+    assert _run(tmp_path / "folds", paths, **methods).table() == first.table()
+    assert fits == []
+
+
+def test_what_decides_nothing_may_change(paths, tmp_path, fits):
+    _run(tmp_path / "folds", paths)
+    fits.clear()
+    free = _linear(n_jobs=2, verbose=1, max_memory="4G", memory=str(tmp_path / "cache"))
+    _run(tmp_path / "folds", paths, a=free)
+    assert fits == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        dict(n_voxels=49),
+        dict(random_state=1),
+        dict(estimator__fit_intercept=False),
+        dict(estimator=LSDNRegressor((4, 3), max_iter=1)),
+    ],
+    ids=str,
+)
+def test_a_changed_parameter_is_noticed(paths, tmp_path, fits, other):
+    _run(tmp_path / "folds", paths)
+    fits.clear()
+    _run(tmp_path / "folds", paths, a=_linear().set_params(**other))
+    assert len(fits) == 3
+
+
+def test_a_changed_image_is_noticed(paths, tmp_path, fits):
+    before = _run(tmp_path / "folds", paths)
+    fits.clear()
+    _write(paths[1][0], seed=99)
+    after = _run(tmp_path / "folds", paths)
+    assert len(fits) == 3  # it is trained on in two folds, and scored in one
+    assert _scores(after) != _scores(before)
+
+
+def test_a_changed_mask_or_version_is_noticed(paths, tmp_path, fits, monkeypatch):
+    mask = str(tmp_path / "mask.nii")
+    data = np.ones((7, 8, 6), dtype=np.uint8)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    nib.save(nib.Nifti1Image(data, affine), mask)
+    _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
+    data[:3] = 0
+    nib.save(nib.Nifti1Image(data, affine), mask)
+    fits.clear()
+    _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
+    assert len(fits) == 3
+    monkeypatch.setattr("sklearn_lsdn._fold_records.__version__", "99")
+    _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
+    assert len(fits) == 6
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _other_subject(path):
+    path.write_text(path.read_text().replace("sub-", "sub-1"))
+
+
+def _no_score(path):
+    content = json.loads(path.read_text())
+    del content["records"][0]["psnr"]
+    path.write_text(json.dumps(content))
+
+
+def _other_key(path):
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"key": "0"}))
+
+
+def _nothing(path):
+    path.write_text("[]")
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut, _other_subject, _no_score, _other_key, _nothing, os.unlink]
+)
+def test_a_file_that_is_not_whole_is_done_again(paths, tmp_path, fits, damage):
+    folder = tmp_path / "folds"
+    expected = _run(folder, paths)
+    kept = {path: path.read_text() for path in folder.iterdir()}
+    damage(sorted(kept)[0])
+    fits.clear()
+    assert _scores(_run(folder, paths)) == _scores(expected)
+    assert len(fits) == 1
+    assert {path.name for path in folder.iterdir()} == {path.name for path in kept}
+
+
+def test_half_trained_networks_are_not_scored(paths, tmp_path, monkeypatch):
+    """An interrupt that a network would take for the end of its training."""
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    network = _linear().set_params(estimator=LSDNRegressor((4, 3), max_iter=2))
+    with pytest.raises(KeyboardInterrupt):
+        leave_one_subject_out(
+            {"a": network}, *paths, SUBJECTS, resume=tmp_path / "folds"
+        )
+    assert list((tmp_path / "folds").iterdir()) == []
+
+
+# The command
+
+
+def test_the_command_resumes(paths, tmp_path, capsys):
+    line = ["evaluate", "--source", *paths[0], "--target", *paths[1], "-j", "1"]
+    line += ["--hidden-layer-sizes", "4", "3", "--max-iter", "1", "--n-voxels", "50"]
+    folder = tmp_path / "folds"
+    assert main([*line, "--resume", str(folder)]) == 0
+    first = capsys.readouterr()
+    assert "were done before" not in first.err
+    sorted(folder.iterdir())[0].unlink()
+    assert (
+        main([*line, "--resume", str(folder), "--json", str(tmp_path / "a.json")]) == 0
+    )
+    second = capsys.readouterr()
+    assert "2 of 3 were done before" in second.err
+    columns = [
+        [text.split()[:9] for text in out.splitlines()]  # without the times
+        for out in (first.out, second.out)
+    ]
+    assert columns[0] == columns[1]
+    assert len(json.loads((tmp_path / "a.json").read_text())["volumes"]) == 3
+
+
+def test_a_report_needs_all_folds(paths, tmp_path, capsys):
+    line = ["evaluate", "--source", *paths[0], "--target", *paths[1]]
+    line += ["--resume", str(tmp_path / "folds"), "--report", str(tmp_path / "a.html")]
+    assert main(line) == 1
+    assert "inspecting needs all folds" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_refused(paths, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    line = ["evaluate", "--source", *paths[0], "--target", *paths[1]]
+    assert main([*line, "--resume", str(tmp_path / "file")]) == 1
+    assert "cannot be made a folder" in capsys.readouterr().err
