@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
+from ._progress import teller
 from .metrics import psnr_score, snr_score
 from .volumes.masks import Masker
 from .volumes.normalization import resolve_normalizer
@@ -144,8 +145,9 @@ def leave_one_subject_out(
         Subject of each; all images of one are held back together.
     n_jobs : int, default=None
         Folds to work on at once, in processes.
-    verbose : int, default=0
-        Print each fold's result as it comes.
+    verbose : int or callable, default=0
+        Print each fold's result as it comes. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
     inspect : callable, default=None
         ``inspect(model, synthesizer, source, target, subject)``, called in each fold
         with the fitted synthesizer and what it has not seen. It and what it returns
@@ -171,13 +173,15 @@ def leave_one_subject_out(
     first = next(iter(synthesizers.values()))
     masker = Masker.resolve(getattr(first, "mask_img", None))
     normalizer = resolve_normalizer(getattr(first, "normalization", "zscore"))
+    tell, n_pairs = teller(verbose), len(sources)
     for i, (source, target) in enumerate(zip(*pairs, strict=True)):
-        if verbose:  # rather now than after the first folds
-            print(f"Checking subject {i + 1} of {len(sources)}", flush=True)
+        # Rather now than after the first folds.
+        tell("Checking images", i, n_pairs, f"Checking subject {i + 1} of {n_pairs}")
         check_voxels(source, target, masker, normalizer)
+    tell("Checking images", n_pairs, n_pairs)
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
-    if verbose:
-        print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
+    work, n_fits = "Leaving one subject out", len(synthesizers) * len(folds)
+    tell(work, 0, n_fits, f"Training {len(synthesizers)} x {len(folds)} synthesizers")
     jobs = (
         delayed(_evaluate_fold)(
             name, synthesizer, sources, targets, subjects, fold, inspect
@@ -186,15 +190,13 @@ def leave_one_subject_out(
         for fold in folds
     )
     records, inspections = [], []
-    for each in Parallel(n_jobs=n_jobs, return_as="generator")(jobs):
-        fold_records, fold_inspections = each
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    for n, (fold_records, fold_inspections) in enumerate(results, start=1):
         records.extend(fold_records)
         inspections.extend(fold_inspections)
-        if verbose:
-            for record in fold_records:
-                print(
-                    f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
-                )
+        for record in fold_records:
+            line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
+            tell(work, n, n_fits, line, note=line)
     return Evaluation(records, inspections)
 
 

@@ -1,11 +1,12 @@
 """`lsdn demo`."""
 
+from functools import partial
 from pathlib import Path
 
 from .options import running
 
 HELP = "the main job on simulated subjects"
-PARENTS = (running,)
+PARENTS = (partial(running, verbose=False),)
 
 
 def add_arguments(command):

@@ -7,7 +7,7 @@ NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
 """The paper's sizes of hidden layers."""
 
 
-def running(jobs=True):
+def running(jobs=True, verbose=True):
     """How to run, whatever is run."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("running")
@@ -23,7 +23,15 @@ def running(jobs=True):
     group.add_argument(
         "--overwrite", action="store_true", help="replace existing files"
     )
-    group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    progress = group.add_mutually_exclusive_group()
+    progress.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    if verbose:
+        progress.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="where progress is shown as bars, on a terminal, print each step too",
+        )
     group.add_argument(
         "--traceback", action="store_true", help="on an error, show where it arose"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .arguments import by_subject, find_sessions, refuse_entities
 from .options import add_dataset, running
+from .progress import shown
 
 HELP = "align images rigidly, within subjects and to a reference"
 PARENTS = (partial(running, jobs=False),)
@@ -65,13 +66,14 @@ def run(arguments):
         outputs = alignment.outputs_in_dataset(
             sessions, contrasts, folder, reference.space
         )
-    written = alignment.align_subjects(
-        subjects,
-        outputs,
-        reference,
-        dataset=arguments.dataset,
-        folder=folder,
-        overwrite=arguments.overwrite,
-        verbose=not arguments.quiet,
-    )
+    with shown(arguments) as progress:
+        written = alignment.align_subjects(
+            subjects,
+            outputs,
+            reference,
+            dataset=arguments.dataset,
+            folder=folder,
+            overwrite=arguments.overwrite,
+            verbose=progress.tell,
+        )
     return "\n".join(map(str, written))

@@ -8,6 +8,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from .._files import prepare_outputs
+from .._progress import teller
 from .._threads import effective_n_threads
 from .images import check_same_grid, open_image, save_image
 from .subjects import open_subjects
@@ -96,8 +97,9 @@ def predict_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each subject as it is done.
+    verbose : int or callable, default=0
+        Print each subject as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
 
     Returns
     -------
@@ -173,8 +175,9 @@ def predict_to_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each subject as it is done.
+    verbose : int or callable, default=0
+        Print each subject as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
     finish : callable, default=None
         Called with the number of each subject once its images are written.
     is_finished : callable, default=None
@@ -199,7 +202,7 @@ def predict_to_files(
                 "them into different folders."
             )
         owner[paths[0]] = source
-    todo = list(range(len(sources)))
+    todo, before = list(range(len(sources))), None
     if resume:
         todo = [
             i
@@ -208,8 +211,7 @@ def predict_to_files(
             or not (is_finished is None or is_finished(i))
         ]
         overwrite = True  # what is not whole
-        if verbose:
-            print(f"{len(sources) - len(todo)} of {len(sources)} were done before")
+        before = f"{len(sources) - len(todo)} of {len(sources)} were done before"
     prepare_outputs(
         [path for i in todo for path in outputs[i]],
         overwrite=overwrite,
@@ -244,11 +246,12 @@ def predict_to_files(
     attempts = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")(
         delayed(attempt)(i) for i in todo
     )
-    failures = []
+    tell, failures = teller(verbose), []
+    tell("Synthesising", 0, len(todo), before, note=before)
     for n, (message, failure) in enumerate(attempts, start=1):
         failures += [failure] if failure else []
-        if verbose:
-            print(f"{n}/{len(todo)} {message}", flush=True)
+        line = f"{n}/{len(todo)} {message}"
+        tell("Synthesising", n, len(todo), line, note=message)
     if failures:
         raise SubjectsFailed(
             f"{len(failures)} of {len(sources)} subjects could not be predicted:\n"

@@ -289,7 +289,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         window = Window.of(
             self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
         )
-        tasks = FitTasks(self, 1, sources, targets)
+        n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
+        tasks = FitTasks(self, n_tasks, sources, targets)
         sources, targets = pair_subjects(sources, targets)
         groups = range(len(sources)) if groups is None else groups
         check_consistent_length(sources, groups)
@@ -302,9 +303,12 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
-        samples = self._draw_samples(
-            sources, targets, masker, normalizers, window, seeds
-        )
+        samples = []
+        drawn = self._draw_samples(sources, targets, masker, normalizers, window, seeds)
+        for _ in sources:
+            tasks.begin("read-subject")
+            samples.append(next(drawn))
+            tasks.end()
         for c, normalizer in enumerate(normalizers[0]):
             normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
         for c, normalizer in enumerate(normalizers[1]):
@@ -362,9 +366,10 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         window = Window(*self._window)
-        samples = self._draw_samples(
+        drawn = self._draw_samples(
             sources, targets, self._masker, normalizers, window, seeds
         )
+        samples = list(drawn)
         return self._training_arrays(
             samples, normalizers, self.background_, window, seeds
         )
@@ -443,9 +448,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
                 [file.fingerprint() for file in [*sources[i], *targets[i]]],
             )
 
-        return Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(draw_one)(i) for i in range(len(sources))
-        )
+        parallel = Parallel(self.n_jobs, prefer="threads", return_as="generator")
+        return parallel(delayed(draw_one)(i) for i in range(len(sources)))
 
     def _training_arrays(self, samples, normalizers, background, window, seeds):
         augmentation = Augmentation(
