@@ -86,7 +86,7 @@ def outputs_in_dataset(sessions, contrasts, folder, space):
     ----------
     sessions : list of Session
     contrasts : list of str
-        BIDS names of the scans of each.
+        BIDS names of the scans of each, as far as it has them.
     folder : Path
     space : str
         BIDS label of the reference's space.
@@ -100,7 +100,7 @@ def outputs_in_dataset(sessions, contrasts, folder, space):
             folder.joinpath(
                 *scan.levels, "anat", derived_name(scan, name, desc="reg", space=space)
             )
-            for scan, name in zip(session.scans, contrasts, strict=True)
+            for scan, name in zip(session.scans, contrasts, strict=False)
         ]
         for session in sessions
     ]

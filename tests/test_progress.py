@@ -161,8 +161,9 @@ def test_verbose_prints_above_the_bars(run, terminal):
     assert re.search(TASKS["fit"][1][1], text)
 
 
-def test_quiet(run, terminal):
-    assert run("fit", "--quiet") == 0
+@pytest.mark.parametrize("more", [[], ["--verbose"]])
+def test_quiet(run, terminal, more):
+    assert run("fit", "--quiet", *more) == 0
     assert terminal.close() == ""
 
 
@@ -185,12 +186,6 @@ def test_without_rich_there_are_lines(run, terminal, monkeypatch):
 def test_an_error_ends_the_bars(run, terminal, data, tmp_path):
     assert run("predict", "--also", data[1]) == 1
     assert "lsdn predict: error: " in terminal.close()
-
-
-def test_quiet_and_verbose_exclude_each_other(run, terminal):
-    with pytest.raises(SystemExit):
-        run("fit", "--quiet", "--verbose")
-    assert "not allowed with" in terminal.close()
 
 
 def test_bars_are_silent_in_other_processes():

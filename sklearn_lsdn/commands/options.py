@@ -23,14 +23,14 @@ def running(jobs=True, verbose=True):
     group.add_argument(
         "--overwrite", action="store_true", help="replace existing files"
     )
-    progress = group.add_mutually_exclusive_group()
-    progress.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     if verbose:
-        progress.add_argument(
+        group.add_argument(
             "-v",
             "--verbose",
             action="store_true",
-            help="where progress is shown as bars, on a terminal, print each step too",
+            help="on a terminal, print each step above the progress bars, which need "
+            "rich; elsewhere steps are printed anyway",
         )
     group.add_argument(
         "--traceback", action="store_true", help="on an error, show where it arose"

@@ -97,10 +97,8 @@ class Bars:
             self._progress.update(self._bars[estimator], advance=1, note=note)
         elif estimator in self._bars:  # trained, perhaps in fewer epochs than it might
             bar = self._bars.pop(estimator)
-            (done,) = (
-                task.completed for task in self._progress.tasks if task.id == bar
-            )
-            self._progress.update(bar, total=done)
+            done = {task.id: task.completed for task in self._progress.tasks}
+            self._progress.update(bar, total=done[bar])
             self._trained.append(bar)
 
     def _bar(self, key, what, total):
