@@ -76,6 +76,17 @@ def _refused(capsys, *argv):
 # lsdn fit, evaluate, shrink
 
 
+@pytest.mark.parametrize("command", ["fit", "evaluate", "register"])
+def test_a_dataset_after_the_options_is_told_where_to_go(
+    dataset, tmp_path, capsys, command
+):
+    if command == "register":
+        pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
+    output = [] if command == "evaluate" else ["-o", tmp_path / "out"]
+    task = [command, "--source", "T1w", "--target", "T2w", dataset, *output]
+    assert f"lsdn {command} {dataset} --source" in _refused(capsys, *task)
+
+
 def test_fit_and_predict_a_dataset(dataset, tmp_path, capsys):
     model, out = tmp_path / "t2w.skops", dataset / "derivatives" / "lsdn"
     fit = ["fit", dataset, "--source", "T1w", "--target", "T2w", *BRIEF, "-o", model]

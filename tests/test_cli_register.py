@@ -80,6 +80,7 @@ def test_subjects_are_aligned_to_a_reference(data, tmp_path, capsys):
             path = out / f"{subject}_{contrast}_reg.nii.gz"
             truth = data / f"{subject}_true_{contrast}.nii.gz"
             assert nib.load(path).shape == nib.load(data / "reference.nii.gz").shape
+            assert nib.load(path).header.get_xyzt_units()[0] == "mm"
             assert _likeness(path, truth) > _likeness(
                 data / f"{subject}_{contrast}.nii.gz", truth
             )

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from .arguments import by_subject, find_sessions, refuse_entities
+from .arguments import by_subject, find_sessions, refuse_entities, refuse_folders
 from .options import add_dataset, running
 from .progress import shown
 
@@ -52,6 +52,7 @@ def run(arguments):
     reference = alignment.Reference.resolve(arguments.reference)
     if arguments.dataset is None:
         refuse_entities(arguments, ("space", "desc"))
+        refuse_folders(arguments)
         contrasts = [*arguments.source, *arguments.target]
         subjects = [
             images if isinstance(images, list) else [images]

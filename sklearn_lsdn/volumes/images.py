@@ -96,19 +96,17 @@ class ImageFile:
         """Image of an array on the grid of `read`, on the grid of the file.
 
         Affine, sform, qform and their codes are the file's; the data are float32
-        without scaling, and the unit of length is mm where none was given.
+        without scaling.
         """
         back = ornt_transform(_CANONICAL, self._orientation)
         data = np.ascontiguousarray(apply_orientation(data, back), dtype=np.float32)
-        header = nib.Nifti1Header()
-        if isinstance(self.image, nib.Nifti1Pair):
-            header = self.image.header.copy()
+        if not isinstance(self.image, nib.Nifti1Pair):
+            return nib.Nifti1Image(data, self.image.affine)
+        header = self.image.header.copy()
         header.extensions.clear()
         header.set_data_dtype(np.float32)
         header.set_slope_inter(1.0, 0.0)
         header["cal_min"] = header["cal_max"] = 0
-        length, duration = header.get_xyzt_units()
-        header.set_xyzt_units("mm" if length == "unknown" else length, duration)
         second = isinstance(header, nib.Nifti2Header)
         kind = nib.Nifti2Image if second else nib.Nifti1Image
         return kind(data, self.image.affine, header)
