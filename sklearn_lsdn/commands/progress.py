@@ -117,6 +117,7 @@ def _rich_progress():
             BarColumn,
             MofNCompleteColumn,
             Progress,
+            SpinnerColumn,
             TextColumn,
             TimeRemainingColumn,
         )
@@ -128,6 +129,7 @@ def _rich_progress():
         return None
     rest = Column(no_wrap=True, overflow="ellipsis")
     return Progress(
+        SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
