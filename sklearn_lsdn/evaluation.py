@@ -16,6 +16,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 from ._fold_records import FoldRecords, fold_key
 from ._network_training import TrainingInterrupted
 from ._parallel import cluster_client, parallel_map
+from ._progress import teller
 from .metrics import psnr_score, snr_score
 from .volumes.budget import folds_at_once
 from .volumes.masks import Masker
@@ -170,8 +171,9 @@ def leave_one_subject_out(
         Bytes that all processes may take together, or a size such as "4G": fewer
         folds are worked on at once where more would not fit, and none where one
         does not. What ``inspect`` takes is not reckoned with.
-    verbose : int, default=0
-        Print each fold's result as it comes.
+    verbose : int or callable, default=0
+        Print each fold's result as it comes. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
     inspect : callable, default=None
         ``inspect(model, synthesizer, source, target, subject)``, called in each fold
         with the fitted synthesizer and what it has not seen. It and what it returns
@@ -209,10 +211,12 @@ def leave_one_subject_out(
     first = next(iter(synthesizers.values()))
     masker = Masker.resolve(getattr(first, "mask_img", None))
     normalizer = resolve_normalizer(getattr(first, "normalization", "zscore"))
+    tell, n_pairs = teller(verbose), len(sources)
     for i, (source, target) in enumerate(zip(*pairs, strict=True)):
-        if verbose:  # rather now than after the first folds
-            print(f"Checking subject {i + 1} of {len(sources)}", flush=True)
+        # Rather now than after the first folds.
+        tell("Checking images", i, n_pairs, f"Checking subject {i + 1} of {n_pairs}")
         check_voxels(source, target, masker, normalizer)
+    tell("Checking images", n_pairs, n_pairs)
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     tasks = [
         (name, synthesizer, fold)
@@ -231,10 +235,11 @@ def leave_one_subject_out(
             for key, (_, _, (_, test)) in zip(keys, tasks, strict=True)
             if (found := kept.read(key, [subjects[i] for i in test])) is not None
         }
-    if verbose:
-        print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
-        if before:
-            print(f"{len(before)} of {len(tasks)} were done before", flush=True)
+    work = "Leaving one subject out"
+    line = f"Training {len(synthesizers)} x {len(folds)} synthesizers"
+    if before:
+        line += f"; {len(before)} of {len(tasks)} were done before"
+    tell(work, 0, len(tasks), line)
     if cluster_client() is not None:
         sources, targets = absolute_paths(sources), absolute_paths(targets)
         tasks = [(name, _with_absolute_mask(each), fold) for name, each, fold in tasks]
@@ -244,16 +249,14 @@ def leave_one_subject_out(
     ]
     done = parallel_map(_evaluate_fold, shared, jobs, n_jobs=n_jobs)
     records, inspections = [], []
-    for key in keys:
+    for n, key in enumerate(keys, start=1):
         known = key in before
         fold_records, fold_inspections = (before[key], []) if known else next(done)
         records.extend(fold_records)
         inspections.extend(fold_inspections)
-        if verbose:
-            for record in fold_records:
-                print(
-                    f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
-                )
+        for record in fold_records:
+            line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
+            tell(work, n, len(tasks), line, note=line)
     return Evaluation(records, inspections)
 
 

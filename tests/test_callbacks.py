@@ -377,7 +377,8 @@ def test_through_a_synthesizer():
     ).set_callbacks(handed_down, monitor)
     synthesizer.fit(t1w, t2w)
     assert diary.ended.count("epoch") == handed_down.ended.count("epoch") == 4
-    assert handed_down.begun[:3] == ["fit", "fit", "epoch"]
+    reading = ["read-subject", "read-subject"]
+    assert handed_down.begun[:5] == ["fit", *reading, "fit", "epoch"]
     (row,) = monitor.get_logs().data
     assert row["snr"] == synthesizer.score(t1w, t2w)
 

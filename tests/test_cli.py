@@ -41,6 +41,8 @@ OPTIONS["predict"] += ["--source", "--target"]
 OPTIONS["fit"] += ["--checkpoint"]
 OPTIONS["fit"] += DATA + NETWORK
 OPTIONS["evaluate"] += DATA + NETWORK
+for _command in OPTIONS.keys() - {"info", "demo"}:
+    OPTIONS[_command] += ["--verbose"]
 for _command in OPTIONS.keys() - {"info", "register"}:
     OPTIONS[_command] += RUNNING
 

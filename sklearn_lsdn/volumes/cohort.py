@@ -8,6 +8,7 @@ import numpy as np
 
 from .._files import prepare_outputs
 from .._parallel import cluster_client, parallel_map
+from .._progress import teller
 from .._threads import effective_n_threads
 from .budget import check_prediction, subjects_at_once
 from .images import check_same_grid, open_image, save_image
@@ -100,8 +101,9 @@ def predict_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each subject as it is done.
+    verbose : int or callable, default=0
+        Print each subject as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
 
     Returns
     -------
@@ -177,8 +179,9 @@ def predict_to_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each subject as it is done.
+    verbose : int or callable, default=0
+        Print each subject as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
     finish : callable, default=None
         ``finish(i)`` makes, of a subject's number, what is called without arguments
         once its images are written, perhaps by another process.
@@ -204,7 +207,7 @@ def predict_to_files(
                 "them into different folders."
             )
         owner[paths[0]] = source
-    todo = list(range(len(sources)))
+    todo, before = list(range(len(sources))), None
     if resume:
         todo = [
             i
@@ -213,8 +216,7 @@ def predict_to_files(
             or not (is_finished is None or is_finished(i))
         ]
         overwrite = True  # what is not whole
-        if verbose:
-            print(f"{len(sources) - len(todo)} of {len(sources)} were done before")
+        before = f"{len(sources) - len(todo)} of {len(sources)} were done before"
     prepare_outputs(
         [path for i in todo for path in outputs[i]],
         overwrite=overwrite,
@@ -241,11 +243,12 @@ def predict_to_files(
     attempts = parallel_map(
         _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
     )
-    failures = []
+    tell, failures = teller(verbose), []
+    tell("Synthesising", 0, len(todo), before, note=before)
     for n, (message, failure) in enumerate(attempts, start=1):
         failures += [failure] if failure else []
-        if verbose:
-            print(f"{n}/{len(todo)} {message}", flush=True)
+        line = f"{n}/{len(todo)} {message}"
+        tell("Synthesising", n, len(todo), line, note=message)
     if failures:
         raise SubjectsFailed(
             f"{len(failures)} of {len(sources)} subjects could not be predicted:\n"

@@ -280,7 +280,9 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
         resampler.SetInterpolator(sitk.sitkLinear)
         brain = sitk.Cast(image != 0, sitk.sitkFloat32)
         voxels[_array(resampler.Execute(brain)) < 0.5] = 0
-    return fixed.like(voxels)
+    aligned = fixed.like(voxels)
+    aligned.header.set_xyzt_units("mm")  # which templates may leave open
+    return aligned
 
 
 def _as_file(image, name) -> ImageFile:

@@ -298,7 +298,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         window = Window.of(
             self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
         )
-        tasks = FitTasks(self, 1, sources, targets)
+        n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
+        tasks = FitTasks(self, n_tasks, sources, targets)
         sources, targets = pair_subjects(sources, targets)
         groups = range(len(sources)) if groups is None else groups
         check_consistent_length(sources, groups)
@@ -312,9 +313,14 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
         plan = TrainingPlan(self, estimator, window, sources, targets)
-        samples = self._draw_samples(
+        samples = []
+        drawn = self._draw_samples(
             sources, targets, masker, normalizers, window, seeds, plan.n_readers
         )
+        for _ in sources:
+            tasks.begin("read-subject")
+            samples.append(next(drawn))
+            tasks.end()
         for c, normalizer in enumerate(normalizers[0]):
             normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
         for c, normalizer in enumerate(normalizers[1]):
@@ -372,9 +378,10 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         window = Window(*self._window)
         plan = TrainingPlan(self, None, window, sources, targets)
-        samples = self._draw_samples(
+        drawn = self._draw_samples(
             sources, targets, self._masker, normalizers, window, seeds, plan.n_readers
         )
+        samples = list(drawn)
         return self._training_arrays(
             samples, normalizers, self.background_, window, seeds
         )
@@ -443,14 +450,11 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
 
         shared = draw, masker, normalizers, window, self.n_voxels
         jobs = zip(sources, targets, seeds, strict=True)
-        samples = []
-        for sample in parallel_map(
-            _draw, shared, jobs, n_jobs=n_readers, prefer="threads"
-        ):
-            samples.append(sample)
+        samples = parallel_map(_draw, shared, jobs, n_jobs=n_readers, prefer="threads")
+        for n, sample in enumerate(samples, start=1):
             if self.verbose:
-                print(f"Read subject {len(samples)} of {len(sources)}", flush=True)
-        return samples
+                print(f"Read subject {n} of {len(sources)}", flush=True)
+            yield sample
 
     def _training_arrays(self, samples, normalizers, background, window, seeds):
         augmentation = Augmentation(
