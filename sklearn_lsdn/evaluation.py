@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
-from ._parallel import cluster_client, parallel_map
+from ._parallel import parallel_map
 from .metrics import psnr_score, snr_score
 from .volumes.masks import Masker
 from .volumes.normalization import resolve_normalizer
@@ -184,14 +184,10 @@ def leave_one_subject_out(
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     if verbose:
         print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
-    if cluster_client() is not None:
-        sources, targets = absolute_paths(sources), absolute_paths(targets)
-        synthesizers = {
-            name: _with_absolute_mask(each) for name, each in synthesizers.items()
-        }
-    shared = sources, targets, subjects, inspect
+    # Whoever does the work may do it in another folder.
+    shared = absolute_paths(sources), absolute_paths(targets), subjects, inspect
     jobs = (
-        (name, synthesizer, fold)
+        (name, _with_absolute_mask(synthesizer), fold)
         for name, synthesizer in synthesizers.items()
         for fold in folds
     )
