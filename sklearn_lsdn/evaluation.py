@@ -15,7 +15,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 
 from ._fold_records import FoldRecords, fold_key
 from ._network_training import TrainingInterrupted
-from ._parallel import cluster_client, parallel_map
+from ._parallel import parallel_map
 from ._progress import teller
 from .metrics import psnr_score, snr_score
 from .volumes.budget import folds_at_once
@@ -219,7 +219,7 @@ def leave_one_subject_out(
     tell("Checking images", n_pairs, n_pairs)
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     tasks = [
-        (name, synthesizer, fold)
+        (name, _with_absolute_mask(synthesizer), fold)
         for name, synthesizer in synthesizers.items()
         for fold in folds
     ]
@@ -240,10 +240,9 @@ def leave_one_subject_out(
     if before:
         line += f"; {len(before)} of {len(tasks)} were done before"
     tell(work, 0, len(tasks), line)
-    if cluster_client() is not None:
-        sources, targets = absolute_paths(sources), absolute_paths(targets)
-        tasks = [(name, _with_absolute_mask(each), fold) for name, each, fold in tasks]
-    shared = sources, targets, subjects, inspect, kept
+    # Whoever does the work may do it in another folder.
+    places = absolute_paths(sources), absolute_paths(targets)
+    shared = *places, subjects, inspect, kept
     jobs = [
         (*task, key) for task, key in zip(tasks, keys, strict=True) if key not in before
     ]

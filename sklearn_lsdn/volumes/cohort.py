@@ -231,8 +231,10 @@ def predict_to_files(
         synthesizer.n_jobs = 1  # a thread a subject
     # What a worker wrote before it died is written again by another.
     shared = synthesizer, uncertainty, overwrite or elsewhere, keep_going
-    where = absolute_paths if elsewhere else (lambda paths: paths)
-    jobs = ((where(sources[i]), where(outputs[i]), finish and finish(i)) for i in todo)
+    jobs = (  # whoever does the work may do it in another folder
+        (absolute_paths(sources[i]), absolute_paths(outputs[i]), finish and finish(i))
+        for i in todo
+    )
 
     def lost(job, error):
         name = Path(job[1][0]).name
