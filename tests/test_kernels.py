@@ -9,21 +9,27 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 
-from sklearn_lsdn.network import reference
+from sklearn_lsdn.network import backward, matmul, reference, sigmoid
 from sklearn_lsdn.network.architecture import Architecture
-from sklearn_lsdn.network.backward import (
-    add_gradient,
-    transpose_filters,
-    transposed_size,
-)
-from sklearn_lsdn.network.forward import TILE, responses_size
+from sklearn_lsdn.network.compilation import kernel
+from sklearn_lsdn.network.forward import TILE
 from sklearn_lsdn.network.inference import _SLICE, predict_rows, predict_voxels
-from sklearn_lsdn.network.matmul import LANES, add_product, padded
-from sklearn_lsdn.network.sigmoid import logistic_layer
+from sklearn_lsdn.network.matmul import LANES
 from sklearn_lsdn.network.training import (
     Trainer,
     mean_loss,
     minimize_full_batch,
+)
+
+add_gradient, transpose_filters, add_product, padded, logistic_layer = (
+    kernel(part.py_func)
+    for part in (
+        backward.add_gradient,
+        backward.transpose_filters,
+        matmul.add_product,
+        matmul.padded,
+        sigmoid.logistic_layer,
+    )
 )
 
 SIZES = (27, 30, 11, 2)
@@ -64,10 +70,12 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
     n, n_coordinates = X.shape
     wide = architecture.widen(theta, LANES)
-    transposed = np.zeros(transposed_size(sizes), dtype=np.float32)
+    scratch = backward.scratch(sizes, n)
+    transposed = scratch[4]
+    for array in scratch[:4]:
+        array[:] = np.nan
     transpose_filters(wide, sizes, n_coordinates, transposed)
     wide_gradient = np.full_like(wide, start)
-    scratch = np.full((2, responses_size(sizes, n)), np.nan, dtype=np.float32)
     loss = add_gradient(
         wide,
         transposed,
@@ -78,8 +86,7 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
         T,
         single(weight / weight.sum(dtype=np.float64)),
         wide_gradient,
-        *scratch,
-        np.full(n * padded(sizes[1]), np.nan, dtype=np.float32),
+        *scratch[:4],
     )
     assert (wide_gradient == start).sum() >= len(wide) - len(theta)  # padding
     gradient = np.empty_like(theta)

@@ -143,7 +143,11 @@ def test_what_others_compile_is_left_alone():
     assert numba.njit(namespace["triple"])(7) == 21
 
 
-_TINY = "from sklearn_lsdn.network.matmul import padded; print(padded(3))"
+_TINY = """
+from sklearn_lsdn.network.compilation import kernel
+from sklearn_lsdn.network.matmul import padded
+print(kernel(padded.py_func)(3))
+"""
 
 
 def run_at_a_terminal(tmp_path):

@@ -4,25 +4,33 @@ Equation (6) as printed lacks a transpose: it is F(3)' d(3) that goes back.
 """
 
 import numpy as np
+from numba import float64, void
 
-from .compilation import kernel
-from .forward import forward_tile, responses_size
-from .matmul import ONE, ZERO, add_product, padded
+from .compilation import part
+from .forward import forward_tile
+from .matmul import add_product, padded
+from .views import view
 
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 
 
-@kernel
-def transposed_size(sizes):
-    """Floats that hold what `transpose_filters` writes."""
-    total = 0
-    for k in range(2, len(sizes)):
-        total += sizes[k] * padded(sizes[k - 1])
-    return total
+def scratch(sizes, n):
+    """What a thread writes to while it works on tiles of up to ``n`` samples.
+
+    Returns
+    -------
+    H, D, spatial, pull, transposed : float32 arrays
+        Responses and gradients of all layers; spatial responses, and a row for what
+        moves latent coordinates; the transposed filters.
+    """
+    widths = padded.py_func(sizes)
+    n_floats = n * widths[1:].sum()
+    lengths = n_floats, n_floats, n * widths[1], widths[1], sizes[2:] @ widths[1:-1]
+    return tuple(np.zeros(length, dtype=np.float32) for length in lengths)
 
 
-@kernel
+@part(void)
 def transpose_filters(wide, sizes, n_coordinates, transposed):
     """F(K)', ..., F(3)' of padded parameters, their own rows padded too.
 
@@ -34,21 +42,21 @@ def transpose_filters(wide, sizes, n_coordinates, transposed):
         rows, columns = sizes[k - 1], sizes[k]
         width = padded(columns)
         at -= (rows + 1) * width
-        filters = wide[at : at + rows * width].reshape(rows, width)
-        size = columns * padded(rows)
-        out = transposed[to : to + size].reshape(columns, padded(rows))
+        filters = view(wide, at, (rows, width))
+        out = view(transposed, to, (columns, padded(rows)))
         for i in range(rows):
             for j in range(columns):
                 out[j, i] = filters[i, j]
-        to += size
+        to += columns * padded(rows)
 
 
-@kernel
+@part(float64)
 def _output_gradient(psi, T, share, columns, d):
     """(6) for the output layer; returns sum share |psi - t|^2."""
     loss = 0.0
-    d[:] = 0
     for r in range(len(T)):
+        for j in range(d.shape[1]):
+            d[r, j] = 0
         for j in range(columns):
             error = psi[r, j] - T[r, j]
             loss += np.float64(share[r]) * error * error
@@ -56,14 +64,14 @@ def _output_gradient(psi, T, share, columns, d):
     return loss
 
 
-@kernel
+@part(void)
 def _add_bias_gradient(d, gradient):
     for r in range(d.shape[0]):
         for j in range(d.shape[1]):
             gradient[j] += d[r, j]
 
 
-@kernel
+@part(void)
 def _through_product_layer(d, responses, spatial, X, latent, precision, pull, slope):
     """(6): d <- what goes back to the filters; (8): what moves latent coordinates."""
     for r in range(d.shape[0]):
@@ -78,9 +86,9 @@ def _through_product_layer(d, responses, spatial, X, latent, precision, pull, sl
                 slope[c, i] += pull[i] * (x - latent[c, i])
 
 
-@kernel
+@part(float64)
 def add_gradient(
-    wide, transposed, sizes, precision, S, X, T, share, gradient, H, D, spatial
+    wide, transposed, sizes, precision, S, X, T, share, gradient, H, D, spatial, pull
 ):
     """Add the gradient of sum_n share_n |psi_n - t_n|^2 / 2 to ``gradient``.
 
@@ -89,7 +97,7 @@ def add_gradient(
     wide : float32 array
         Padded parameters.
     transposed : float32 array
-        As `transpose_filters` leaves it.
+        Of `scratch`, as `transpose_filters` leaves it.
     sizes, precision, S, X :
         As in `strips.forward`.
     T : float32 array of shape (n_samples, p_K)
@@ -97,8 +105,8 @@ def add_gradient(
     share : float32 array of shape (n_samples,)
         Weight of each sample.
     gradient : float32 array like ``wide``, added to
-    H, D : float32 arrays of `responses_size` elements
-        Scratch, and ``spatial`` with n_samples * padded(p_2).
+    H, D, spatial, pull :
+        As `scratch` makes them.
 
     Returns
     -------
@@ -106,45 +114,32 @@ def add_gradient(
         sum_n share_n |psi_n - t_n|^2
     """
     n, n_coordinates = X.shape
-    forward_tile(wide, sizes, precision, S, X, H, spatial)
-    width = padded(sizes[-1])
-    h = responses_size(sizes, n) - n * width
-    psi = H[h : h + n * width].reshape(n, width)
-    d = D[h : h + n * width].reshape(n, width)
-    loss = _output_gradient(psi, T, share, sizes[-1], d)
-    at, back = len(wide), ZERO
+    h = forward_tile(wide, sizes, precision, S, X, H, spatial)
+    width = padded(sizes[len(sizes) - 1])
+    psi, d = view(H, h, (n, width)), view(D, h, (n, width))
+    loss = _output_gradient(psi, T, share, T.shape[1], d)
+    at, back = len(wide), 0
     for k in range(len(sizes) - 1, 1, -1):
         rows, columns = sizes[k - 1], sizes[k]
         width, narrow = padded(rows), padded(columns)
         at -= narrow
-        _add_bias_gradient(d, gradient[at : at + narrow])
+        _add_bias_gradient(d, view(gradient, at, (narrow,)))
         at -= rows * narrow
         after = h
         h -= n * width
         # (7): d h'
         add_product(
-            H, h, ONE, width, rows, n, D, after, narrow, narrow, gradient, at, narrow
+            H, h, 1, width, rows, n, D, after, narrow, narrow, gradient, at, narrow
         )
-        D[h : h + n * width] = 0
+        d, responses = view(D, h, (n, width)), view(H, h, (n, width))
+        for r in range(n):
+            for j in range(width):
+                d[r, j] = 0
         add_product(
-            D,
-            after,
-            narrow,
-            ONE,
-            n,
-            columns,
-            transposed,
-            back,
-            width,
-            width,
-            D,
-            h,
-            width,
+            D, after, narrow, 1, n, columns, transposed, back, width, width, D, h, width
         )
         back += columns * width
-        d = D[h : h + n * width].reshape(n, width)
         if k > 2 or n_coordinates == 0:
-            responses = H[h : h + n * width].reshape(n, width)
             for r in range(n):
                 for j in range(width):
                     response = responses[r, j]
@@ -152,33 +147,18 @@ def add_gradient(
     rows, width = sizes[0], padded(sizes[1])
     if n_coordinates > 0:
         at -= n_coordinates * width
-        latent = wide[at : at + n_coordinates * width]
-        slope = gradient[at : at + n_coordinates * width]
         _through_product_layer(
             d,
-            H[: n * width].reshape(n, width),
-            spatial[: n * width].reshape(n, width),
+            view(H, 0, (n, width)),
+            view(spatial, 0, (n, width)),
             X,
-            latent.reshape(n_coordinates, width),
+            view(wide, at, (n_coordinates, width)),
             precision,
-            np.empty(width, dtype=np.float32),
-            slope.reshape(n_coordinates, width),
+            pull,
+            view(gradient, at, (n_coordinates, width)),
         )
     at -= width
-    _add_bias_gradient(d, gradient[at : at + width])
-    add_product(
-        S.reshape(-1),
-        ZERO,
-        ONE,
-        rows,
-        rows,
-        n,
-        D,
-        ZERO,
-        width,
-        width,
-        gradient,
-        ZERO,
-        width,
-    )
+    _add_bias_gradient(d, view(gradient, at, (width,)))
+    features = view(S, 0, (S.size,))
+    add_product(features, 0, 1, rows, rows, n, D, 0, width, width, gradient, 0, width)
     return loss

@@ -1,9 +1,11 @@
 """Logistic functions over whole layers, vectorised by a polynomial exponential."""
 
 import numpy as np
+from numba import float32, void
 
-from .compilation import kernel
+from .compilation import part
 from .matmul import LANES
+from .views import view
 
 _LOG2E = np.float32(1.44269504)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it rounds to an integer
@@ -26,7 +28,7 @@ _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 
 
-@kernel
+@part(float32)
 def exp(x):
     """exp(x) for float32, with x limited to [-43, 43]."""
     x = min(max(x, -_LIMIT), _LIMIT)
@@ -38,7 +40,7 @@ def exp(x):
     return np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
 
 
-@kernel
+@part(void)
 def logistic_layer(U):
     """U <- gamma(U), in place."""
     for r in range(U.shape[0]):
@@ -46,7 +48,7 @@ def logistic_layer(U):
             U[r, j] = _ONE / (_ONE + exp(-U[r, j]))
 
 
-@kernel
+@part(void)
 def product_layer(U, X, latent, precision, spatial):
     """Equations (2) and (3): U <- kappa * spatial, in place; spatial is filled.
 
@@ -75,7 +77,7 @@ def product_layer(U, X, latent, precision, spatial):
             U[r, i] = both
 
 
-@kernel
+@part(void)
 def logistic_strip(H, h, m, n_panels):
     """u <- gamma(u) in rows h to h + m of ``H``, whose lanes are samples."""
     for i in range(h, h + m):
@@ -84,7 +86,7 @@ def logistic_strip(H, h, m, n_panels):
             u[lane] = _ONE / (_ONE + exp(-u[lane]))
 
 
-@kernel
+@part(void)
 def product_strip(H, h, m, theta, latent, X, precision, n_panels):
     """Equations (2) and (3) as `logistic_strip`: u <- kappa * spatial.
 
@@ -109,12 +111,12 @@ def product_strip(H, h, m, theta, latent, X, precision, n_panels):
                 u[lane] = _TWO / (off * (_ONE + exp(-u[lane])))
 
 
-@kernel
+@part(void)
 def tabled_product_strip(H, h, m, row, along, k, n_panels):
     """As `product_strip`; row[i] along[i, k + lane] is exp(|x - xhat_i|^2/sigma^2)."""
     for i in range(m):
         u, scale = H[h + i], row[i]
-        factors = along[i][k:]
+        factors = view(along, i * along.shape[1] + k, (n_panels * LANES,))
         for lane in range(n_panels * LANES):
             off = _ONE + scale * factors[lane]
             u[lane] = _TWO / (off * (_ONE + exp(-u[lane])))

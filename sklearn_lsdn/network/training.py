@@ -5,6 +5,7 @@ from scipy.optimize import minimize
 
 from . import reference
 from .architecture import Architecture
+from .backward import scratch
 from .forward import TILE
 from .inference import predict_rows
 from .matmul import LANES
@@ -116,7 +117,11 @@ class Trainer:
         losses = np.zeros(n_buffers + 1)
         counters = np.zeros(2, dtype=np.int64)
 
+        sizes, _, *samples = self._arrays
+        n_tile = min(TILE, self._batch_size)
+
         def run():
+            tiles = [np.empty((n_tile, *a.shape[1:]), np.float32) for a in samples]
             epoch(
                 wide,
                 *self._arrays,
@@ -132,6 +137,8 @@ class Trainer:
                 losses,
                 counters,
                 n_threads,
+                (*tiles, np.empty_like(wide)),
+                scratch(sizes, n_tile),
             )
 
         run_together(run, n_threads)
