@@ -9,8 +9,10 @@ from numba import float64, void
 from .compilation import part
 from .forward import forward_tile
 from .matmul import add_product, padded
+from .vectors import LANES, load, store
 from .views import view
 
+_ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 
@@ -20,13 +22,12 @@ def scratch(sizes, n):
 
     Returns
     -------
-    H, D, spatial, pull, transposed : float32 arrays
-        Responses and gradients of all layers; spatial responses, and a row for what
-        moves latent coordinates; the transposed filters.
+    H, D, spatial, transposed : float32 arrays
+        Responses and gradients of all layers, spatial responses, transposed filters.
     """
     widths = padded.py_func(sizes)
     n_floats = n * widths[1:].sum()
-    lengths = n_floats, n_floats, n * widths[1], widths[1], sizes[2:] @ widths[1:-1]
+    lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
     return tuple(np.zeros(length, dtype=np.float32) for length in lengths)
 
 
@@ -65,30 +66,59 @@ def _output_gradient(psi, T, share, columns, d):
 
 
 @part(void)
-def _add_bias_gradient(d, gradient):
-    for r in range(d.shape[0]):
-        for j in range(d.shape[1]):
-            gradient[j] += d[r, j]
+def _add_bias_gradient(d, gradient, at):
+    n, width = d.shape
+    for j in range(0, width, LANES):
+        total = load(gradient, at + j)
+        for r in range(n):
+            total = total + load(d, r * width + j)
+        store(total, gradient, at + j)
 
 
 @part(void)
-def _through_product_layer(d, responses, spatial, X, latent, precision, pull, slope):
-    """(6): d <- what goes back to the filters; (8): what moves latent coordinates."""
-    for r in range(d.shape[0]):
-        for i in range(d.shape[1]):
-            s = spatial[r, i]
-            chained = d[r, i] * responses[r, i]
-            pull[i] = chained * (_TWO - s) * precision
-            d[r, i] = chained * (_ONE - responses[r, i] / s)
-        for c in range(X.shape[1]):
-            x = X[r, c]
-            for i in range(d.shape[1]):
-                slope[c, i] += pull[i] * (x - latent[c, i])
+def _through_logistic_layer(d, responses):
+    """(5)"""
+    for i in range(0, d.size, LANES):
+        response = load(responses, i)
+        store(load(d, i) * (response * (_ONE - response)), d, i)
+
+
+@part(void)
+def _through_product_layer(d, responses, spatial, X, latent, precision, slope):
+    """(6): d <- what goes back to the filters; (8): what moves latent coordinates.
+
+    ``spatial`` is written over.
+    """
+    n, width = d.shape
+    for i in range(0, d.size, LANES):
+        response, s = load(responses, i), load(spatial, i)
+        chained = load(d, i) * response
+        store(chained * (_ONE - response / s), d, i)
+        store(chained * (_TWO - s) * precision, spatial, i)
+    for j in range(0, width, LANES):
+        if X.shape[1] == 3:  # in one go, since most images have three axes
+            x, y, z = j, width + j, 2 * width + j
+            at_x, at_y, at_z = load(latent, x), load(latent, y), load(latent, z)
+            move_x, move_y, move_z = load(slope, x), load(slope, y), load(slope, z)
+            for r in range(n):
+                pull = load(spatial, r * width + j)
+                move_x = move_x + pull * (X[r, 0] - at_x)
+                move_y = move_y + pull * (X[r, 1] - at_y)
+                move_z = move_z + pull * (X[r, 2] - at_z)
+            store(move_x, slope, x)
+            store(move_y, slope, y)
+            store(move_z, slope, z)
+        else:
+            for c in range(X.shape[1]):
+                at, move = load(latent, c * width + j), load(slope, c * width + j)
+                for r in range(n):
+                    move = move + load(spatial, r * width + j) * (X[r, c] - at)
+                store(move, slope, c * width + j)
 
 
 @part(float64)
 def add_gradient(
-    wide, transposed, sizes, precision, S, X, T, share, gradient, H, D, spatial, pull
+    wide, transposed, sizes, precision, S, X, T, share, gradient, H, D, spatial
 ):
     """Add the gradient of sum_n share_n |psi_n - t_n|^2 / 2 to ``gradient``.
 
@@ -105,7 +135,7 @@ def add_gradient(
     share : float32 array of shape (n_samples,)
         Weight of each sample.
     gradient : float32 array like ``wide``, added to
-    H, D, spatial, pull :
+    H, D, spatial :
         As `scratch` makes them.
 
     Returns
@@ -123,7 +153,7 @@ def add_gradient(
         rows, columns = sizes[k - 1], sizes[k]
         width, narrow = padded(rows), padded(columns)
         at -= narrow
-        _add_bias_gradient(d, view(gradient, at, (narrow,)))
+        _add_bias_gradient(d, gradient, at)
         at -= rows * narrow
         after = h
         h -= n * width
@@ -132,18 +162,14 @@ def add_gradient(
             H, h, 1, width, rows, n, D, after, narrow, narrow, gradient, at, narrow
         )
         d, responses = view(D, h, (n, width)), view(H, h, (n, width))
-        for r in range(n):
-            for j in range(width):
-                d[r, j] = 0
+        for i in range(0, n * width, LANES):
+            store(_ZERO, D, h + i)
         add_product(
             D, after, narrow, 1, n, columns, transposed, back, width, width, D, h, width
         )
         back += columns * width
         if k > 2 or n_coordinates == 0:
-            for r in range(n):
-                for j in range(width):
-                    response = responses[r, j]
-                    d[r, j] *= response * (_ONE - response)  # (5)
+            _through_logistic_layer(d, responses)
     rows, width = sizes[0], padded(sizes[1])
     if n_coordinates > 0:
         at -= n_coordinates * width
@@ -154,11 +180,10 @@ def add_gradient(
             X,
             view(wide, at, (n_coordinates, width)),
             precision,
-            pull,
             view(gradient, at, (n_coordinates, width)),
         )
     at -= width
-    _add_bias_gradient(d, view(gradient, at, (width,)))
+    _add_bias_gradient(d, gradient, at)
     features = view(S, 0, (S.size,))
     add_product(features, 0, 1, rows, rows, n, D, 0, width, width, gradient, 0, width)
     return loss

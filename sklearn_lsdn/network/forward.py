@@ -9,6 +9,7 @@ from numba import int64
 from .compilation import part
 from .matmul import add_product, padded
 from .sigmoid import logistic_layer, product_layer
+from .vectors import LANES, load, store
 from .views import view
 
 TILE = 128  # samples held at once, so that their responses stay in the L2 cache
@@ -27,17 +28,17 @@ def forward_tile(wide, sizes, precision, S, X, H, spatial):
     at, h = 0, 0
     for k in range(1, len(sizes)):
         rows, width = sizes[k - 1], padded(sizes[k])
-        U = view(H, h, (n, width))
         filters = at
         at += rows * width
-        bias = view(wide, at, (width,))
-        for r in range(n):
-            for j in range(width):
-                U[r, j] = bias[j]
+        for j in range(0, width, LANES):
+            bias = load(wide, at + j)
+            for r in range(n):
+                store(bias, H, h + r * width + j)
         add_product(
             inputs, i, step, 1, n, rows, wide, filters, width, width, H, h, width
         )
         at += width
+        U = view(H, h, (n, width))
         if k == 1 and n_coordinates > 0:
             latent = view(wide, at, (n_coordinates, width))
             at += n_coordinates * width

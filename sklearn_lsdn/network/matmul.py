@@ -6,15 +6,15 @@ of the inner index, so that a row's result is the same alone, in any batch, and 
 thread; and blocks of 4 rows by 24 columns, held in vector registers, keep it fast.
 """
 
-from numba import int64, void
 from llvmlite import ir
+from numba import int64, void
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from .compilation import part
+from .vectors import LANES
 
-LANES = 8  # floats of a vector
 _ROWS, _PANELS = 4, 3  # of a block: 12 accumulators, of AVX2's 16 registers
 STRIP = _PANELS * LANES
 

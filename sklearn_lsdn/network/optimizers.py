@@ -119,7 +119,7 @@ def epoch(
     """
     n_samples = len(order)
     S_tile, X_tile, T_tile, share, slope = tiles
-    H, D, spatial, pull, transposed = scratch
+    H, D, spatial, transposed = scratch
     lines = -(-len(wide) // 16)  # a piece of an update is made of whole cache lines
     end_of_phase = 0
     for begin in range(0, n_samples, batch_size):
@@ -170,7 +170,6 @@ def epoch(
                     H,
                     D,
                     spatial,
-                    pull,
                 )
             hand_in(counters)
         wait(counters, end_of_phase)

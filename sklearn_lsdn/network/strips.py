@@ -9,8 +9,9 @@ import numpy as np
 from numba import int64, void
 
 from .compilation import kernel, part
-from .matmul import LANES, STRIP, add_product
+from .matmul import STRIP, add_product
 from .sigmoid import logistic_strip, product_strip, tabled_product_strip
+from .vectors import LANES, store
 from .views import view
 
 
@@ -80,9 +81,8 @@ def _forward_strip(theta, sizes, precision, H, X, n, along, row, k0, layer):
         at += p * m
         h += p
         for i in range(m):
-            u, bias = H[h + i], theta[at + i]
-            for lane in range(STRIP):
-                u[lane] = bias
+            for panel in range(n_panels):
+                store(theta[at + i], H, (h + i) * STRIP + panel * LANES)  # the bias
         width = n_panels * LANES
         outputs = h * STRIP
         add_product(
