@@ -9,7 +9,7 @@ from numba import float64, void
 from .compilation import part
 from .forward import forward_tile
 from .matmul import add_product, padded
-from .vectors import LANES, load, store
+from .vectors import LANES, aligned, load, store
 from .views import view
 
 _ZERO = np.float32(0.0)
@@ -28,7 +28,7 @@ def scratch(sizes, n):
     widths = padded.py_func(sizes)
     n_floats = n * widths[1:].sum()
     lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
-    return tuple(np.zeros(length, dtype=np.float32) for length in lengths)
+    return tuple(map(aligned, lengths))
 
 
 @part(void)

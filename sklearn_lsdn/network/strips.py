@@ -11,7 +11,7 @@ from numba import int64, void
 from .compilation import kernel, part
 from .matmul import STRIP, add_product
 from .sigmoid import logistic_strip, product_strip, tabled_product_strip
-from .vectors import LANES, store
+from .vectors import LANES, aligned, store
 from .views import view
 
 
@@ -58,7 +58,7 @@ def scratch(sizes, n_coordinates):
     H, X, row : float32 arrays
     """
     shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), sizes[1]
-    return tuple(np.zeros(shape, dtype=np.float32) for shape in shapes)
+    return tuple(map(aligned, shapes))
 
 
 @part(int64)

@@ -6,6 +6,7 @@ versions of each, and a slow one for what is left over by its choice of width.
 
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
@@ -13,9 +14,18 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
 LANES = 8  # floats of a vector
+_LINE = 64  # bytes of a cache line
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
+
+
+def aligned(shape) -> np.ndarray:
+    """Zeros in float32 from the start of a cache line, so that no vector spans two."""
+    n_bytes = 4 * int(np.prod(shape))
+    room = np.zeros(n_bytes + _LINE, dtype=np.uint8)
+    start = -room.ctypes.data % _LINE
+    return room[start : start + n_bytes].view(np.float32).reshape(shape)
 
 
 class _Vector(types.Type):
