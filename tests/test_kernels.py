@@ -611,6 +611,65 @@ def test_tables_along_axes_stand_for_distances(to_coordinates, sigma):
     assert actual.std() > 1e-3
 
 
+@pytest.mark.parametrize("coordinates", ["aligned", "oblique"])
+@pytest.mark.parametrize(
+    ("sigma", "far", "weights", "intensity"),
+    [
+        pytest.param(0.05, 0.0, 1.0, 1.0, id="small sigma"),
+        pytest.param(0.5, 50.0, 1.0, 1.0, id="far"),
+        pytest.param(0.5, 1e4, 1.0, 1.0, id="farther"),
+        pytest.param(0.5, 1e30, 1.0, 1.0, id="beyond all"),
+        pytest.param(0.5, 0.0, 8.0, 1.0, id="large weights"),
+        pytest.param(0.5, 0.0, 1.0, 1e30, id="huge intensities"),
+        pytest.param(0.5, 0.0, 1.0, 1e-30, id="tiny intensities"),
+        pytest.param(0.05, 2.0, 8.0, 1e3, id="all at once"),
+    ],
+)
+def test_extremes_in_volumes_and_rows(sigma, far, weights, intensity, coordinates):
+    shape = (8, 7, 40)
+    volume = make_volumes(1, shape)
+    strides = np.array([shape[1] * shape[2], shape[2]])
+    steps, offsets = patch_offsets(strides)
+    voxels = np.argwhere(np.ones(shape)[2:, 2:, 2:]) + 1
+    to_coordinates = np.column_stack([np.diag([0.25, 0.3, 0.05]), [far - 1, -1, -1]])
+    if coordinates == "oblique":
+        to_coordinates[0, 1] = 0.01
+    architecture, theta = make_network((27, 60, 7, 2), sigma=sigma)
+    layers = architecture.layers(theta)
+    for filters in layers.filters:
+        filters *= weights
+    layers.filters[0][:] /= intensity  # as a network for such intensities has them
+    volume *= np.float32(intensity)
+    S, X = gather(volume, voxels, steps), apply_affine(to_coordinates, voxels)
+    if far < 10:  # so that some nodes are on at some voxels
+        layers.latent[:, :30] = X[:: len(X) // 30][:30].T
+    expected = reference.forward(architecture, *double(theta, S, X))
+    assert expected.std() > 1e-3
+    in_volume = predict_voxels(
+        architecture,
+        theta,
+        volume.reshape(1, -1),
+        offsets,
+        voxels @ np.array([*strides, 1]),
+        strides,
+        np.empty((0, 4)),
+        to_coordinates,
+    )
+    assert_allclose(in_volume, expected, rtol=0, atol=1e-5)
+    in_rows = predict_rows(architecture, theta, S, X)
+    assert_allclose(in_rows, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("intensity", [1e-30, 1e30, -1e38])
+def test_intensities_beyond_the_training_range_saturate(intensity):
+    architecture, theta = make_network()
+    S, X, *_ = make_samples(architecture, 30)
+    S[:, 3] = intensity
+    expected = reference.forward(architecture, *double(theta, S, X))
+    psi = predict_rows(architecture, theta, S, X)
+    assert_allclose(psi, expected, rtol=0, atol=1e-5)
+
+
 def test_voxels_have_the_same_bits_for_any_number_of_threads():
     shape = (36, 36, 36)
     volumes = make_volumes(1, shape).reshape(1, -1)
