@@ -28,7 +28,7 @@ def scratch(sizes, n):
     widths = padded.py_func(sizes)
     n_floats = n * widths[1:].sum()
     lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
-    return tuple(map(aligned, lengths))
+    return tuple(aligned((length,)) for length in lengths)
 
 
 @part(void)

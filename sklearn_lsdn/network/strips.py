@@ -57,7 +57,7 @@ def scratch(sizes, n_coordinates):
     -------
     H, X, row : float32 arrays
     """
-    shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), sizes[1]
+    shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), (sizes[1],)
     return tuple(map(aligned, shapes))
 
 

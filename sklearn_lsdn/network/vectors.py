@@ -4,6 +4,7 @@ Loops over arrays are left to the compiler's own vectorisation, which makes seve
 versions of each, and a slow one for what is left over by its choice of width.
 """
 
+import math
 import operator
 
 import numpy as np
@@ -14,7 +15,7 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
 LANES = 8  # floats of a vector
-_LINE = 64  # bytes of a cache line
+_LINE = 16  # floats of a cache line
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
@@ -22,10 +23,11 @@ _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
 def aligned(shape) -> np.ndarray:
     """Zeros in float32 from the start of a cache line, so that no vector spans two."""
-    n_bytes = 4 * int(np.prod(shape))
-    room = np.zeros(n_bytes + _LINE, dtype=np.uint8)
-    start = -room.ctypes.data % _LINE
-    return room[start : start + n_bytes].view(np.float32).reshape(shape)
+    n = math.prod(shape)
+    room = np.zeros(n + _LINE, dtype=np.float32)
+    address, _ = room.__array_interface__["data"]
+    start = -address // 4 % _LINE
+    return room[start : start + n].reshape(shape)
 
 
 class _Vector(types.Type):
