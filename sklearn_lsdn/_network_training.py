@@ -37,7 +37,7 @@ class NetworkTraining:
                 "hidden_layer_sizes must be one or more positive integers, got "
                 f"{self.hidden_layer_sizes!r}."
             )
-        S, C = X[:, self._feature_columns], X[:, self._coordinate_columns]
+        S, C = self._parted(X)
         self._scaling = Scaling.fit(S, C, y, weight, _SHRINKAGE)
         architecture = Architecture(
             (S.shape[1], *map(int, hidden), self.n_outputs_), C.shape[1], self.sigma
@@ -69,11 +69,16 @@ class NetworkTraining:
         )
         return self._architecture().pack(*layers, dtype=dtype)
 
+    def _parted(self, X):
+        """Features and coordinates, laid out alike wherever their columns stand."""
+        columns = self._feature_columns, self._coordinate_columns
+        return tuple(X.take(np.array(c, dtype=int), axis=1) for c in columns)
+
     def _scaled(self, X, y, weight, dtype):
-        scaling = self._scaling
+        scaling, (S, C) = self._scaling, self._parted(X)
         return (
-            scaling.features(X[:, self._feature_columns], dtype),
-            scaling.coordinates(X[:, self._coordinate_columns], dtype),
+            scaling.features(S, dtype),
+            scaling.coordinates(C, dtype),
             scaling.targets(y, dtype),
             (weight / weight.max()).astype(dtype),
         )
