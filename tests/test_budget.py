@@ -22,7 +22,6 @@ from sklearn_lsdn import (
 from sklearn_lsdn.cli import main
 from sklearn_lsdn.evaluation import leave_one_subject_out
 from sklearn_lsdn.volumes import budget
-from sklearn_lsdn.volumes import budget
 from sklearn_lsdn.volumes.budget import (
     OF_THE_PROGRAM,
     DoesNotFit,
