@@ -225,7 +225,7 @@ snr_scorer = make_scorer(snr_score)
 snr_scorer.__doc__ = """Scorer of arrays by `snr_score`, for ``scoring=``."""
 
 
-def volume_snr_scorer(estimator, sources, targets) -> float:
+def volume_snr_scorer(estimator, sources, targets, sample_weight=None) -> float:
     """Score a synthesizer by its mean SNR over volumes, for ``scoring=``.
 
     Each synthesis is brought to the units of its target scan and compared with it
@@ -239,6 +239,8 @@ def volume_snr_scorer(estimator, sources, targets) -> float:
         Source images of each subject.
     targets : list
         The target scans they should become.
+    sample_weight : array-like of shape (n_subjects,), default=None
+        Weight of each subject in the mean.
 
     Returns
     -------
@@ -263,4 +265,5 @@ def volume_snr_scorer(estimator, sources, targets) -> float:
     >>> scores.shape
     (2,)
     """
-    return float(np.mean(estimator.score_volumes(sources, targets)))
+    scores = estimator.score_volumes(sources, targets).mean(axis=1)
+    return float(np.average(scores, weights=sample_weight))

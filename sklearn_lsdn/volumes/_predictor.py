@@ -70,7 +70,7 @@ class VolumePredictor:
                 "more (lsdn fit --n-estimators)."
             )
 
-    def score(self, sources, targets) -> float:
+    def score(self, sources, targets, sample_weight=None) -> float:
         """Mean SNR of the syntheses against the scans that they should become.
 
         Parameters
@@ -79,6 +79,8 @@ class VolumePredictor:
             Images of each subject, as in `fit`.
         targets : list
             The target scans, likewise.
+        sample_weight : array-like of shape (n_subjects,), default=None
+            Weight of each subject in the mean.
 
         Returns
         -------
@@ -86,7 +88,8 @@ class VolumePredictor:
             Mean over subjects and target contrasts, in dB, over the brain, in the
             units of each target scan.
         """
-        return float(np.mean(self.score_volumes(sources, targets)))
+        scores = self.score_volumes(sources, targets).mean(axis=1)
+        return float(np.average(scores, weights=sample_weight))
 
     def score_volumes(self, sources, targets, *, metric=snr_score):
         """Score each synthesis against the scan that it should become.

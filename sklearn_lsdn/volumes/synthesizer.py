@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
+from sklearn.utils import metadata_routing as routing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -19,9 +20,9 @@ from sklearn.utils.validation import (
 
 from .._callbacks import FitTasks
 from .._network_regressor import _NetworkRegressor
-from ..ensemble import EnsembleRegressor
+from ..ensemble import EnsembleRegressor, given_to_fit
 from ..shrink import ShrinkConnect
-from ._estimator import make_estimator, subjects_to_hold_out
+from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._predictor import VolumePredictor
 from .augmentation import Augmentation
 from .masks import Masker
@@ -255,7 +256,7 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, sources, targets, *, groups=None):
+    def fit(self, sources, targets, sample_weight=None, *, groups=None):
         """Train on subjects who have both contrasts.
 
         A network of this package with ``early_stopping`` holds out whole subjects.
@@ -267,6 +268,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
             contrasts, a list of them.
         targets : list
             What to predict, likewise, each on the grid of its source.
+        sample_weight : array-like of shape (n_subjects,), default=None
+            Weight of each subject's voxels, if the estimator takes weights; subjects
+            of weight 0 are left out.
         groups : array-like of shape (n_subjects,), default=None
             Who is held out together, where entries are scans of the same person.
 
@@ -280,7 +284,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         FileNotFoundError
             If a file is missing.
         TypeError
-            If an argument is not a list, or an entry is no image.
+            If an argument is not a list, or an entry is no image; if there is a
+            ``sample_weight``, which the estimator does not take.
         ValueError
             If an image cannot be used: it is truncated, not three-dimensional,
             holds NaN or infinity, is constant over its brain, has an empty mask or
@@ -289,10 +294,13 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         window = Window.of(
             self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
         )
-        tasks = FitTasks(self, 1, sources, targets)
+        tasks = FitTasks(self, 1, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
         groups = range(len(sources)) if groups is None else groups
         check_consistent_length(sources, groups)
+        sources, targets, groups, sample_weight = weighted_subjects(
+            sources, targets, groups, sample_weight
+        )
         masker = Masker.resolve(self.mask_img)
         normalizer = resolve_normalizer(self.normalization)
         normalizers = [
@@ -302,6 +310,10 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
+        groups = groups if len(np.unique(groups)) > 1 else None  # to hold out of
+        given = given_to_fit(
+            self, estimator, sample_weight=sample_weight, groups=groups
+        )
         samples = self._draw_samples(
             sources, targets, masker, normalizers, window, seeds
         )
@@ -315,8 +327,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         X, y = self._training_arrays(samples, normalizers, background, window, seeds)
         n_voxels = [len(sample.patches) for sample in samples]
         del samples
+        given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(self.n_jobs), tasks.delegated("fit-estimator", estimator):
-            estimator.fit(X, y, **subjects_to_hold_out(estimator, groups, n_voxels))
+            estimator.fit(X, y, **given)
 
         self.estimator_ = estimator
         self._masker = masker
@@ -331,6 +344,17 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         )
         tasks.close()
         return self
+
+    def get_metadata_routing(self):
+        """Say what goes to the estimator that `fit` trains.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = routing.MethodMapping().add(caller="fit", callee="fit")
+        router = routing.MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=to_be_trained(self), method_mapping=mapping)
 
     def sample_voxels(self, sources, targets, *, random_state=None):
         """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
