@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 
 from ._callbacks import FitTasks
 from ._coordinates import resolve_coordinates
+from ._documentation import DocumentedMixin
 from ._network_training import ROWS_AT_ONCE, NetworkTraining
 from ._threads import effective_n_threads
 from .network.architecture import Architecture
@@ -26,7 +27,11 @@ _ROWS_OF_A_THREAD = 4096  # in prediction: few enough for the cache
 
 
 class _NetworkRegressor(
-    CallbackSupportMixin, NetworkTraining, RegressorMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocumentedMixin,
+    NetworkTraining,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Everything but what becomes of the coordinates."""
 

@@ -27,6 +27,7 @@ from sklearn.utils.validation import (
 )
 
 from ._callbacks import FitTasks
+from ._documentation import DocumentedMixin
 from ._network_regressor import _NetworkRegressor
 from .regressor import LSDNRegressor
 from .shrink import ShrinkConnect
@@ -35,7 +36,11 @@ _FOLDS = 3  # at most, for the noise
 
 
 class EnsembleRegressor(
-    CallbackSupportMixin, MetaEstimatorMixin, RegressorMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocumentedMixin,
+    MetaEstimatorMixin,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Mean of networks that differ in their random numbers, and its deviation.
 

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._callbacks import FitTasks
+from ._documentation import DocumentedMixin
 from ._network_regressor import _NetworkRegressor
 from ._node_removal import sizes_to_keep, without_nodes
 from .pursuit import SELECTIONS
@@ -30,6 +31,7 @@ _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
 
 class ShrinkConnect(
     CallbackSupportMixin,
+    DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,

@@ -8,7 +8,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lsdn import (
     EnsembleRegressor,
@@ -19,11 +18,6 @@ from sklearn_lsdn import (
 )
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
-
-
-@parametrize_with_checks([EnsembleRegressor(LSDNRegressor((10,)), 2)])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._callbacks import FitTasks
 from .._coordinates import resolve_coordinates
+from .._documentation import DocumentedMixin
 from .._threads import effective_n_threads
 from ..network.scaling import centre_and_scale
 
@@ -25,7 +26,9 @@ _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
-class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class CoupledSparseRegressor(
+    CallbackSupportMixin, DocumentedMixin, RegressorMixin, BaseEstimator
+):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a

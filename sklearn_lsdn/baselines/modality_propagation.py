@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._callbacks import FitTasks
 from .._coordinates import resolve_coordinates
+from .._documentation import DocumentedMixin
 from .._threads import effective_n_threads
 from ..network.compilation import kernel
 from ..network.scaling import centre_and_scale
@@ -19,7 +20,9 @@ _FAR = 1e12  # standard deviations or windows: its square is a float32, with wei
 _ROWS_AT_ONCE = 65536
 
 
-class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class ModalityPropagationRegressor(
+    CallbackSupportMixin, DocumentedMixin, RegressorMixin, BaseEstimator
+):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a

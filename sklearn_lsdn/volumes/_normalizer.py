@@ -4,10 +4,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._documentation import DocumentedMixin
+
 _BLOCK = 2**18  # intensities
 
 
-class Normalizer(BaseEstimator):
+class Normalizer(DocumentedMixin, BaseEstimator):
     """What all have in common, given `_describe`, `_normalise` and `_restore`."""
 
     def fit(self, volumes, masks):

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from .._callbacks import FitTasks
+from .._documentation import DocumentedMixin
 from .._network_regressor import _NetworkRegressor
 from ..ensemble import EnsembleRegressor, given_to_fit
 from ..shrink import ShrinkConnect
@@ -32,7 +33,9 @@ from .sliding_window import shared_n_jobs
 from .subjects import pair_subjects
 
 
-class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
+class VolumeSynthesizer(
+    VolumePredictor, CallbackSupportMixin, DocumentedMixin, BaseEstimator
+):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
     From registered images of subjects who have both contrasts it draws voxels,
