@@ -1,6 +1,7 @@
 """The estimator that LSDN, CDN and VDN share: validate, call the network, store."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -119,7 +120,9 @@ class _NetworkRegressor(
         raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None):
+    def fit(
+        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -176,7 +179,7 @@ class _NetworkRegressor(
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None) -> Self:
         """Train for one epoch on the given samples.
 
         The first call fixes the scales of features, coordinates and targets, so
@@ -226,7 +229,7 @@ class _NetworkRegressor(
         tasks.close()
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets.
 
         Parameters

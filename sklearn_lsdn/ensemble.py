@@ -1,6 +1,7 @@
 """EnsembleRegressor: a mean of networks, and how far to trust it."""
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -132,7 +133,7 @@ class EnsembleRegressor(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, *, groups=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
         """Train the members, and what tells the size of their errors.
 
         Parameters
@@ -213,7 +214,7 @@ class EnsembleRegressor(
         tasks.close()
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> routing.MetadataRouter:
         """Say what goes to the members.
 
         Returns
@@ -224,7 +225,9 @@ class EnsembleRegressor(
         router = routing.MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=self._base(), method_mapping=mapping)
 
-    def predict(self, X, return_std=False):
+    def predict(
+        self, X, return_std=False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the targets.
 
         Parameters

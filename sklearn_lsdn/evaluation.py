@@ -28,6 +28,10 @@ class Evaluation:
     inspections : list
         What ``inspect`` of `leave_one_subject_out` said, in the same order.
 
+    See Also
+    --------
+    leave_one_subject_out : Makes one.
+
     Examples
     --------
     >>> from sklearn_lsdn.evaluation import Evaluation
@@ -65,7 +69,12 @@ class Evaluation:
         return summary
 
     def table(self) -> str:
-        """Text with a row for each method and a column for each subject."""
+        """Show a row for each method and a column for each subject.
+
+        Returns
+        -------
+        table : str
+        """
         subjects = list(dict.fromkeys(record["subject"] for record in self.records))
         header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "fit (s)"]
         rows = [[*header, "predict (s)"]]
@@ -99,7 +108,12 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict:
-        """Everything, for JSON."""
+        """Give everything, for JSON.
+
+        Returns
+        -------
+        content : dict
+        """
         return {"unit": "dB", "summary": self.summary(), "volumes": self.records}
 
 
@@ -160,6 +174,22 @@ def leave_one_subject_out(
     ValueError
         If there are fewer than two subjects, an image cannot be used, or one file
         is of two subjects.
+
+    See Also
+    --------
+    sklearn.model_selection.cross_validate : Takes a synthesizer as well.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VDNRegressor, VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.evaluation import leave_one_subject_out
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> vdn = VolumeSynthesizer(VDNRegressor((10,)), n_voxels=500, random_state=0)
+    >>> evaluation = leave_one_subject_out(
+    ...     {"VDN": vdn}, cohort.images["T1w"], cohort.images["T2w"], cohort.subjects)
+    >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
+    True
     """
     if len(set(subjects)) < 2:
         raise ValueError(

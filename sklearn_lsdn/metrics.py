@@ -43,7 +43,9 @@ def _average(scores, multioutput):
     return float(np.average(scores, weights=multioutput))
 
 
-def snr_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"):
+def snr_score(
+    y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"
+) -> float | np.ndarray:
     r"""Signal-to-noise ratio of a prediction, in dB.
 
     .. math:: 10 \log_{10} \frac{\sum_n w_n t_n^2}{\sum_n w_n (t_n - y_n)^2}
@@ -96,7 +98,7 @@ def psnr_score(
     data_range=None,
     sample_weight=None,
     multioutput="uniform_average",
-):
+) -> float | np.ndarray:
     r"""Peak signal-to-noise ratio of a prediction, in dB.
 
     .. math:: 10 \log_{10} \frac{R^2 \sum_n w_n}{\sum_n w_n (t_n - y_n)^2}
@@ -143,7 +145,7 @@ def psnr_score(
     return _average(_decibel(np.square(data_range) * weight.sum(), noise), multioutput)
 
 
-def ssim_score(y_true, y_pred, *, mask=None, data_range=None):
+def ssim_score(y_true, y_pred, *, mask=None, data_range=None) -> float:
     """Mean structural similarity of two volumes, as scikit-image computes it.
 
     It is taken over the bounding box of ``mask``, in windows of 7 voxels a side.

@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -204,7 +205,7 @@ class CoupledSparseRegressor(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y) -> Self:
         """Learn the dictionaries.
 
         Parameters
@@ -259,7 +260,7 @@ class CoupledSparseRegressor(
         tasks.close()
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets.
 
         Parameters

@@ -1,6 +1,7 @@
 """ModalityPropagationRegressor: the targets of the nearest patches nearby."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -165,7 +166,7 @@ class ModalityPropagationRegressor(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y) -> Self:
         """Keep the samples, sorted by place.
 
         Parameters
@@ -220,7 +221,7 @@ class ModalityPropagationRegressor(
         tasks.close()
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets from features and places alone.
 
         Parameters
@@ -236,7 +237,7 @@ class ModalityPropagationRegressor(
         check_is_fitted(self)
         return self._propagate(self._validate_rows(X))
 
-    def refine(self, X, y):
+    def refine(self, X, y) -> np.ndarray:
         """Predict again, from samples whose targets resemble an estimate as well.
 
         Parameters

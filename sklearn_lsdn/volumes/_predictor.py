@@ -14,7 +14,9 @@ from .subjects import describe, open_subjects, pair_subjects
 class VolumePredictor:
     """The half of `VolumeSynthesizer` that comes after `fit`."""
 
-    def predict(self, sources, *, scale_to=None, return_std=False):
+    def predict(
+        self, sources, *, scale_to=None, return_std=False
+    ) -> list | tuple[list, list]:
         """Synthesise the target contrast of each subject.
 
         Parameters
@@ -61,7 +63,7 @@ class VolumePredictor:
                 std_images.append(each[1][0] if one else each[1])
         return (images, std_images) if return_std else images
 
-    def check_ensemble(self):
+    def check_ensemble(self) -> None:
         """Raise ValueError unless there are several members to disagree."""
         check_is_fitted(self)
         if not isinstance(self.estimator_, EnsembleRegressor):
@@ -91,7 +93,7 @@ class VolumePredictor:
         scores = self.score_volumes(sources, targets).mean(axis=1)
         return float(np.average(scores, weights=sample_weight))
 
-    def score_volumes(self, sources, targets, *, metric=snr_score):
+    def score_volumes(self, sources, targets, *, metric=snr_score) -> np.ndarray:
         """Score each synthesis against the scan that it should become.
 
         Parameters

@@ -4,6 +4,7 @@ import copy
 import os
 from dataclasses import astuple
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -259,7 +260,7 @@ class VolumeSynthesizer(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, sources, targets, sample_weight=None, *, groups=None):
+    def fit(self, sources, targets, sample_weight=None, *, groups=None) -> Self:
         """Train on subjects who have both contrasts.
 
         A network of this package with ``early_stopping`` holds out whole subjects.
@@ -348,7 +349,7 @@ class VolumeSynthesizer(
         tasks.close()
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> routing.MetadataRouter:
         """Say what goes to the estimator that `fit` trains.
 
         Returns
@@ -359,7 +360,9 @@ class VolumeSynthesizer(
         router = routing.MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=to_be_trained(self), method_mapping=mapping)
 
-    def sample_voxels(self, sources, targets, *, random_state=None):
+    def sample_voxels(
+        self, sources, targets, *, random_state=None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
 
         For training ``estimator_`` further, shrinking it, or comparing regressors.
@@ -396,7 +399,9 @@ class VolumeSynthesizer(
             samples, normalizers, self.background_, window, seeds
         )
 
-    def shrink(self, sources, targets, *, keep="auto", random_state=None, **parameters):
+    def shrink(
+        self, sources, targets, *, keep="auto", random_state=None, **parameters
+    ) -> "VolumeSynthesizer":
         """Make a copy with a smaller network, by ShrinkConnect.
 
         Parameters
