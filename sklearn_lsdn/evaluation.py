@@ -41,6 +41,10 @@ class Evaluation:
     inspections : list
         What ``inspect`` of `leave_one_subject_out` said, in the same order.
 
+    See Also
+    --------
+    leave_one_subject_out : Makes one.
+
     Examples
     --------
     >>> from sklearn_lsdn.evaluation import Evaluation
@@ -78,7 +82,12 @@ class Evaluation:
         return summary
 
     def table(self) -> str:
-        """Text with a row for each method and a column for each subject."""
+        """Show a row for each method and a column for each subject.
+
+        Returns
+        -------
+        table : str
+        """
         subjects = list(dict.fromkeys(record["subject"] for record in self.records))
         header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "fit (s)"]
         rows = [[*header, "predict (s)"]]
@@ -112,7 +121,12 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict:
-        """Everything, for JSON."""
+        """Give everything, for JSON.
+
+        Returns
+        -------
+        content : dict
+        """
         return {"unit": "dB", "summary": self.summary(), "volumes": self.records}
 
 
@@ -195,6 +209,22 @@ def leave_one_subject_out(
     KeyboardInterrupt
         Also where a network's training was interrupted: half-trained networks are not
         scored.
+
+    See Also
+    --------
+    sklearn.model_selection.cross_validate : Takes a synthesizer as well.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VDNRegressor, VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.evaluation import leave_one_subject_out
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> vdn = VolumeSynthesizer(VDNRegressor((10,)), n_voxels=500, random_state=0)
+    >>> evaluation = leave_one_subject_out(
+    ...     {"VDN": vdn}, cohort.images["T1w"], cohort.images["T2w"], cohort.subjects)
+    >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
+    True
     """
     if resume is not None and inspect is not None:
         raise ValueError(
