@@ -2,7 +2,9 @@
 
 import copy
 import math
+import threading
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.callback import AutoPropagatedCallback, with_callbacks
@@ -23,6 +25,20 @@ ROWS_AT_ONCE = 16384  # of X, in float32, for responses and losses
 
 class TrainingInterrupted(UserWarning):
     """Training was interrupted; the network is that of the last whole epoch."""
+
+
+@contextmanager
+def interrupts_end_all():
+    """Let an interrupt end what trains several networks, and not one training alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which interrupts do not reach, nor are its warnings its own
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingInterrupted)
+        try:
+            yield
+        except TrainingInterrupted as interrupted:
+            raise KeyboardInterrupt from interrupted
 
 
 class NetworkTraining:
@@ -212,6 +228,8 @@ class NetworkTraining:
                 ended = progress.stale_after(watched) or tasks.stopping
                 record.keep(best_theta, ended or self.n_iter_ == self.max_iter)
         except KeyboardInterrupt:
+            if self.n_iter_ == 0:
+                raise
             self._warn_of_interrupt()
         self._store(trainer.theta if best_theta is None else best_theta)
         self._optimizer_state = trainer.get_state()

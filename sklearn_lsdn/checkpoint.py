@@ -1,5 +1,6 @@
 """Checkpoints: training that was cut off goes on where it was."""
 
+import platform
 import zipfile
 from numbers import Integral
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from ._files import written_whole
+from . import __version__
+from ._files import check_output, written_whole
 
 _FREE = ("max_iter", "n_jobs", "verbose")  # parameters that may change in between
 
@@ -61,7 +63,11 @@ class Checkpoint:
     # What scikit-learn asks of callbacks; `fit` itself reads and writes.
 
     def setup(self, estimator, context):
-        pass
+        if not hasattr(estimator, "hidden_layer_sizes"):
+            raise TypeError(
+                "A checkpoint keeps the training of a network: set it on the network "
+                f"itself, not on {type(estimator).__name__}."
+            )
 
     def teardown(self, estimator, context):
         pass
@@ -96,6 +102,12 @@ class TrainingRecord:
         self._progress = progress
         self._rng = rng
         if checkpoint is not None:
+            if not isinstance(checkpoint.every, Integral) or checkpoint.every < 1:
+                raise ValueError(
+                    "every must be a whole number of epochs from 1, got "
+                    f"{checkpoint.every!r}."
+                )
+            check_output(checkpoint.path, overwrite=True)
             parameters = network.get_params(deep=False)
             if not isinstance(network.random_state, Integral):
                 raise ValueError(
@@ -104,7 +116,10 @@ class TrainingRecord:
                 )
             fixed = {k: v for k, v in parameters.items() if k not in _FREE}
             names = type(network).__name__, repr(fixed)
-            self._key = joblib.hash((names, trainer.theta, rng.get_state(), data))
+            where = __version__, np.__version__, platform.machine()
+            self._key = joblib.hash(
+                (names, where, trainer.theta, rng.get_state(), data)
+            )
 
     def restore(self):
         """Go back to where the file was written, if there is one.
@@ -134,8 +149,8 @@ class TrainingRecord:
             ) from None
         if key != self._key:
             raise ValueError(
-                f"{path} is the checkpoint of another training: its data, parameters "
-                "or seed differ. Delete it, or choose another file."
+                f"{path} is the checkpoint of another training: its data, parameters, "
+                "seed or software differ. Delete it, or choose another file."
             )
         network = self._network
         if n_iter > network.max_iter:

@@ -13,6 +13,7 @@ from sklearn.base import (
     clone,
 )
 from sklearn.callback import CallbackSupportMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
@@ -29,7 +30,9 @@ from sklearn.utils.validation import (
 from ._callbacks import FitTasks
 from ._documentation import DocumentedMixin
 from ._network_regressor import _NetworkRegressor
+from ._network_training import interrupts_end_all
 from ._parallel import parallel_map
+from .checkpoint import find_checkpoint
 from .regressor import LSDNRegressor
 from .shrink import ShrinkConnect
 
@@ -166,6 +169,7 @@ class EnsembleRegressor(
         """
         given = X, y, sample_weight
         base = self._base()
+        _check_members(base)
         X, y, weight, groups = self._validate_training(*given, groups)
         if sample_weight is not None:
             sample_weight = weight
@@ -188,7 +192,8 @@ class EnsembleRegressor(
         self.estimators_ = trained[: self.n_estimators]
         residuals = np.zeros(y.shape)
         for member, (_, rows) in zip(trained[self.n_estimators :], folds, strict=True):
-            residuals[rows] = y[rows] - member.predict(_rows(X, rows))
+            predicted = member.predict(_rows(X, rows)).reshape(y[rows].shape)
+            residuals[rows] = y[rows] - predicted
         size = abs(residuals).astype(np.result_type(y, np.float32))
         last = planned[-1], seeds[-1]
         self.noise_estimator_ = _train(tasks, base, X, size, metadata, *last)
@@ -286,6 +291,20 @@ class EnsembleRegressor(
         return splitter.split(np.empty(n_samples))
 
 
+def _check_members(base):
+    """Raise ValueError if members are not trained, or all write to one file."""
+    parameters = [base, *base.get_params(deep=True).values()]
+    if any(isinstance(each, FrozenEstimator) for each in parameters):
+        raise ValueError(
+            "An ensemble trains its members, which a FrozenEstimator forbids. Give the "
+            "estimator itself, unfitted."
+        )
+    if any(find_checkpoint(each) is not None for each in parameters):
+        raise ValueError(
+            "A checkpoint is for a single network, not for those of an ensemble."
+        )
+
+
 def given_to_fit(owner, estimator, **metadata) -> dict:
     """What of its metadata a meta-estimator gives to its estimator's ``fit``.
 
@@ -339,7 +358,7 @@ def _train(tasks, base, X, y, metadata, task, seed, rows=None):
     if "groups" in metadata and len(np.unique(metadata["groups"])) < 2:
         # None could be held out.
         metadata = {k: v for k, v in metadata.items() if k != "groups"}
-    with tasks.delegated(task, member):
+    with interrupts_end_all(), tasks.delegated(task, member):
         return member.fit(X, y, **metadata)
 
 

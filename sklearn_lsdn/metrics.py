@@ -40,7 +40,13 @@ def _average(scores, multioutput):
             'multioutput must be "raw_values", "uniform_average" or weights, got '
             f"{multioutput!r}."
         )
-    return float(np.average(scores, weights=multioutput))
+    weights = np.asarray(multioutput)
+    if weights.shape != scores.shape:
+        raise ValueError(
+            f"multioutput has shape {weights.shape}, but there are {len(scores)} "
+            "outputs. Give a weight for each."
+        )
+    return float(np.average(scores, weights=weights))
 
 
 def snr_score(

@@ -262,7 +262,7 @@ def describe_model(path) -> str:
         lines |= {
             "layers": "-".join(map(str, sizes)),
             "parameters": model._architecture().n_parameters,
-            "sigma": model.sigma,
+            "sigma": model._architecture().sigma,
             "epochs": f"{model.n_iter_}, {model.solver}",
             "training loss": f"{model.loss_curve_[-1]:.5g}",
         }

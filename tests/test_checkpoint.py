@@ -229,3 +229,26 @@ def test_the_command_refuses(options, words, tmp_path, capsys):
     line += [option.format(source=source) for option in options]
     assert main([str(each) for each in line]) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, None])
+def test_every_so_many_epochs_is_a_whole_number(every, tmp_path):
+    network = LSDNRegressor((4,), random_state=0, max_iter=2)
+    network.set_callbacks(Checkpoint(tmp_path / "file.npz", every=every))
+    with pytest.raises(ValueError, match="every must be a whole number"):
+        network.fit(*_data())
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path):
+    for path in (tmp_path, tmp_path / "missing" / "file.npz"):
+        network = LSDNRegressor((4,), random_state=0, max_iter=2)
+        network.set_callbacks(Checkpoint(path), CutOffAt(1))
+        with pytest.raises(OSError, match="is a directory|not an existing folder"):
+            network.fit(*_data())
+
+
+def test_only_a_network_has_checkpoints(tmp_path):
+    shrink = ShrinkConnect(LSDNRegressor((4,), random_state=0, max_iter=2))
+    shrink.set_callbacks(Checkpoint(tmp_path / "file.npz"))
+    with pytest.raises(TypeError, match="on the network itself, not on ShrinkConnect"):
+        shrink.fit(*_data())

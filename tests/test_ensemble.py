@@ -7,6 +7,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -18,6 +19,8 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
+from sklearn_lsdn.checkpoint import Checkpoint
+from sklearn_lsdn.network.training import Trainer
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
 
@@ -284,3 +287,40 @@ def test_model_files_hold_ensembles(data, tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_column_of_targets_is_like_a_vector(data):
+    X, y, _ = data
+    plain = EnsembleRegressor(LinearRegression(), 2, random_state=0).fit(X, y)
+    column = EnsembleRegressor(LinearRegression(), 2, random_state=0).fit(X, y[:, None])
+    np.testing.assert_allclose(column.noise_scale_, plain.noise_scale_)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (FrozenEstimator(LinearRegression()), "FrozenEstimator forbids"),
+        (ShrinkConnect(FrozenEstimator(NETWORK)), "FrozenEstimator forbids"),
+        (clone(NETWORK).set_callbacks(Checkpoint("file.npz")), "a single network"),
+    ],
+)
+def test_members_that_cannot_be_trained_are_refused(data, estimator, message):
+    X, y, _ = data
+    with pytest.raises(ValueError, match=message):
+        EnsembleRegressor(estimator, 2).fit(X, y)
+
+
+def test_an_interrupt_ends_all_members(data, monkeypatch):
+    X, y, _ = data
+    epoch, calls = Trainer.epoch, []
+
+    def interrupted(self):
+        calls.append(self)
+        if len(calls) == NETWORK.max_iter + 2:  # of the second member
+            raise KeyboardInterrupt
+        return epoch(self)
+
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        EnsembleRegressor(NETWORK, 3).fit(X, y)
+    assert len(calls) == NETWORK.max_iter + 2

@@ -335,6 +335,9 @@ def test_scans_of_one_person_are_held_out_together(splits, images):
     )
     synthesizer.fit(*images, groups=["ann", "ann", "bob"])
     assert_array_equal(splits[0][1], np.repeat(["ann", "ann", "bob"], 100))
+    named = pd.Series(["ann", "ann", "bob"], index=[5, 0, 1])  # counts by position
+    synthesizer.fit(*images, groups=named, sample_weight=[1, 2, 3])
+    assert_array_equal(splits.pop()[1], np.repeat(["ann", "ann", "bob"], 100))
     synthesizer.fit(*images, groups=[1, 1, 1])  # at random, then
     assert splits[1][1] is None
     with pytest.raises(ValueError, match="inconsistent numbers"):

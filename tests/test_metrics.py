@@ -88,6 +88,13 @@ def test_unknown_multioutput_is_refused(score, arrays):
         score(*arrays, multioutput="mean")
 
 
+@pytest.mark.parametrize("score", [snr_score, psnr_score])
+def test_a_weight_for_each_output(score):
+    t = np.arange(6.0).reshape(3, 2)
+    with pytest.raises(ValueError, match="shape .1,., but there are 2 outputs"):
+        score(t, t + 1, multioutput=[1.0])
+
+
 @BOTH
 def test_a_perfect_prediction_scores_infinity(score):
     assert score([1.0, 2.0], [1.0, 2.0]) == np.inf

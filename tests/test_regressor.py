@@ -560,6 +560,15 @@ def test_an_interrupt_leaves_a_usable_network(monkeypatch):
     assert_array_equal(model.predict(X), expected.predict(X))
 
 
+def test_an_interrupt_before_anything_is_learned_ends_fit(monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small(max_iter=10).fit(*make_data())
+
+
 def test_verbose_prints_each_epoch(capsys):
     model = small(max_iter=3, early_stopping=True, verbose=1).fit(*make_data())
     lines = capsys.readouterr().out.splitlines()

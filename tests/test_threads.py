@@ -1,5 +1,6 @@
 """Threads and processes: how many, the same bits, and nothing that aborts."""
 
+import importlib.util
 import multiprocessing
 import os
 import pty
@@ -20,6 +21,7 @@ from threadpoolctl import threadpool_limits
 import sklearn_lsdn
 from sklearn_lsdn import LSDNRegressor
 from sklearn_lsdn._threads import effective_n_threads
+from sklearn_lsdn.network import compilation
 from sklearn_lsdn.network.compilation import kernel
 
 
@@ -139,6 +141,25 @@ def test_kernels_compile_without_a_place_for_a_cache(monkeypatch):
     assert kernel(double)(21) == 42
 
 
+def test_the_cache_is_stale_where_parts_have_changed(tmp_path, monkeypatch):
+    path = tmp_path / "kernels.py"
+    path.write_text(
+        "from sklearn_lsdn.network.compilation import kernel\n"
+        "@kernel\ndef double(x):\n    return 2 * x\n"
+    )
+
+    def hits():
+        spec = importlib.util.spec_from_file_location("kernels", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.double(21) == 42
+        return sum(module.double.stats.cache_hits.values())
+
+    assert [hits(), hits()] == [0, 1]
+    monkeypatch.setattr(compilation, "_SOURCES", "of parts that were edited")
+    assert [hits(), hits()] == [0, 1]
+
+
 def test_kernels_compile_where_nothing_can_be_written(tmp_path):
     """A package in a container, say: no place for a cache, not even for root."""
     package = Path(sklearn_lsdn.__file__).parent / "network"
@@ -168,6 +189,7 @@ def test_what_others_compile_is_left_alone():
 
 
 _TINY = """
+from sklearn_lsdn.network import compilation
 from sklearn_lsdn.network.compilation import kernel
 from sklearn_lsdn.network.matmul import padded
 print(kernel(padded.py_func)(3))

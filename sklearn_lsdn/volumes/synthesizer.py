@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     check_memory,
+    column_or_1d,
 )
 
 from .._callbacks import FitTasks
@@ -310,7 +311,7 @@ class VolumeSynthesizer(
         n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
         tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
-        groups = range(len(sources)) if groups is None else groups
+        groups = range(len(sources)) if groups is None else column_or_1d(groups)
         check_consistent_length(sources, groups)
         sources, targets, groups, sample_weight = weighted_subjects(
             sources, targets, groups, sample_weight
