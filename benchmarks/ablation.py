@@ -123,8 +123,6 @@ def plan(cohort, directions, folds, arguments, test_images=None):
     """Every run of a cohort; tests may be on other scans than those of training."""
     runs = []
     for direction in directions:
-        sources, target = direction.split(" -> ")
-        sources = sources.split(" + ")
         for row, parameters in rows().items():
             if arguments.rows and row not in arguments.rows:
                 continue
@@ -135,37 +133,37 @@ def plan(cohort, directions, folds, arguments, test_images=None):
             if arguments.quick:
                 synthesizer.set_params(estimator=LSDNRegressor((20, 5), max_iter=2))
             for fold in folds:
-                others = [i for i in range(len(cohort.subjects)) if i != fold]
-
-                def images(contrasts, chosen, where=cohort.images):
-                    return [[str(where[c][i]) for c in contrasts] for i in chosen]
-
-                where = test_images or cohort.images
-                settings = {
-                    **cohort.settings,
-                    "other scanner": test_images is not None,
-                    "direction": direction,
-                    "row": row,
-                    "subject": cohort.subjects[fold],
-                    "synthesizer": {
-                        k: repr(v) for k, v in synthesizer.get_params().items()
-                    },
-                    "version": __version__,
-                }
-                runs.append(
-                    Run(
-                        settings,
-                        synthesizer,
-                        [images(sources, others), images([target], others)],
-                        [
-                            images(sources, [fold], where)[0],
-                            images([target], [fold], where)[0][0],
-                        ],
-                        lesions_of(cohort, fold),
-                        arguments.cache / f"{digest(settings)}.json",
-                    )
-                )
+                what = cohort, direction, row, synthesizer, fold
+                runs.append(make_run(*what, arguments.cache, test_images))
     return runs
+
+
+def make_run(cohort, direction, row, synthesizer, fold, cache, test_images=None):
+    sources, target = direction.split(" -> ")
+    sources = sources.split(" + ")
+    others = [i for i in range(len(cohort.subjects)) if i != fold]
+
+    def images(contrasts, chosen, where=cohort.images):
+        return [[str(where[c][i]) for c in contrasts] for i in chosen]
+
+    where = test_images or cohort.images
+    settings = {
+        **cohort.settings,
+        "other scanner": test_images is not None,
+        "direction": direction,
+        "row": row,
+        "subject": cohort.subjects[fold],
+        "synthesizer": {k: repr(v) for k, v in synthesizer.get_params().items()},
+        "version": __version__,
+    }
+    return Run(
+        settings,
+        synthesizer,
+        [images(sources, others), images([target], others)],
+        [images(sources, [fold], where)[0], images([target], [fold], where)[0][0]],
+        lesions_of(cohort, fold),
+        cache / f"{digest(settings)}.json",
+    )
 
 
 def lesions_of(cohort, fold):
