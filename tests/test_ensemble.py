@@ -17,6 +17,8 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
+from sklearn_lsdn._network_training import TrainingInterrupted
+from sklearn_lsdn.network.training import Trainer
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
 
@@ -212,3 +214,20 @@ def test_model_files_hold_ensembles(data, tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
+
+
+def test_an_interrupt_ends_one_member_and_not_the_others(data, monkeypatch):
+    X, y, _ = data
+    epoch, calls = Trainer.epoch, []
+
+    def interrupted(self):
+        calls.append(self)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return epoch(self)
+
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    with pytest.warns(TrainingInterrupted, match="interrupted after 2 epochs"):
+        ensemble = EnsembleRegressor(NETWORK, 2, random_state=0).fit(X, y)
+    assert [member.n_iter_ for member in ensemble.estimators_] == [2, 5]
+    assert np.isfinite(ensemble.predict(X, return_std=True)).all()

@@ -126,16 +126,18 @@ def bytes_to_predict(synthesizer, files, scan=()) -> int:
     n = math.prod(files[0].shape)
     volumes, held = 4 * n * len(files), 4 * n * len(scan)
     padded = _padded(files, size, scales)
-    per_voxel = 8 + 8 * n_targets  # of the brain: places and means
+    means = 8 * n_targets
+    per_voxel = 8 + means  # of the brain: places and means
     if target_size > 1:
-        per_voxel += 10 + 8 * n_targets
+        per_voxel += 10 + means
     if isinstance(synthesizer.estimator_, EnsembleRegressor):
-        per_voxel += 32 * n_targets
+        per_voxel, means = per_voxel + 4 * means, 2 * means
     return _OF_A_SUBJECT + max(
         held + volumes + 12 * n,  # reading the last image
         held + volumes + padded + 13 * n,  # smoothing, and the mask
         held + padded + n + per_voxel * n,
-        held + n + (per_voxel + 16 + 8 * n_targets) * n,  # smoothing, and the images
+        held + n + (means + 20) * n,  # smoothing the synthesis
+        held + n + (means + 12 + 8 * n_targets) * n,  # the images
     )
 
 
