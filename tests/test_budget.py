@@ -280,6 +280,12 @@ def test_images_that_are_returned_count(tmp_path):
         synthesizer.predict(paths)
 
 
+@pytest.fixture
+def many_cores(monkeypatch):
+    monkeypatch.setattr(budget, "effective_n_threads", lambda n_jobs: n_jobs)
+
+
+@pytest.mark.usefixtures("many_cores")
 def test_no_more_subjects_are_read_than_fit():
     images = [[_image(i + seed, LARGE) for i in range(4)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]
@@ -292,6 +298,7 @@ def test_no_more_subjects_are_read_than_fit():
     assert TrainingPlan(synthesizer, None, window, *subjects).n_readers == 2
 
 
+@pytest.mark.usefixtures("many_cores")
 def test_no_more_members_train_than_fit():
     images = [[_image(i + seed, (30, 30, 30)) for i in range(4)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]

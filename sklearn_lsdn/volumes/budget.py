@@ -22,6 +22,7 @@ OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
 _OF_A_SUBJECT = 64 * 2**20  # blocks of work beside its volumes
 _ROWS_AT_ONCE = 65536  # of training data, where they are scaled
 _OF_A_ROW = 64  # of training data: weights, order, scaled targets, ...
+_NOT_GIVEN_BACK = 0.6  # of the samples, by the allocator when they are given up
 _COPIES_BY_OTHERS = 5  # of the training data, by regressors such as boosted trees
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -245,7 +246,8 @@ class TrainingPlan:
         needs = [bytes_to_draw(window, n_voxels, *pair) for pair in pairs]
         training = 0
         if estimator is not None:
-            training = copies_of_data(estimator) * data + blocks
+            training = round((copies_of_data(estimator) + _NOT_GIVEN_BACK) * data)
+            training += blocks
         self.need = data + max(*needs, training)
         max_memory = synthesizer.max_memory
         if max_memory is None:
