@@ -44,7 +44,8 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.network.matmul import ONE, STRIP, ZERO, add_product
+from sklearn_lsdn.network.compilation import kernel
+from sklearn_lsdn.network.matmul import STRIP, add_product
 
 
 def medians(functions, repeats):
@@ -71,13 +72,13 @@ def measured_peak():
     dot = partial(np.dot, A, A, out)
     flat, sums = np.ones(m * m, np.float32), np.zeros(m * 10 * STRIP, np.float32)
     width = 10 * STRIP
-    arguments = flat, ZERO, np.int64(m), ONE, m, m, sums, ZERO, width, width
+    arguments = flat, 0, m, 1, m, m, sums, 0, width, width
     result = np.zeros_like(sums)
-    kernel = partial(add_product, *arguments, result, ZERO, width)
-    kernel()  # compiles
+    product = partial(kernel(add_product.py_func), *arguments, result, 0, width)
+    product()  # compiles
     return max(
         2 * n**3 / min(seconds(dot) for _ in range(20)),
-        2 * m * m * width / min(seconds(kernel) for _ in range(100)),
+        2 * m * m * width / min(seconds(product) for _ in range(100)),
     )
 
 

@@ -42,10 +42,15 @@ class FitTasks:
         stop = task.call_on_fit_task_end(**self._given, reconstruction_attributes=state)
         self.stopping |= stop
 
+    def planned(self, names):
+        """Tasks for `delegated` in the order of their numbers, which threads take."""
+        return [self._fit.subcontext(task_name=name) for name in names]
+
     @contextmanager
-    def delegated(self, name, part, state=None):
-        """A task that is the fit of another estimator, with tasks of its own."""
-        task = self._fit.subcontext(task_name=name)
+    def delegated(self, task, part, state=None):
+        """A task, planned or new, that is the fit of another estimator."""
+        if isinstance(task, str):
+            (task,) = self.planned([task])
         with task.propagate_callback_context(part):
             task.call_on_fit_task_begin(**self._given)
             yield

@@ -27,7 +27,7 @@ class FoldRecords:
 
     def __init__(self, folder):
         make_folder(folder)
-        self._folder = Path(folder)
+        self._folder = Path(folder).absolute()  # for workers elsewhere, too
 
     def read(self, key, subjects):
         """What a fold's file holds, or None unless it is there, whole and of this key.

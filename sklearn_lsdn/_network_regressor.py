@@ -1,6 +1,7 @@
 """The estimator that LSDN, CDN and VDN share: validate, call the network, store."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -17,6 +18,7 @@ from sklearn.utils.validation import (
 
 from ._callbacks import FitTasks
 from ._coordinates import as_slice, resolve_coordinates
+from ._documentation import DocumentedMixin
 from ._network_training import ROWS_AT_ONCE, NetworkTraining
 from ._threads import effective_n_threads
 from .network.architecture import Architecture
@@ -26,7 +28,11 @@ _ROWS_OF_A_THREAD = 4096  # in prediction: few enough for the cache
 
 
 class _NetworkRegressor(
-    CallbackSupportMixin, NetworkTraining, RegressorMixin, BaseEstimator
+    CallbackSupportMixin,
+    DocumentedMixin,
+    NetworkTraining,
+    RegressorMixin,
+    BaseEstimator,
 ):
     """Everything but what becomes of the coordinates."""
 
@@ -114,7 +120,9 @@ class _NetworkRegressor(
         raise NotImplementedError
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None):
+    def fit(
+        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -171,7 +179,7 @@ class _NetworkRegressor(
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X, y, sample_weight=None) -> Self:
         """Train for one epoch on the given samples.
 
         The first call fixes the scales of features, coordinates and targets, so
@@ -221,7 +229,7 @@ class _NetworkRegressor(
         tasks.close()
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets.
 
         Parameters

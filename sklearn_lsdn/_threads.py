@@ -1,6 +1,7 @@
 """How many threads ``n_jobs`` stands for."""
 
 from joblib import cpu_count, effective_n_jobs
+from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_info
 
 
@@ -10,7 +11,9 @@ def effective_n_threads(n_jobs) -> int:
     Parameters
     ----------
     n_jobs : int or None
-        None is 1 unless a `joblib.parallel_config` says otherwise, -1 all cores.
+        None is 1 unless a `joblib.parallel_config` says otherwise, -1 all cores. A
+        backend that is not joblib's own counts cores of other machines: there, None
+        is the ``n_jobs`` of the `joblib.parallel_config`, or 1.
 
     Returns
     -------
@@ -19,6 +22,10 @@ def effective_n_threads(n_jobs) -> int:
         this moment, so that `threadpoolctl.threadpool_limits`, ``OMP_NUM_THREADS``
         and the limits in joblib's workers hold here too.
     """
+    if n_jobs is None:
+        backend, given = get_active_backend()
+        if not type(backend).__module__.startswith("joblib._parallel_backends"):
+            n_jobs = given or 1
     if n_jobs is None or n_jobs == 0:  # joblib has its say about 0
         n = effective_n_jobs(n_jobs)
     else:

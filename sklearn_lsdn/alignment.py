@@ -4,16 +4,27 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ._files import make_folder, prepare_outputs
+from ._progress import teller
 from .display.registration import RegistrationDisplay
 from .volumes.bids import derived_name
 from .volumes.cohort import split_name
-from .volumes.derivatives import begin_dataset
+from .volumes.derivatives import (
+    begin_dataset,
+    read_json,
+    sidecar_of,
+    source_uri,
+    write_json,
+)
 from .volumes.images import open_image, save_image
 from .volumes.registration import estimate_rigid, register_rigid, resample
 
 MNI152 = "MNI152NLin2009aSym"
 """BIDS name of the template that nilearn ships."""
+
+_HEAD = 2e6  # mm3; brains are smaller, heads larger
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def outputs_in_dataset(sessions, contrasts, folder, space):
     ----------
     sessions : list of Session
     contrasts : list of str
-        BIDS names of the scans of each.
+        BIDS names of the scans of each, as far as it has them.
     folder : Path
     space : str
         BIDS label of the reference's space.
@@ -89,7 +100,7 @@ def outputs_in_dataset(sessions, contrasts, folder, space):
             folder.joinpath(
                 *scan.levels, "anat", derived_name(scan, name, desc="reg", space=space)
             )
-            for scan, name in zip(session.scans, contrasts, strict=True)
+            for scan, name in zip(session.scans, contrasts, strict=False)
         ]
         for session in sessions
     ]
@@ -116,8 +127,9 @@ def align_subjects(
         Where the outputs lie.
     overwrite : bool, default=False
         Replace existing files.
-    verbose : int, default=0
-        Print each subject as it is begun.
+    verbose : int or callable, default=0
+        Print each subject as it is begun. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
 
     Returns
     -------
@@ -138,18 +150,25 @@ def align_subjects(
     if len(set(files)) < len(files):
         twice = next(path for path in files if files.count(path) > 1)
         raise ValueError(f"Two images would become {twice}. Register them apart.")
-    files += [_beside(path, ".tfm") for path in files]
-    files += [_beside(paths[0], ".png") for paths in outputs]
+    others = [_beside(path, ".tfm") for path in files]
+    others += [_beside(paths[0], ".png") for paths in outputs]
     if dataset is None:
+        files += others
         prepare_outputs(files, overwrite=overwrite, inputs=sum(subjects, []))
     else:
+        files += [*others, *map(sidecar_of, files)]
         begin_dataset(
-            Path(dataset), Path(folder), "registered", files, overwrite=overwrite
+            Path(dataset),
+            Path(folder),
+            "registered",
+            files,
+            ignored=("*.tfm", "*.png"),
+            overwrite=overwrite,
         )
-    written = []
-    for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True), start=1):
-        if verbose:
-            print(f"{i}/{len(subjects)} {Path(images[0]).name}", flush=True)
+    written, tell, n_subjects = [], teller(verbose), len(subjects)
+    for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
+        name = Path(images[0]).name
+        tell("Registering", i, n_subjects, f"{i + 1}/{n_subjects} {name}", note=name)
         aligned = []
         for image, transform, path in zip(
             images, _transforms(images, reference), paths, strict=True
@@ -157,6 +176,9 @@ def align_subjects(
             aligned.append(resample(image, reference.image, transform))
             save_image(aligned[-1], path, overwrite=overwrite)
             transform.save(_beside(path, ".tfm"), overwrite=overwrite)
+            if dataset is not None:
+                about = _about(image, aligned[-1], reference, dataset)
+                write_json(sidecar_of(path), about, overwrite)
         names = [split_name(image)[0] for image in images]
         pairs = [(f"{names[0]} on {reference.space}", reference.image, aligned[0])]
         pairs += [
@@ -168,6 +190,7 @@ def align_subjects(
         display.plot(title="Edges (red) of registered images")
         display.save(picture, overwrite=overwrite)
         written += [*paths, picture]
+    tell("Registering", n_subjects, n_subjects)
     return written
 
 
@@ -180,19 +203,19 @@ def align_within(sources, targets, folder, *, verbose=0):
         Images of each subject.
     folder : path-like
         Where the aligned ones go.
-    verbose : int, default=0
-        Print each subject as it is begun.
+    verbose : int or callable, default=0
+        As in `align_subjects`.
 
     Returns
     -------
     sources, targets : list of list of Path
         The first source as it was, all others aligned.
     """
-    aligned = []
+    aligned, tell, n = [], teller(verbose), len(sources)
     for i, images in enumerate(zip(sources, targets, strict=True)):
         first, *others = [image for part in images for image in part]
-        if verbose:
-            print(f"Aligning {i + 1}/{len(sources)} {Path(first).name}", flush=True)
+        name = Path(first).name
+        tell("Aligning", i, n, f"Aligning {i + 1}/{n} {name}", note=name)
         paths = [first]
         for c, other in enumerate(others):
             # The file's own name still tells which subject it is of.
@@ -202,6 +225,7 @@ def align_within(sources, targets, folder, *, verbose=0):
             save_image(image, paths[-1])
         n_sources = len(images[0])
         aligned.append((paths[:n_sources], paths[n_sources:]))
+    tell("Aligning", n, n)
     return [each[0] for each in aligned], [each[1] for each in aligned]
 
 
@@ -212,6 +236,20 @@ def _transforms(images, reference):
     yield from_reference
     for other in others:
         yield from_reference.then(estimate_rigid(other, first))
+
+
+def _about(image, aligned, reference, dataset):
+    """What the sidecar of an aligned image tells."""
+    own = read_json(sidecar_of(Path(image)))
+    volume = np.count_nonzero(aligned.dataobj) * np.prod(aligned.header.get_zooms())
+    about = {
+        "Description": f"Aligned rigidly to {reference.space}, resampled once",
+        "Sources": [source_uri(image, dataset)],
+        "SkullStripped": own.get("SkullStripped", bool(volume < _HEAD)),
+    }
+    if reference.space != MNI152:
+        about["SpatialReference"] = Path(reference.image).resolve().as_uri()
+    return about
 
 
 def _beside(path, ending):

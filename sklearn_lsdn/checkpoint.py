@@ -58,17 +58,19 @@ class Checkpoint:
         self.path = path
         self.every = every
 
+    # What scikit-learn asks of callbacks; `fit` itself reads and writes.
+
     def setup(self, estimator, context):
-        """Do nothing; `fit` itself reads and writes."""
+        pass
 
     def teardown(self, estimator, context):
-        """Do nothing."""
+        pass
 
     def on_fit_task_begin(self, estimator, context):
-        """Do nothing."""
+        pass
 
     def on_fit_task_end(self, estimator, context):
-        """Do nothing."""
+        pass
 
 
 class TrainingRecord:

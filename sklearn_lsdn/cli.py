@@ -57,7 +57,8 @@ def main(argv=None) -> int:
             # A half-trained network must not pass for a trained one.
             warnings.filterwarnings("error", message="Training interrupted")
             warnings.showwarning = _show_warning
-            result = arguments.run(arguments)
+            with _workers(arguments):
+                result = arguments.run(arguments)
     except (ImportError, OSError, TypeError, ValueError) as error:
         if arguments.traceback:
             raise
@@ -72,6 +73,15 @@ def main(argv=None) -> int:
     if result:
         print(result)
     return 0
+
+
+def _workers(arguments):
+    """Where the work is done: here, or on a cluster."""
+    if getattr(arguments, "scheduler", None) is None:
+        return contextlib.nullcontext()
+    from ._parallel import on_scheduler
+
+    return on_scheduler(arguments.scheduler)
 
 
 def _show_warning(message, *where, **more):

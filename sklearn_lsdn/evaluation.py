@@ -10,17 +10,23 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
 from ._fold_records import FoldRecords, fold_key
 from ._network_training import TrainingInterrupted
+from ._parallel import parallel_map
+from ._progress import teller
 from .metrics import psnr_score, snr_score
 from .volumes.budget import folds_at_once
 from .volumes.masks import Masker
 from .volumes.normalization import resolve_normalizer
-from .volumes.subjects import check_voxels, pair_subjects, subject_label
+from .volumes.subjects import (
+    absolute_paths,
+    check_voxels,
+    pair_subjects,
+    subject_label,
+)
 
 
 @dataclass
@@ -34,6 +40,10 @@ class Evaluation:
         dB, the mean over target contrasts; "fit_seconds" and "predict_seconds".
     inspections : list
         What ``inspect`` of `leave_one_subject_out` said, in the same order.
+
+    See Also
+    --------
+    leave_one_subject_out : Makes one.
 
     Examples
     --------
@@ -72,7 +82,12 @@ class Evaluation:
         return summary
 
     def table(self) -> str:
-        """Text with a row for each method and a column for each subject."""
+        """Show a row for each method and a column for each subject.
+
+        Returns
+        -------
+        table : str
+        """
         subjects = list(dict.fromkeys(record["subject"] for record in self.records))
         header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "fit (s)"]
         rows = [[*header, "predict (s)"]]
@@ -106,7 +121,12 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict:
-        """Everything, for JSON."""
+        """Give everything, for JSON.
+
+        Returns
+        -------
+        content : dict
+        """
         return {"unit": "dB", "summary": self.summary(), "volumes": self.records}
 
 
@@ -159,13 +179,15 @@ def leave_one_subject_out(
     subjects : list of str
         Subject of each; all images of one are held back together.
     n_jobs : int, default=None
-        Folds to work on at once, in processes.
+        Folds to work on at once, in processes unless a
+        :obj:`joblib.parallel_config` context names another backend.
     max_memory : int or str, default=None
         Bytes that all processes may take together, or a size such as "4G": fewer
         folds are worked on at once where more would not fit, and none where one
         does not. What ``inspect`` takes is not reckoned with.
-    verbose : int, default=0
-        Print each fold's result as it comes.
+    verbose : int or callable, default=0
+        Print each fold's result as it comes. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
     inspect : callable, default=None
         ``inspect(model, synthesizer, source, target, subject)``, called in each fold
         with the fitted synthesizer and what it has not seen. It and what it returns
@@ -187,6 +209,22 @@ def leave_one_subject_out(
     KeyboardInterrupt
         Also where a network's training was interrupted: half-trained networks are not
         scored.
+
+    See Also
+    --------
+    sklearn.model_selection.cross_validate : Takes a synthesizer as well.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VDNRegressor, VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.evaluation import leave_one_subject_out
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> vdn = VolumeSynthesizer(VDNRegressor((10,)), n_voxels=500, random_state=0)
+    >>> evaluation = leave_one_subject_out(
+    ...     {"VDN": vdn}, cohort.images["T1w"], cohort.images["T2w"], cohort.subjects)
+    >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
+    True
     """
     if resume is not None and inspect is not None:
         raise ValueError(
@@ -203,13 +241,15 @@ def leave_one_subject_out(
     first = next(iter(synthesizers.values()))
     masker = Masker.resolve(getattr(first, "mask_img", None))
     normalizer = resolve_normalizer(getattr(first, "normalization", "zscore"))
+    tell, n_pairs = teller(verbose), len(sources)
     for i, (source, target) in enumerate(zip(*pairs, strict=True)):
-        if verbose:  # rather now than after the first folds
-            print(f"Checking subject {i + 1} of {len(sources)}", flush=True)
+        # Rather now than after the first folds.
+        tell("Checking images", i, n_pairs, f"Checking subject {i + 1} of {n_pairs}")
         check_voxels(source, target, masker, normalizer)
+    tell("Checking images", n_pairs, n_pairs)
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     tasks = [
-        (name, synthesizer, fold)
+        (name, _with_absolute_mask(synthesizer), fold)
         for name, synthesizer in synthesizers.items()
         for fold in folds
     ]
@@ -225,26 +265,27 @@ def leave_one_subject_out(
             for key, (_, _, (_, test)) in zip(keys, tasks, strict=True)
             if (found := kept.read(key, [subjects[i] for i in test])) is not None
         }
-    if verbose:
-        print(f"Training {len(synthesizers)} x {len(folds)} synthesizers", flush=True)
-        if before:
-            print(f"{len(before)} of {len(tasks)} were done before", flush=True)
-    done = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_evaluate_fold)(*task, sources, targets, subjects, inspect, kept, key)
-        for task, key in zip(tasks, keys, strict=True)
-        if key not in before
-    )
+    work = "Leaving one subject out"
+    line = f"Training {len(synthesizers)} x {len(folds)} synthesizers"
+    if before:
+        line += f"; {len(before)} of {len(tasks)} were done before"
+    tell(work, 0, len(tasks), line)
+    # Whoever does the work may do it in another folder.
+    places = absolute_paths(sources), absolute_paths(targets)
+    shared = *places, subjects, inspect, kept
+    jobs = [
+        (*task, key) for task, key in zip(tasks, keys, strict=True) if key not in before
+    ]
+    done = parallel_map(_evaluate_fold, shared, jobs, n_jobs=n_jobs)
     records, inspections = [], []
-    for key in keys:
+    for n, key in enumerate(keys, start=1):
         known = key in before
         fold_records, fold_inspections = (before[key], []) if known else next(done)
         records.extend(fold_records)
         inspections.extend(fold_inspections)
-        if verbose:
-            for record in fold_records:
-                print(
-                    f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
-                )
+        for record in fold_records:
+            line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
+            tell(work, n, len(tasks), line, note=line)
     return Evaluation(records, inspections)
 
 
@@ -263,6 +304,13 @@ def _check_held_back(sources, subjects):
                 )
 
 
+def _with_absolute_mask(synthesizer):
+    mask = getattr(synthesizer, "mask_img", None)
+    if not isinstance(mask, str | os.PathLike) or mask == "mni152":
+        return synthesizer
+    return clone(synthesizer).set_params(mask_img=os.path.abspath(mask))
+
+
 def _snr_and_psnr(y_true, y_pred):
     return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
 
@@ -274,7 +322,7 @@ def _fingerprint(source, target, masker):
 
 
 def _evaluate_fold(
-    name, synthesizer, fold, sources, targets, subjects, inspect, kept, key
+    sources, targets, subjects, inspect, kept, name, synthesizer, fold, key
 ):
     train, test = fold
     start = time.perf_counter()

@@ -1,5 +1,7 @@
 """Trained networks as ONNX models, for programs that run without this package."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -8,11 +10,14 @@ from .network.scaling import _FAR
 from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
 from .shrink import ShrinkConnect
 
+if TYPE_CHECKING:
+    import onnx
+
 _OPSET, _IR_VERSION = 17, 8  # of 2022: runtimes refuse versions newer than their own
 _SMALLEST, _LARGEST = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 
 
-def to_onnx(estimator):
+def to_onnx(estimator) -> "onnx.ModelProto":
     """Write a trained network as an ONNX model.
 
     The model computes in float32 what ``estimator.predict`` does, of columns in the
@@ -104,7 +109,7 @@ def to_onnx(estimator):
     return model
 
 
-def register_onnx_converters():
+def register_onnx_converters() -> None:
     """Teach skl2onnx to convert networks, so that it converts pipelines with them.
 
     From then on, ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` take

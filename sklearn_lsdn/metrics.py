@@ -43,7 +43,9 @@ def _average(scores, multioutput):
     return float(np.average(scores, weights=multioutput))
 
 
-def snr_score(y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"):
+def snr_score(
+    y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"
+) -> float | np.ndarray:
     r"""Signal-to-noise ratio of a prediction, in dB.
 
     .. math:: 10 \log_{10} \frac{\sum_n w_n t_n^2}{\sum_n w_n (t_n - y_n)^2}
@@ -96,7 +98,7 @@ def psnr_score(
     data_range=None,
     sample_weight=None,
     multioutput="uniform_average",
-):
+) -> float | np.ndarray:
     r"""Peak signal-to-noise ratio of a prediction, in dB.
 
     .. math:: 10 \log_{10} \frac{R^2 \sum_n w_n}{\sum_n w_n (t_n - y_n)^2}
@@ -143,7 +145,7 @@ def psnr_score(
     return _average(_decibel(np.square(data_range) * weight.sum(), noise), multioutput)
 
 
-def ssim_score(y_true, y_pred, *, mask=None, data_range=None):
+def ssim_score(y_true, y_pred, *, mask=None, data_range=None) -> float:
     """Mean structural similarity of two volumes, as scikit-image computes it.
 
     It is taken over the bounding box of ``mask``, in windows of 7 voxels a side.
@@ -225,7 +227,7 @@ snr_scorer = make_scorer(snr_score)
 snr_scorer.__doc__ = """Scorer of arrays by `snr_score`, for ``scoring=``."""
 
 
-def volume_snr_scorer(estimator, sources, targets) -> float:
+def volume_snr_scorer(estimator, sources, targets, sample_weight=None) -> float:
     """Score a synthesizer by its mean SNR over volumes, for ``scoring=``.
 
     Each synthesis is brought to the units of its target scan and compared with it
@@ -239,6 +241,8 @@ def volume_snr_scorer(estimator, sources, targets) -> float:
         Source images of each subject.
     targets : list
         The target scans they should become.
+    sample_weight : array-like of shape (n_subjects,), default=None
+        Weight of each subject in the mean.
 
     Returns
     -------
@@ -263,4 +267,5 @@ def volume_snr_scorer(estimator, sources, targets) -> float:
     >>> scores.shape
     (2,)
     """
-    return float(np.mean(estimator.score_volumes(sources, targets)))
+    scores = estimator.score_volumes(sources, targets).mean(axis=1)
+    return float(np.average(scores, weights=sample_weight))

@@ -74,7 +74,7 @@ def require_skops():
     return skops.io
 
 
-def save_model(estimator, path, *, overwrite=False):
+def save_model(estimator, path, *, overwrite=False) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
 
     Parameters

@@ -15,7 +15,7 @@ def simultaneous_omp(
     mixing=None,
     selection="squared",
     return_residuals=False,
-):
+) -> tuple[np.ndarray, ...]:
     """Run simultaneous orthogonal matching pursuit in Gram space.
 
     Chooses few rows of a matrix H whose linear combinations approximate all of its

@@ -14,7 +14,8 @@ _PARAMETERS = """
         indices or of DataFrame column names.
     sigma : float, default=0.5
         Width of the spatial response, where the coordinates of the training data
-        span [-1, 1] along each axis: 0.5 is a quarter of the head's extent.
+        span [-1, 1] along each axis: 0.5 is a quarter of the head's extent. Without
+        effect in CDNRegressor and VDNRegressor, which have no such response.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "sgd" is the paper's; "lbfgs" sees all samples at once in float64 and
         suits a few thousand of them.

@@ -1,6 +1,7 @@
 """ShrinkConnect: a smaller network that answers the same."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from sklearn import get_config
@@ -20,6 +21,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._callbacks import FitTasks
+from ._documentation import DocumentedMixin
 from ._network_regressor import _NetworkRegressor
 from ._node_removal import sizes_to_keep, without_nodes
 from .pursuit import SELECTIONS
@@ -30,6 +32,7 @@ _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
 
 class ShrinkConnect(
     CallbackSupportMixin,
+    DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,
@@ -195,7 +198,7 @@ class ShrinkConnect(
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, **fit_params):
+    def fit(self, X, y, sample_weight=None, **fit_params) -> Self:
         """Fit the network, unless it is fitted, and shrink it.
 
         Parameters
@@ -248,7 +251,7 @@ class ShrinkConnect(
         tasks.close()
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> routing.MetadataRouter:
         """Say what goes to the network that `fit` trains.
 
         Returns
@@ -259,7 +262,7 @@ class ShrinkConnect(
         router = routing.MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=self._network(), method_mapping=mapping)
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets by the smaller network.
 
         Parameters
@@ -274,7 +277,7 @@ class ShrinkConnect(
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Give the responses of the smaller network's last hidden layer.
 
         Parameters

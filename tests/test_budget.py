@@ -280,13 +280,8 @@ def test_images_that_are_returned_count(tmp_path):
         synthesizer.predict(paths)
 
 
-@pytest.fixture
-def many_cores(monkeypatch):
+def test_no_more_subjects_are_read_than_fit(monkeypatch):
     monkeypatch.setattr(budget, "effective_n_threads", lambda n_jobs: n_jobs)
-
-
-@pytest.mark.usefixtures("many_cores")
-def test_no_more_subjects_are_read_than_fit():
     images = [[_image(i + seed, LARGE) for i in range(4)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]
     synthesizer = VolumeSynthesizer(n_voxels=10, n_jobs=4, max_memory="1T")
@@ -298,8 +293,8 @@ def test_no_more_subjects_are_read_than_fit():
     assert TrainingPlan(synthesizer, None, window, *subjects).n_readers == 2
 
 
-@pytest.mark.usefixtures("many_cores")
-def test_no_more_members_train_than_fit():
+def test_no_more_members_train_than_fit(monkeypatch):
+    monkeypatch.setattr(budget, "effective_n_threads", lambda n_jobs: n_jobs)
     images = [[_image(i + seed, (30, 30, 30)) for i in range(4)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]
     ensemble = EnsembleRegressor(LSDNRegressor(**NETWORK), 5)

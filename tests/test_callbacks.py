@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_lsdn import (
     CDNRegressor,
     CoupledSparseRegressor,
+    EnsembleRegressor,
     LSDNRegressor,
     ModalityPropagationRegressor,
     ShrinkConnect,
@@ -364,7 +365,72 @@ def test_a_trained_network_may_still_show_its_progress(capsys):
     assert "ShrinkConnect - fit" in capsys.readouterr().out
 
 
+# Ensembles
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+def test_an_ensemble_tells_of_each_training(n_jobs):
+    X, y = make_data()
+    handed_down, own = HandedDown(), Diary()
+    ensemble = EnsembleRegressor(small(), 2, n_jobs=n_jobs, random_state=0)
+    ensemble.set_callbacks(handed_down, own).fit(X, y)
+    trainings = ["fit-member"] * 2 + ["fit-fold"] * 3 + ["fit-noise"]
+    for diary in (handed_down, own):
+        assert diary.setups == diary.teardowns == 1
+        assert sorted(diary.begun) == sorted(diary.ended)
+    assert sorted(own.ended) == sorted(["fit", *trainings])
+    assert own.ended[-2:] == ["fit-noise", "fit"]
+    assert handed_down.ended.count("epoch") == 6 * 4
+    expected = EnsembleRegressor(small(), 2, random_state=0).fit(X, y)
+    assert_array_equal(ensemble.predict(X), expected.predict(X))
+    assert not any(hasattr(each, "_skl_callbacks") for each in ensemble.estimators_)
+
+
+def test_members_have_callbacks_of_their_own():
+    X, y = make_data()
+    monitor = ScoringMonitor(scoring="r2")
+    ensemble = EnsembleRegressor(small().set_callbacks(monitor), 2, n_jobs=2)
+    ensemble.fit(X, y)
+    log = monitor.get_logs().data
+    assert [row["task_name"] for row in log].count("epoch") == 6 * 4
+    final = {row["r2"] for row in log if row["task_name"] == "fit"}
+    assert {member.score(X, y) for member in ensemble.estimators_} <= final
+
+
+def test_a_callback_ends_the_training_it_was_told_of():
+    class Impatient(HandedDown):
+        def on_fit_task_end(self, estimator, context):
+            return context.task_name == "epoch"
+
+    ensemble = EnsembleRegressor(small(), 2).set_callbacks(Impatient())
+    ensemble.fit(*make_data())
+    assert [each.n_iter_ for each in ensemble.estimators_] == [1, 1]
+    assert ensemble.noise_estimator_.n_iter_ == 1
+
+
+def test_a_progress_bar_over_an_ensemble(capsys):
+    pytest.importorskip("rich")
+    EnsembleRegressor(small(), 2, n_jobs=2).set_callbacks(ProgressBar()).fit(
+        *make_data()
+    )
+    out = capsys.readouterr().out
+    assert "EnsembleRegressor - fit" in out
+    assert out.count("LSDNRegressor - fit") >= 6
+
+
 # Images
+
+
+def test_through_a_synthesizer_with_an_ensemble():
+    cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    handed_down = HandedDown()
+    synthesizer = VolumeSynthesizer(
+        small(coordinates=3), n_estimators=3, n_jobs=2, n_voxels=200, random_state=0
+    ).set_callbacks(handed_down)
+    synthesizer.fit(cohort.images["T1w"], cohort.images["T2w"])
+    # Three members, a fold for each subject, and what tells the size of errors.
+    assert handed_down.ended.count("epoch") == (3 + 2 + 1) * 4
+    assert handed_down.setups == handed_down.teardowns == 1
 
 
 def test_through_a_synthesizer():
@@ -377,7 +443,8 @@ def test_through_a_synthesizer():
     ).set_callbacks(handed_down, monitor)
     synthesizer.fit(t1w, t2w)
     assert diary.ended.count("epoch") == handed_down.ended.count("epoch") == 4
-    assert handed_down.begun[:3] == ["fit", "fit", "epoch"]
+    reading = ["read-subject", "read-subject"]
+    assert handed_down.begun[:5] == ["fit", *reading, "fit", "epoch"]
     (row,) = monitor.get_logs().data
     assert row["snr"] == synthesizer.score(t1w, t2w)
 

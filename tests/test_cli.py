@@ -44,6 +44,8 @@ for _command in ("fit", "shrink", "predict", "evaluate"):
     OPTIONS[_command] += ["--max-memory"]
 OPTIONS["fit"] += DATA + NETWORK
 OPTIONS["evaluate"] += DATA + NETWORK
+for _command in OPTIONS.keys() - {"info", "demo"}:
+    OPTIONS[_command] += ["--verbose"]
 for _command in OPTIONS.keys() - {"info", "register"}:
     OPTIONS[_command] += RUNNING
 
@@ -541,7 +543,7 @@ def _tasks(data, model, folder):
 
 
 PROGRESS = {
-    "fit": r"Reading subject 1 of 2\n(.*\n)*Epoch 2: loss",
+    "fit": r"Read subject 1 of 2\n(.*\n)*Epoch 2: loss",
     "predict": r"1/3 sub-01_T1w_synth\.nii\.gz.*\n(.*\n)*3/3",
     "evaluate": r"LSDN \S+ on sub-01: [\d.]+ dB\n(.*\n)*.* on sub-02: ",
     "shrink": r"ShrinkConnect: ",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
 import sklearn_lsdn
@@ -75,6 +76,17 @@ def _refused(capsys, *argv):
 # lsdn fit, evaluate, shrink
 
 
+@pytest.mark.parametrize("command", ["fit", "evaluate", "register"])
+def test_a_dataset_after_the_options_is_told_where_to_go(
+    dataset, tmp_path, capsys, command
+):
+    if command == "register":
+        pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
+    output = [] if command == "evaluate" else ["-o", tmp_path / "out"]
+    task = [command, "--source", "T1w", "--target", "T2w", dataset, *output]
+    assert f"lsdn {command} {dataset} --source" in _refused(capsys, *task)
+
+
 def test_fit_and_predict_a_dataset(dataset, tmp_path, capsys):
     model, out = tmp_path / "t2w.skops", dataset / "derivatives" / "lsdn"
     fit = ["fit", dataset, "--source", "T1w", "--target", "T2w", *BRIEF, "-o", model]
@@ -101,7 +113,8 @@ def test_fit_and_predict_a_dataset(dataset, tmp_path, capsys):
     assert description["Name"] == "Three brains: T2w synthesised from T1w"
     assert description["DatasetType"] == "derivative"
     assert description["BIDSVersion"]
-    assert description["SourceDatasets"] == [{"URL": "../..", "DOI": "x"}]
+    assert description["SourceDatasets"] == [{"URL": "bids:source:", "DOI": "x"}]
+    assert description["DatasetLinks"] == {"source": "../.."}
     (generator,) = description["GeneratedBy"]
     assert generator["Name"] == "sklearn_lsdn"
     assert generator["Version"] == sklearn_lsdn.__version__
@@ -339,3 +352,11 @@ def test_uncertainty_has_a_name_and_a_sidecar_of_its_own(dataset, tmp_path):
     about = json.loads((folder / f"{stems[1]}.json").read_text())
     assert about["Description"].startswith("Standard deviation of the T2w synthesised")
     assert about["Parameters"]["n_estimators"] == 2
+    synthesis, std = (nib.load(folder / f"{stem}.nii.gz").get_fdata() for stem in stems)
+    ratio = (np.sum(synthesis**2) + np.sum(std**2)) / np.sum(std**2)
+    expected = {"Value": pytest.approx(10 * np.log10(ratio), abs=0.006), "Units": "dB"}
+    assert about["ExpectedSNR"] == expected
+    before = _state(out)
+    resume = ["predict", path, dataset, "-o", out, "--uncertainty", "--resume"]
+    assert _run(*resume) == 0
+    assert _state(out) == before

@@ -80,6 +80,7 @@ def test_subjects_are_aligned_to_a_reference(data, tmp_path, capsys):
             path = out / f"{subject}_{contrast}_reg.nii.gz"
             truth = data / f"{subject}_true_{contrast}.nii.gz"
             assert nib.load(path).shape == nib.load(data / "reference.nii.gz").shape
+            assert nib.load(path).header.get_xyzt_units()[0] == "mm"
             assert _likeness(path, truth) > _likeness(
                 data / f"{subject}_{contrast}.nii.gz", truth
             )
@@ -116,15 +117,30 @@ def test_a_dataset_becomes_a_derivative_dataset(data, tmp_path, capsys):
             name = f"{subject}_{contrast}.nii.gz"
             (raw / subject / "anat" / name).write_bytes((data / name).read_bytes())
     (raw / "sub-02" / "anat" / "sub-02_T2w.nii.gz").unlink()
+    (raw / "sub-03" / "anat").mkdir(parents=True)
+    lonely = raw / "sub-03" / "anat" / "sub-03_T2w.nii.gz"
+    lonely.write_bytes((data / "sub-01_T2w.nii.gz").read_bytes())
     names = ["--source", "T1w", "--target", "T2w"]
     reference = ["--reference", data / "reference.nii.gz"]
     assert _run("register", raw, *names, *reference, "-o", out) == 0
-    assert "Left out: sub-02 lacks T2w" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Left out: sub-03 lacks T1w" in error
+    assert "Without target: sub-02 lacks T2w" in error
+    assert "Left out: sub-02" not in error
+    alone = "sub-02_space-reference_desc-reg_T1w"
+    endings = (".json", ".nii.gz", ".png", ".tfm")
+    names_of = sorted(path.name for path in (out / "sub-02").rglob("*.*"))
+    assert names_of == [f"{alone}{ending}" for ending in endings]
+    about = json.loads((out / "sub-02" / "anat" / f"{alone}.json").read_text())
+    assert about["Sources"] == ["bids:source:sub-02/anat/sub-02_T1w.nii.gz"]
+    assert about["SkullStripped"] is True
+    assert about["SpatialReference"].endswith("reference.nii.gz")
     stem = "sub-01_space-reference_desc-reg_T2w"
     assert (out / "sub-01" / "anat" / f"{stem}.nii.gz").is_file()
     assert (out / "sub-01" / "anat" / f"{stem}.tfm").is_file()
     description = json.loads((out / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
+    assert (out / ".bidsignore").read_text() == "*.tfm\n*.png\n"
     # What comes out is what lsdn fit takes.
     assert _run("fit", out, *names, "--space", "reference", *SMALL, "-o", model) == 0
 

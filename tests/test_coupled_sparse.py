@@ -11,7 +11,6 @@ from sklearn.base import clone
 from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Lasso, LinearRegression
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lsdn import (
     CoupledSparseRegressor,
@@ -22,19 +21,6 @@ from sklearn_lsdn import (
 from sklearn_lsdn.datasets import make_brain_cohort
 
 NAMES = ["a", "b", "x", "y", "z"]
-
-
-@parametrize_with_checks(
-    [
-        CoupledSparseRegressor(),
-        CoupledSparseRegressor(algorithm="omp", coordinates=0),
-        CoupledSparseRegressor(
-            refit=False, coordinate_weight=0.0, intercept_scaling=0.0
-        ),
-    ]
-)
-def test_scikit_learn_compatible(estimator, check):
-    check(estimator)
 
 
 def make_data(n=500, n_outputs=None, seed=0):

@@ -52,6 +52,15 @@ def test_the_api_reference_lists_all_public_names():
         assert set(module.__all__) <= listed
 
 
+def test_the_first_lines_of_the_migration_page_run():
+    code, *_ = re.findall(r"^```python\n(.*?)^```$", PAGES["migration.md"], re.S | re.M)
+    for line in code.splitlines():
+        if line.startswith(("MLP", "VDN", "LSDN")):
+            names = dict(MLPRegressor=MLPRegressor, LSDNRegressor=LSDNRegressor)
+            estimator = eval(line, names | dict(VDNRegressor=sklearn_lsdn.VDNRegressor))
+            assert estimator._validate_params() is None
+
+
 @pytest.mark.parametrize("estimator", [MLPRegressor, LSDNRegressor])
 def test_the_migration_page_has_every_parameter(estimator):
     _, _, table = PAGES["migration.md"].partition("## Parameter by parameter")

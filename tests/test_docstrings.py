@@ -1,9 +1,11 @@
 """Docstrings of everything public keep to numpydoc."""
 
 import inspect
+import re
 from importlib import import_module
 
 import pytest
+from conftest import REPOSITORY
 from numpydoc.validate import validate
 
 MODULES = [
@@ -13,6 +15,16 @@ MODULES = [
     "sklearn_lsdn.report",
     "sklearn_lsdn.volumes",
 ]
+
+
+def _api_reference():
+    """Modules that docs/api.rst names, and their names there."""
+    text = (REPOSITORY / "docs" / "api.rst").read_text(encoding="utf-8")
+    sections = re.split(r"^\.\. currentmodule:: (\S+)$", text, flags=re.MULTILINE)[1:]
+    for module, section in zip(sections[::2], sections[1::2], strict=True):
+        for name in re.findall(r"^   (\w+)$", section, re.MULTILINE):
+            yield module, name
+
 
 # Codes of numpydoc that are not asked for, everywhere.
 NOT_ASKED = {
@@ -31,25 +43,30 @@ NOT_ASKED_OF = {
 
 def _public_objects():
     """Names of public objects and of their own public methods."""
-    for module in MODULES:
-        for name in import_module(module).__all__:
-            yield f"{module}.{name}"
-            thing = getattr(import_module(module), name)
-            if inspect.isclass(thing):
-                yield from _methods(f"{module}.{name}", thing)
+    of_modules = [(m, name) for m in MODULES for name in import_module(m).__all__]
+    for module, name in {*of_modules, *_api_reference()}:
+        yield f"{module}.{name}"
+        thing = getattr(import_module(module), name)
+        if inspect.isclass(thing):
+            yield from _methods(f"{module}.{name}", thing)
 
 
 def _methods(name, cls):
     """Methods that this package defines, not scikit-learn."""
     for method, function in inspect.getmembers(cls, inspect.isfunction):
         ours = function.__module__.startswith("sklearn_lsdn")
-        if ours and not method.startswith("_"):
+        hook = "on_fit_task_end" in vars(cls) and method in HOOKS
+        if ours and not hook and not method.startswith("_"):
             yield f"{name}.{method}"
 
 
+WITHOUT_ATTRIBUTES = {"Checkpoint", "Evaluation"}  # other than their parameters
+HOOKS = {"setup", "teardown", "on_fit_task_begin", "on_fit_task_end"}  # of callbacks
+
+
 def _is_method(name):
-    parent = name.rpartition(".")[0]
-    return parent not in MODULES
+    parent = name.rpartition(".")[0].rpartition(".")[2]
+    return not parent.islower()  # a class, not a module
 
 
 NAMES = sorted(set(_public_objects()))
@@ -68,6 +85,9 @@ def test_all_floors_are_there():
     for name in ("LSDNRegressor.fit", "VolumeSynthesizer.predict", "snr_score"):
         assert f"sklearn_lsdn.{name}" in NAMES
     assert "sklearn_lsdn.datasets.make_brain_cohort" in NAMES
+    assert "sklearn_lsdn.checkpoint.Checkpoint" in NAMES
+    assert "sklearn_lsdn.evaluation.Evaluation" in NAMES
+    assert "sklearn_lsdn.volumes.registration.register_rigid" in NAMES
     assert "sklearn_lsdn.volumes.ZScoreNormalizer.describe" in NAMES
     assert "sklearn_lsdn.LSDNRegressor.get_params" not in NAMES
 
@@ -88,5 +108,15 @@ def test_attributes_and_parameters_are_typed(name):
     for section in ("Parameters", "Attributes"):
         untyped = [p.name for p in document[section] if not p.type]
         assert untyped == []
-    if inspect.isclass(thing):
+    if inspect.isclass(thing) and attribute not in WITHOUT_ATTRIBUTES:
         assert document["Attributes"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_returned_is_hinted(name):
+    """For those whose editor completes what comes after a call."""
+    thing = import_module("sklearn_lsdn")
+    for part in name.removeprefix("sklearn_lsdn.").split("."):
+        thing = getattr(thing, part)
+    if inspect.isroutine(thing):
+        assert inspect.signature(thing).return_annotation is not inspect.Signature.empty

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lsdn import (
     EnsembleRegressor,
@@ -21,11 +22,6 @@ from sklearn_lsdn._network_training import TrainingInterrupted
 from sklearn_lsdn.network.training import Trainer
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
-
-
-@parametrize_with_checks([EnsembleRegressor(LSDNRegressor((10,)), 2)])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +125,82 @@ def test_groups_reach_networks_that_are_shrunken(data):
     ensemble = EnsembleRegressor(base, 2, random_state=0).fit(X, y, groups=groups)
     for member in ensemble.estimators_:
         np.testing.assert_array_equal(member.groups_, groups)
+
+
+def test_samples_of_weight_0_are_left_out(data):
+    X, y, groups = data
+    weight = np.where(np.arange(600) % 3, np.linspace(0.5, 2, 600), 0)
+    used = np.flatnonzero(weight)
+    frame = pd.DataFrame(X, columns=list("abxyz"))
+    one = EnsembleRegressor(NETWORK, 2, random_state=0)
+    one.fit(frame, y, sample_weight=weight, groups=groups)
+    other = EnsembleRegressor(NETWORK, 2, random_state=0).fit(
+        frame.iloc[used], y[used], sample_weight=weight[used], groups=groups[used]
+    )
+    for a, b in zip(
+        one.predict(frame, return_std=True),
+        other.predict(frame, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    with_others = EnsembleRegressor(NETWORK, 2, random_state=0)
+    with_others.fit(frame.iloc[used], y[used], groups=groups[used])
+    assert (with_others.predict(frame) != one.predict(frame)).any()
+
+
+def test_weights_count_in_the_deviation(data):
+    X, y, _ = data
+    ensemble = EnsembleRegressor(LinearRegression(), 2, random_state=0)
+    quiet = ensemble.fit(X, y, np.where(X[:, 0] > 0.5, 0.01, 1)).noise_scale_
+    noisy = ensemble.fit(X, y, np.where(X[:, 0] > 0.5, 1, 0.01)).noise_scale_
+    assert noisy.item() != pytest.approx(quiet.item(), rel=0.01)
+
+
+def test_weights_that_members_do_not_take(data):
+    X, y, _ = data
+    with pytest.raises(TypeError, match="Recorder takes no sample_weight"):
+        EnsembleRegressor(Recorder(), 2).fit(X, y, sample_weight=np.ones(600))
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_metadata_are_routed_to_members(data, default):
+    X, y, groups = data
+    weight = np.linspace(0.5, 2, 600)
+    network = None if default else clone(NETWORK).set_params(early_stopping=True)
+    ensemble = EnsembleRegressor(network, 2, random_state=0)
+    expected = clone(ensemble).fit(X, y, sample_weight=weight, groups=groups)
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(
+            StandardScaler().set_fit_request(sample_weight=False), ensemble
+        ).set_params(standardscaler="passthrough")
+        with pytest.raises(UnsetMetadataPassedError, match="EnsembleRegressor"):
+            pipeline.fit(X, y, sample_weight=weight, groups=groups)
+        ensemble.set_fit_request(sample_weight=True)
+        if not default:
+            with pytest.raises(UnsetMetadataPassedError, match="LSDNRegressor"):
+                pipeline.fit(X, y, sample_weight=weight, groups=groups)
+            network.set_fit_request(sample_weight=True)
+        pipeline.fit(X, y, sample_weight=weight, groups=groups)
+    np.testing.assert_array_equal(pipeline.predict(X), expected.predict(X))
+
+
+def test_groups_are_routed_through_a_pipeline_of_members(data):
+    X, y, groups = data
+    network = clone(NETWORK).set_params(early_stopping=True)
+    ensemble = EnsembleRegressor(make_pipeline(network), 2, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        routed = clone(ensemble).fit(X, y, groups=groups)
+    plain = clone(ensemble).set_params(estimator=network).fit(X, y, groups=groups)
+    np.testing.assert_array_equal(routed.predict(X), plain.predict(X))
+    without = ensemble.fit(X, y, groups=groups)  # which a Pipeline does not take
+    assert (without.predict(X) != plain.predict(X)).any()
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(5), np.zeros((600, 2))])
+def test_groups_that_cannot_be(data, wrong):
+    X, y, _ = data
+    with pytest.raises(ValueError, match="inconsistent|1d array"):
+        EnsembleRegressor(LinearRegression(), 2).fit(X, y, groups=wrong)
 
 
 def test_groups_are_kept_from_others_that_stop_early(data):

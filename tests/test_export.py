@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
@@ -13,9 +14,11 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import (
     CDNRegressor,
+    EnsembleRegressor,
     LSDNRegressor,
     ShrinkConnect,
     VDNRegressor,
+    VolumeSynthesizer,
     register_onnx_converters,
     to_onnx,
 )
@@ -169,6 +172,56 @@ def test_scales_that_float32_lacks(columns, of_target, named):
         to_onnx(network)
 
 
+# Real patches
+
+
+@pytest.fixture(scope="module")
+def real_voxels(open_ms):
+    """Rows of two subjects to learn from, and of a third, towards two contrasts."""
+
+    def scans(contrast):
+        file = "{0}/anat/{0}_space-MNI152_desc-preproc_{1}.nii.gz"
+        return [
+            open_ms / file.format(s, contrast) for s in ("sub-07", "sub-19", "sub-26")
+        ]
+
+    t1w = scans("T1w")
+    both = [list(pair) for pair in zip(scans("T2w"), scans("FLAIR"), strict=True)]
+    sampler = VolumeSynthesizer(LinearRegression(), n_voxels=4000, random_state=0)
+    sampler.fit(t1w[:2], both[:2])
+    return (
+        *sampler.sample_voxels(t1w[:2], both[:2], random_state=0),
+        sampler.sample_voxels(t1w[2:], both[2:], random_state=0)[0],
+    )
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize(
+    "network",
+    [
+        LSDNRegressor((200, 20), random_state=0),
+        CDNRegressor((100, 10), random_state=0),
+        VDNRegressor((100, 10), random_state=0),
+        ShrinkConnect(LSDNRegressor((200, 20), random_state=0), keep=0.25),
+    ],
+    ids=lambda network: type(network).__name__,
+)
+def test_real_patches(real_voxels, skl2onnx, network, n_outputs):
+    X, y, unseen = real_voxels
+    y = y[:, :n_outputs].squeeze()
+    network = clone(network).fit(X, y)
+    pipeline = make_pipeline(StandardScaler(), clone(network)).fit(X, y)
+    for estimator, model in [
+        (network, to_onnx(network)),
+        (pipeline, skl2onnx.to_onnx(pipeline, X[:1])),
+    ]:
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        (computed,) = session.run(None, {"X": unseen})
+        expected = estimator.predict(unseen).reshape(computed.shape)
+        assert expected.std() > 0.5  # of the normalised intensities
+        assert_allclose(computed, expected, rtol=0, atol=1e-5)
+
+
 # Through skl2onnx
 
 
@@ -228,6 +281,18 @@ def test_networks_side_by_side_are_converted(skl2onnx):
     pair.append(("shrunk", ShrinkConnect(pair[0][1], keep=0.5, max_iter=1)))
     both = VotingRegressor(pair).fit(X, y)
     assert_converted(skl2onnx.to_onnx(both, X[:1]), both, {"X": X}, X, y)
+
+
+def test_an_ensemble_is_its_members_averaged(skl2onnx):
+    X, y = make_data()
+    network = LSDNRegressor((20, 5), **SETTINGS)
+    ensemble = EnsembleRegressor(network, 2, random_state=0).fit(X, y)
+    each = [run(to_onnx(member), X)[:, 0] for member in ensemble.estimators_]
+    assert_allclose(
+        np.mean(each, axis=0), ensemble.predict(X), rtol=0, atol=1e-5 * y.std()
+    )
+    with pytest.raises(TypeError, match="not EnsembleRegressor"):
+        to_onnx(ensemble)
 
 
 def test_columns_may_be_inputs_of_their_own(skl2onnx):

@@ -9,21 +9,27 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 
-from sklearn_lsdn.network import reference
+from sklearn_lsdn.network import backward, matmul, reference, sigmoid
 from sklearn_lsdn.network.architecture import Architecture
-from sklearn_lsdn.network.backward import (
-    add_gradient,
-    transpose_filters,
-    transposed_size,
-)
-from sklearn_lsdn.network.forward import TILE, responses_size
+from sklearn_lsdn.network.compilation import kernel
+from sklearn_lsdn.network.forward import TILE
 from sklearn_lsdn.network.inference import _SLICE, predict_rows, predict_voxels
-from sklearn_lsdn.network.matmul import LANES, add_product, padded
-from sklearn_lsdn.network.sigmoid import logistic_layer
+from sklearn_lsdn.network.matmul import LANES
 from sklearn_lsdn.network.training import (
     Trainer,
     mean_loss,
     minimize_full_batch,
+)
+
+add_gradient, transpose_filters, add_product, padded, logistic_layer = (
+    kernel(part.py_func)
+    for part in (
+        backward.add_gradient,
+        backward.transpose_filters,
+        matmul.add_product,
+        matmul.padded,
+        sigmoid.logistic_layer,
+    )
 )
 
 SIZES = (27, 30, 11, 2)
@@ -64,10 +70,12 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
     sizes = np.array(architecture.layer_sizes, dtype=np.int64)
     n, n_coordinates = X.shape
     wide = architecture.widen(theta, LANES)
-    transposed = np.zeros(transposed_size(sizes), dtype=np.float32)
+    scratch = backward.scratch(sizes, n)
+    transposed = scratch[3]
+    for array in scratch[:3]:
+        array[:] = np.nan
     transpose_filters(wide, sizes, n_coordinates, transposed)
     wide_gradient = np.full_like(wide, start)
-    scratch = np.full((2, responses_size(sizes, n)), np.nan, dtype=np.float32)
     loss = add_gradient(
         wide,
         transposed,
@@ -78,8 +86,7 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
         T,
         single(weight / weight.sum(dtype=np.float64)),
         wide_gradient,
-        *scratch,
-        np.full(n * padded(sizes[1]), np.nan, dtype=np.float32),
+        *scratch[:3],
     )
     assert (wide_gradient == start).sum() >= len(wide) - len(theta)  # padding
     gradient = np.empty_like(theta)
@@ -153,9 +160,9 @@ def test_products_start_anywhere_add_and_write_nothing_beyond(M, n_columns):
 
 
 def logistic(x):
-    U = single(x).reshape(1, -1).copy()
+    U = single(np.pad(x, (0, -len(x) % LANES)))
     logistic_layer(U)
-    return U[0]
+    return U[: len(x)]
 
 
 def test_logistic_is_as_accurate_as_float32_allows():
@@ -602,6 +609,65 @@ def test_tables_along_axes_stand_for_distances(to_coordinates, sigma):
     expected = reference.forward(architecture, *double(theta, S, X))
     assert_allclose(actual, expected, rtol=0, atol=2e-6)
     assert actual.std() > 1e-3
+
+
+@pytest.mark.parametrize("coordinates", ["aligned", "oblique"])
+@pytest.mark.parametrize(
+    ("sigma", "far", "weights", "intensity"),
+    [
+        pytest.param(0.05, 0.0, 1.0, 1.0, id="small sigma"),
+        pytest.param(0.5, 50.0, 1.0, 1.0, id="far"),
+        pytest.param(0.5, 1e4, 1.0, 1.0, id="farther"),
+        pytest.param(0.5, 1e30, 1.0, 1.0, id="beyond all"),
+        pytest.param(0.5, 0.0, 8.0, 1.0, id="large weights"),
+        pytest.param(0.5, 0.0, 1.0, 1e30, id="huge intensities"),
+        pytest.param(0.5, 0.0, 1.0, 1e-30, id="tiny intensities"),
+        pytest.param(0.05, 2.0, 8.0, 1e3, id="all at once"),
+    ],
+)
+def test_extremes_in_volumes_and_rows(sigma, far, weights, intensity, coordinates):
+    shape = (8, 7, 40)
+    volume = make_volumes(1, shape)
+    strides = np.array([shape[1] * shape[2], shape[2]])
+    steps, offsets = patch_offsets(strides)
+    voxels = np.argwhere(np.ones(shape)[2:, 2:, 2:]) + 1
+    to_coordinates = np.column_stack([np.diag([0.25, 0.3, 0.05]), [far - 1, -1, -1]])
+    if coordinates == "oblique":
+        to_coordinates[0, 1] = 0.01
+    architecture, theta = make_network((27, 60, 7, 2), sigma=sigma)
+    layers = architecture.layers(theta)
+    for filters in layers.filters:
+        filters *= weights
+    layers.filters[0][:] /= intensity  # as a network for such intensities has them
+    volume *= np.float32(intensity)
+    S, X = gather(volume, voxels, steps), apply_affine(to_coordinates, voxels)
+    if far < 10:  # so that some nodes are on at some voxels
+        layers.latent[:, :30] = X[:: len(X) // 30][:30].T
+    expected = reference.forward(architecture, *double(theta, S, X))
+    assert expected.std() > 1e-3
+    in_volume = predict_voxels(
+        architecture,
+        theta,
+        volume.reshape(1, -1),
+        offsets,
+        voxels @ np.array([*strides, 1]),
+        strides,
+        np.empty((0, 4)),
+        to_coordinates,
+    )
+    assert_allclose(in_volume, expected, rtol=0, atol=1e-5)
+    in_rows = predict_rows(architecture, theta, S, X)
+    assert_allclose(in_rows, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("intensity", [1e-30, 1e30, -1e38])
+def test_intensities_beyond_the_training_range_saturate(intensity):
+    architecture, theta = make_network()
+    S, X, *_ = make_samples(architecture, 30)
+    S[:, 3] = intensity
+    expected = reference.forward(architecture, *double(theta, S, X))
+    psi = predict_rows(architecture, theta, S, X)
+    assert_allclose(psi, expected, rtol=0, atol=1e-5)
 
 
 def test_voxels_have_the_same_bits_for_any_number_of_threads():

@@ -9,7 +9,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lsdn import (
     ModalityPropagationRegressor,
@@ -18,13 +17,6 @@ from sklearn_lsdn import (
     save_model,
 )
 from sklearn_lsdn.datasets import make_brain_cohort
-
-
-@parametrize_with_checks(
-    [ModalityPropagationRegressor(), ModalityPropagationRegressor(coordinates=0)]
-)
-def test_scikit_learn_compatible(estimator, check):
-    check(estimator)
 
 
 def make_data(n=600, n_features=12, n_coordinates=3, n_outputs=2, seed=0):

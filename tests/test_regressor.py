@@ -18,7 +18,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lsdn import CDNRegressor, LSDNRegressor, VDNRegressor
 from sklearn_lsdn.network.training import Trainer
@@ -57,20 +56,6 @@ def assert_same_network(first, second):
         for a, b in zip(getattr(first, name), getattr(second, name), strict=True):
             assert_array_equal(a, b)
     assert_array_equal(first.latent_coordinates_, second.latent_coordinates_)
-
-
-# scikit-learn's own checks
-
-
-@parametrize_with_checks([network() for network in NETWORKS])
-def test_scikit_learn_compatible(estimator, check):
-    estimator = clone(estimator)
-    if check.func.__name__ == "check_sample_weight_equivalence_on_dense_data":
-        # A repeated sample changes the batches, so that weights and repetitions can
-        # only agree where all samples are seen at once. MLPRegressor is checked with
-        # parameters of its own for the same reason.
-        estimator.set_params(solver="lbfgs", max_iter=10)
-    check(estimator)
 
 
 # Signature and attributes

@@ -1,8 +1,11 @@
 """The report: one file that holds all it shows, and shows what was computed."""
 
 import base64
+import html
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import nibabel as nib
@@ -292,3 +295,54 @@ def test_evaluate_writes_what_it_prints(cohort, tmp_path, capsys):
         assert rows[3][2] == cells[3].replace("+-", "±")
     assert main(command) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+# In a browser
+
+BROWSER = next(
+    filter(
+        None,
+        map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")),
+    ),
+    None,
+)
+FRAME = """\
+<!doctype html><title>measuring</title>
+<iframe style="border: 0; width: {width}px; height: 2000px" srcdoc="{page}"></iframe>
+<script>
+addEventListener("load", () => {{
+  const page = document.querySelector("iframe").contentDocument;
+  const broken = [...page.images].filter(i => !i.complete || !i.naturalWidth).length;
+  const widest = page.documentElement.scrollWidth;
+  document.title = `${{page.images.length}} ${{broken}} ${{widest}}`;
+}});
+</script>
+"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_in_a_browser(cohort, tmp_path):
+    path = tmp_path / "a.html"
+    network = ShrinkConnect(LSDNRegressor(**SMALL), keep=0.5, max_iter=1)
+    long = "sub-01_ses-baseline_space-MNI152NLin2009cAsym_desc-preprocessed_T1w"
+    generate_report(
+        fitted(cohort, network),
+        cohort.images["T1w"][2:],
+        cohort.images["T2w"][2:],
+        path=path,
+        subjects=["sub-01", long],
+    )
+    page = html.escape(path.read_text(encoding="utf-8"))
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"]
+    for width in (390, 1280):
+        frame = tmp_path / f"{width}.html"
+        frame.write_text(FRAME.format(width=width, page=page), encoding="utf-8")
+        ran = subprocess.run(
+            [*command, frame.as_uri()], capture_output=True, text=True, timeout=300
+        )
+        title = re.search("<title>(.*?)</title>", ran.stdout)[1]
+        images, broken, widest = map(int, title.split())
+        assert (images, broken) == (len(Page(path).images), 0)
+        assert widest <= width
+        assert "CONSOLE" not in ran.stderr  # where errors of a page are logged

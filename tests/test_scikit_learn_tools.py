@@ -3,6 +3,8 @@
 import concurrent.futures
 import multiprocessing
 import pickle
+import tracemalloc
+from email.message import Message
 
 import joblib
 import numpy as np
@@ -25,12 +27,16 @@ from sklearn.utils import estimator_html_repr
 
 from sklearn_lsdn import (
     CDNRegressor,
+    CoupledSparseRegressor,
     EnsembleRegressor,
     LSDNRegressor,
+    ModalityPropagationRegressor,
     ShrinkConnect,
     VDNRegressor,
     VolumeSynthesizer,
+    _documentation,
 )
+from sklearn_lsdn.volumes import ZScoreNormalizer
 
 NETWORK = LSDNRegressor((12, 4), max_iter=15, random_state=0)
 GROUPS = np.repeat([0, 1, 2], 200)
@@ -130,6 +136,19 @@ def test_input_is_taken_as_it_comes(data, kind, tmp_path):
     assert predicted.dtype == np.float32
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_prediction_makes_no_copy_of_its_input(order, dtype):
+    X = np.zeros((100_000, 30), dtype=dtype, order=order)
+    network = LSDNRegressor((2,), max_iter=1).fit(X[:100], X[:100, 0])
+    network.predict(X[:100])  # compiles
+    tracemalloc.start()
+    network.predict(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.nbytes / 2
+
+
 def test_a_fitted_network_travels_between_processes(data):
     X, y = data
     network = clone(NETWORK).fit(X, y)
@@ -158,6 +177,48 @@ def test_coordinates_by_the_names_of_a_frames_columns(data, library):
         clone(network).set_params(coordinates=["w"]).fit(frames.DataFrame(columns), y)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda network: ShrinkConnect(network, keep=0.5, max_iter=1, random_state=0),
+        lambda network: EnsembleRegressor(network, 2, random_state=0),
+        lambda network: make_pipeline(StandardScaler(), network).set_output(
+            transform="pandas"
+        ),
+        lambda network: CoupledSparseRegressor(
+            16, coordinates=network.coordinates, random_state=0
+        ),
+        lambda network: ModalityPropagationRegressor(coordinates=network.coordinates),
+    ],
+    ids=["shrink", "ensemble", "pipeline", "sparse", "propagation"],
+)
+def test_names_reach_what_is_within(data, library, wrap):
+    frames = pytest.importorskip(library)
+    X, y = data
+    frame = frames.DataFrame(
+        dict(zip(["z", "t1w", "y", "flair", "x"], X.T, strict=True))
+    )
+    named = wrap(clone(NETWORK).set_params(coordinates=["x", "y", "z"]))
+    numbered = wrap(clone(NETWORK).set_params(coordinates=[4, 2, 0]))
+    predicted = named.fit(frame, y).predict(frame)
+    expected = numbered.fit(X, y).predict(X)
+    np.testing.assert_allclose(predicted, expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="'w', which X does not have.*'flair'"):
+        wrap(clone(NETWORK).set_params(coordinates=["w"])).fit(frame, y)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_responses_come_as_frames(data, library):
+    frames = pytest.importorskip(library)
+    X, y = data
+    shrink = ShrinkConnect(NETWORK, keep=0.5, max_iter=1).set_output(transform=library)
+    responses = shrink.fit(X, y).transform(X)
+    assert isinstance(responses, frames.DataFrame)
+    assert list(responses.columns) == ["shrinkconnect0", "shrinkconnect1"]
+    assert list(responses.columns) == list(shrink.get_feature_names_out())
+
+
 def test_frames_with_other_columns_are_refused(data):
     X, y = data
     frame = pd.DataFrame(X, columns=list("abxyz"))
@@ -166,19 +227,45 @@ def test_frames_with_other_columns_are_refused(data):
         network.predict(frame.rename(columns={"a": "c"}))
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        LSDNRegressor(),
-        CDNRegressor(),
-        VDNRegressor(),
-        ShrinkConnect(LSDNRegressor()),
-        EnsembleRegressor(LSDNRegressor()),
-        VolumeSynthesizer(LSDNRegressor()),
-    ],
-    ids=lambda estimator: type(estimator).__name__,
-)
-def test_notebooks_show_a_diagram(estimator):
+DIAGRAMS = {
+    "LSDNRegressor": LSDNRegressor(),
+    "CDNRegressor": CDNRegressor(),
+    "VDNRegressor": VDNRegressor(),
+    "ShrinkConnect": ShrinkConnect(LSDNRegressor()),
+    "EnsembleRegressor": EnsembleRegressor(LSDNRegressor()),
+    "ModalityPropagationRegressor": ModalityPropagationRegressor(),
+    "CoupledSparseRegressor": CoupledSparseRegressor(),
+    "VolumeSynthesizer": VolumeSynthesizer(LSDNRegressor()),
+    "volumes.ZScoreNormalizer": ZScoreNormalizer(),
+}
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_notebooks_show_a_diagram_with_links(name, monkeypatch):
+    estimator = DIAGRAMS[name]
+    monkeypatch.setattr(_documentation, "documentation_url", lambda: "https://docs.org")
     html = estimator_html_repr(estimator)
     assert type(estimator).__name__ in html
-    assert estimator._repr_html_()
+    assert f'href="https://docs.org/generated/sklearn_lsdn.{name}.html"' in html
+    if hasattr(estimator, "estimator"):
+        assert "/generated/sklearn_lsdn.LSDNRegressor.html" in html
+    monkeypatch.setattr(_documentation, "documentation_url", lambda: "")
+    assert "/generated/sklearn_lsdn" not in estimator_html_repr(estimator)
+
+
+def test_the_address_of_the_documentation_is_that_of_the_package(monkeypatch):
+    metadata = Message()
+    metadata["Project-URL"] = "Source, https://source.org"
+    monkeypatch.setattr(_documentation, "metadata", lambda name: metadata)
+    find = _documentation.documentation_url.__wrapped__
+    assert find() == ""
+    metadata["Project-URL"] = "Documentation, https://docs.org/"
+    assert find() == "https://docs.org"
+
+
+def test_a_class_of_the_users_own_has_no_page(monkeypatch):
+    class Own(LSDNRegressor):
+        pass
+
+    monkeypatch.setattr(_documentation, "documentation_url", lambda: "https://docs.org")
+    assert Own()._get_doc_link() == ""

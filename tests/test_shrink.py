@@ -21,7 +21,6 @@ from sklearn.linear_model import Ridge, orthogonal_mp
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lsdn import (
     CDNRegressor,
@@ -536,23 +535,6 @@ def test_weights_reach_both_trainings():
     weighted.fit(X, y, sample_weight=half)
     selected = clone(weighted).fit(X[half == 1], y[half == 1])
     assert_same_network(weighted.estimator_, selected.estimator_)
-
-
-# scikit-learn's own checks
-
-
-@parametrize_with_checks(
-    [
-        ShrinkConnect(LSDNRegressor(SMALL)),
-        ShrinkConnect(CDNRegressor(SMALL), keep=0.5),
-    ]
-)
-def test_scikit_learn_compatible(estimator, check):
-    estimator = clone(estimator)
-    if check.func.__name__ == "check_sample_weight_equivalence_on_dense_data":
-        # As for the networks: weights and repetitions only agree in full batches.
-        estimator.set_params(estimator__solver="lbfgs", estimator__max_iter=10)
-    check(estimator)
 
 
 # Signature and attributes

@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -15,6 +17,7 @@ from numba.core import caching
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_limits
 
+import sklearn_lsdn
 from sklearn_lsdn import LSDNRegressor
 from sklearn_lsdn._threads import effective_n_threads
 from sklearn_lsdn.network.compilation import kernel
@@ -136,6 +139,27 @@ def test_kernels_compile_without_a_place_for_a_cache(monkeypatch):
     assert kernel(double)(21) == 42
 
 
+def test_kernels_compile_where_nothing_can_be_written(tmp_path):
+    """A package in a container, say: no place for a cache, not even for root."""
+    package = Path(sklearn_lsdn.__file__).parent / "network"
+    copy = shutil.copytree(
+        package, tmp_path / "network", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    occupied = copy / "__pycache__"
+    occupied.touch()
+    places = "NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"
+    code = _TINY.replace("sklearn_lsdn.", "")
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, **dict.fromkeys(places, str(occupied))},
+    )
+    assert (done.stdout, done.stderr) == ("8\n", "")
+    assert occupied.is_file()
+
+
 def test_what_others_compile_is_left_alone():
     namespace = {}
     exec("def triple(x):\n    return 3 * x", {"__name__": None}, namespace)
@@ -143,7 +167,11 @@ def test_what_others_compile_is_left_alone():
     assert numba.njit(namespace["triple"])(7) == 21
 
 
-_TINY = "from sklearn_lsdn.network.matmul import padded; print(padded(3))"
+_TINY = """
+from sklearn_lsdn.network.compilation import kernel
+from sklearn_lsdn.network.matmul import padded
+print(kernel(padded.py_func)(3))
+"""
 
 
 def run_at_a_terminal(tmp_path):

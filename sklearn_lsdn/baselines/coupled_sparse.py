@@ -3,6 +3,7 @@
 import threading
 import warnings
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._callbacks import FitTasks
 from .._coordinates import resolve_coordinates
+from .._documentation import DocumentedMixin
 from .._threads import effective_n_threads
 from ..network.scaling import centre_and_scale
 
@@ -27,7 +29,9 @@ _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
-class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class CoupledSparseRegressor(
+    CallbackSupportMixin, DocumentedMixin, RegressorMixin, BaseEstimator
+):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a
@@ -203,7 +207,7 @@ class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y) -> Self:
         """Learn the dictionaries.
 
         Parameters
@@ -258,7 +262,7 @@ class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator
         tasks.close()
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets.
 
         Parameters

@@ -1,6 +1,7 @@
 """ModalityPropagationRegressor: the targets of the nearest patches nearby."""
 
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -10,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._callbacks import FitTasks
 from .._coordinates import resolve_coordinates
+from .._documentation import DocumentedMixin
 from .._threads import effective_n_threads
 from ..network.compilation import kernel
 from ..network.scaling import centre_and_scale
@@ -19,7 +21,9 @@ _FAR = 1e12  # standard deviations or windows: its square is a float32, with wei
 _ROWS_AT_ONCE = 65536
 
 
-class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class ModalityPropagationRegressor(
+    CallbackSupportMixin, DocumentedMixin, RegressorMixin, BaseEstimator
+):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a
@@ -162,7 +166,7 @@ class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEst
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y) -> Self:
         """Keep the samples, sorted by place.
 
         Parameters
@@ -217,7 +221,7 @@ class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEst
         tasks.close()
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Predict the targets from features and places alone.
 
         Parameters
@@ -233,7 +237,7 @@ class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEst
         check_is_fitted(self)
         return self._propagate(self._validate_rows(X))
 
-    def refine(self, X, y):
+    def refine(self, X, y) -> np.ndarray:
         """Predict again, from samples whose targets resemble an estimate as well.
 
         Parameters

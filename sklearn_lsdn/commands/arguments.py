@@ -21,6 +21,7 @@ def find_images(arguments):
     """
     if arguments.dataset is None:
         refuse_entities(arguments, ("space", "desc"))
+        refuse_folders(arguments)
         _refuse_own_targets(arguments)
         return None
     query = {
@@ -71,6 +72,16 @@ def refuse_entities(arguments, names):
         if getattr(arguments, name) is not None:
             raise ValueError(
                 f"--{name} chooses among the images of a BIDS dataset. Give its folder."
+            )
+
+
+def refuse_folders(arguments):
+    """Raise ValueError for a dataset's folder in a place where images are expected."""
+    for path in sum([*arguments.source, *arguments.target], []):
+        if os.path.isdir(path):
+            raise ValueError(
+                f"{path} is a folder where images were expected. A BIDS dataset goes "
+                f"before the options: lsdn {arguments.command} {path} --source ..."
             )
 
 

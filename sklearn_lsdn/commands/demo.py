@@ -6,7 +6,7 @@ from pathlib import Path
 from .options import running
 
 HELP = "the main job on simulated subjects"
-PARENTS = (partial(running, memory=False),)
+PARENTS = (partial(running, memory=False, verbose=False),)
 
 
 def add_arguments(command):

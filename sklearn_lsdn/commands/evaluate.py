@@ -3,10 +3,19 @@
 import json
 
 from .arguments import by_subject, find_images, inputs, layers, make_synthesizer
-from .options import NETWORKS, add_dataset, images, network, preparation, running
+from .options import (
+    NETWORKS,
+    add_dataset,
+    cluster,
+    images,
+    network,
+    preparation,
+    running,
+)
+from .progress import shown
 
 HELP = "leave one subject out"
-PARENTS = (images, preparation, network, running)
+PARENTS = (images, preparation, network, running, cluster)
 
 
 def add_arguments(command):
@@ -53,20 +62,22 @@ def run(arguments):
     find_images(arguments)
     for path in filter(None, (arguments.json, arguments.report)):
         check_output(path, overwrite=arguments.overwrite, inputs=inputs(arguments))
-    evaluation = leave_one_subject_out(
-        {
-            layers(arguments, model): make_synthesizer(arguments, model)
-            for model in arguments.model
-        },
-        by_subject(arguments.source),
-        by_subject(arguments.target),
-        subject_labels(arguments.source[0]),
-        n_jobs=arguments.jobs,
-        max_memory=arguments.max_memory,
-        verbose=not arguments.quiet,
-        inspect=inspect,
-        resume=arguments.resume,
-    )
+    synthesizers = {
+        layers(arguments, model): make_synthesizer(arguments, model)
+        for model in arguments.model
+    }
+    with shown(arguments) as progress:
+        evaluation = leave_one_subject_out(
+            synthesizers,
+            by_subject(arguments.source),
+            by_subject(arguments.target),
+            subject_labels(arguments.source[0]),
+            n_jobs=arguments.jobs,
+            max_memory=arguments.max_memory,
+            verbose=progress.tell,
+            inspect=inspect,
+            resume=arguments.resume,
+        )
     if arguments.json:
         with written_whole(arguments.json, overwrite=arguments.overwrite) as path:
             path.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")

@@ -4,10 +4,20 @@ import tempfile
 from pathlib import Path
 
 from .arguments import at_rest, by_subject, find_images, inputs, make_synthesizer
-from .options import NETWORKS, add_dataset, images, keep, network, preparation, running
+from .options import (
+    NETWORKS,
+    add_dataset,
+    cluster,
+    images,
+    keep,
+    network,
+    preparation,
+    running,
+)
+from .progress import shown
 
 HELP = "train, and save a model"
-PARENTS = (images, preparation, network, running)
+PARENTS = (images, preparation, network, running, cluster)
 
 
 def add_arguments(command):
@@ -61,19 +71,16 @@ def run(arguments):
     synthesizer = make_synthesizer(arguments, arguments.model)
     if arguments.checkpoint:
         _keep_training(arguments, synthesizer)
-    if arguments.shrink:
-        network = ShrinkConnect(
-            synthesizer.estimator, keep=arguments.shrink, verbose=not arguments.quiet
-        )
-        synthesizer.set_params(estimator=network)
-    synthesizer.set_params(
-        n_jobs=arguments.jobs,
-        max_memory=arguments.max_memory,
-        verbose=not arguments.quiet,
-    )
-    with tempfile.TemporaryDirectory() as folder:
+    synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
+    with tempfile.TemporaryDirectory() as folder, shown(arguments) as progress:
+        synthesizer.set_params(verbose=progress.verbose)
+        for part in (synthesizer, synthesizer.estimator):
+            progress.watch(part)
+        if arguments.shrink:
+            network = ShrinkConnect(synthesizer.estimator, keep=arguments.shrink)
+            synthesizer.set_params(estimator=network)
         if arguments.register:
-            _align(arguments, folder)
+            _align(arguments, folder, progress)
         synthesizer.fit(by_subject(arguments.source), by_subject(arguments.target))
     if query:
         synthesizer.bids_query_ = query
@@ -95,7 +102,7 @@ def _keep_training(arguments, synthesizer):
     synthesizer.estimator.set_callbacks(Checkpoint(arguments.checkpoint))
 
 
-def _align(arguments, folder):
+def _align(arguments, folder, progress):
     """Put aligned images in the place of those given."""
     from ..alignment import align_within
 
@@ -105,7 +112,7 @@ def _align(arguments, folder):
         [images[:n_sources] for images in subjects],
         [images[n_sources:] for images in subjects],
         folder,
-        verbose=not arguments.quiet,
+        verbose=progress.tell,
     )
     arguments.source = [list(images) for images in zip(*sources, strict=True)]
     arguments.target = [list(images) for images in zip(*targets, strict=True)]

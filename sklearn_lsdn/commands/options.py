@@ -7,7 +7,7 @@ NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
 """The paper's sizes of hidden layers."""
 
 
-def running(jobs=True, memory=True):
+def running(jobs=True, memory=True, verbose=True):
     """How to run, whatever is run."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("running")
@@ -31,8 +31,30 @@ def running(jobs=True, memory=True):
         "--overwrite", action="store_true", help="replace existing files"
     )
     group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    if verbose:
+        group.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="on a terminal, print each step above the progress bars, which need "
+            "rich; elsewhere steps are printed anyway",
+        )
     group.add_argument(
         "--traceback", action="store_true", help="on an error, show where it arose"
+    )
+    return parser
+
+
+def cluster():
+    """Where to run."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="share the work among the workers of a Dask scheduler, which must find "
+        "all files under the same paths; --jobs then counts the cores of this machine "
+        "for what stays here, the training of a single network",
     )
     return parser
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from .arguments import by_subject, find_sessions, refuse_entities
-from .options import add_entities, running
+from .options import add_entities, cluster, running
+from .progress import shown
 
 HELP = "synthesise images by a model"
-PARENTS = (running,)
+PARENTS = (running, cluster)
 _QUERY = ("source", "target", "space", "desc")
 
 
@@ -67,14 +68,14 @@ def run(arguments):
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     alone = len(arguments.images) == 1 and not arguments.also
-    if alone and Path(arguments.images[0]).is_dir():
-        written = _predict_dataset(synthesizer, arguments)
-    else:
-        written = _predict_images(synthesizer, arguments)
+    is_dataset = alone and Path(arguments.images[0]).is_dir()
+    predict = _predict_dataset if is_dataset else _predict_images
+    with shown(arguments) as progress:
+        written = predict(synthesizer, arguments, progress)
     return "\n".join(map(str, written))
 
 
-def _predict_images(synthesizer, arguments):
+def _predict_images(synthesizer, arguments, progress):
     from ..volumes.cohort import predict_files
 
     refuse_entities(arguments, _QUERY)
@@ -86,11 +87,11 @@ def _predict_images(synthesizer, arguments):
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         keep_going=arguments.keep_going,
-        verbose=not arguments.quiet,
+        verbose=progress.tell,
     )
 
 
-def _predict_dataset(synthesizer, arguments):
+def _predict_dataset(synthesizer, arguments, progress):
     from ..volumes.derivatives import complete_query, predict_dataset
 
     (dataset,) = arguments.images
@@ -108,5 +109,5 @@ def _predict_dataset(synthesizer, arguments):
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         keep_going=arguments.keep_going,
-        verbose=not arguments.quiet,
+        verbose=progress.tell,
     )

@@ -3,8 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from .arguments import by_subject, find_sessions, refuse_entities
+from .arguments import by_subject, find_sessions, refuse_entities, refuse_folders
 from .options import add_dataset, running
+from .progress import shown
 
 HELP = "align images rigidly, within subjects and to a reference"
 PARENTS = (partial(running, jobs=False),)
@@ -39,7 +40,8 @@ def add_arguments(command):
 def run(arguments):
     """Align targets to sources within each subject, and sources to a reference, by
     rigid registration. Each image is resampled once; its transform is written beside
-    it, and a picture of edges for each subject: look at them."""
+    it, and a picture of edges for each subject: look at them. Of a BIDS dataset also
+    the sources of subjects who have no target."""
     from .. import alignment
     from ..display._figures import require_matplotlib
     from ..volumes.registration import require_sitk
@@ -50,6 +52,7 @@ def run(arguments):
     reference = alignment.Reference.resolve(arguments.reference)
     if arguments.dataset is None:
         refuse_entities(arguments, ("space", "desc"))
+        refuse_folders(arguments)
         contrasts = [*arguments.source, *arguments.target]
         subjects = [
             images if isinstance(images, list) else [images]
@@ -59,19 +62,39 @@ def run(arguments):
     else:
         query = {role: sum(getattr(arguments, role), []) for role in _ROLES}
         query |= {"space": arguments.space, "desc": arguments.desc}
-        sessions = find_sessions(arguments.dataset, query, _ROLES)
+        sessions = find_sessions(arguments.dataset, query, _ROLES[:1])
+        if query["target"]:
+            sessions = _with_targets(arguments.dataset, query, sessions)
         subjects = [[str(scan.path) for scan in each.scans] for each in sessions]
         contrasts = [*query["source"], *query["target"]]
         outputs = alignment.outputs_in_dataset(
             sessions, contrasts, folder, reference.space
         )
-    written = alignment.align_subjects(
-        subjects,
-        outputs,
-        reference,
-        dataset=arguments.dataset,
-        folder=folder,
-        overwrite=arguments.overwrite,
-        verbose=not arguments.quiet,
-    )
+    with shown(arguments) as progress:
+        written = alignment.align_subjects(
+            subjects,
+            outputs,
+            reference,
+            dataset=arguments.dataset,
+            folder=folder,
+            overwrite=arguments.overwrite,
+            verbose=progress.tell,
+        )
     return "\n".join(map(str, written))
+
+
+def _with_targets(dataset, query, sessions):
+    """Complete sessions by their targets, where they have them."""
+    from ..volumes import bids
+
+    complete, lacking = bids.find_sessions(
+        dataset,
+        [*query["source"], *query["target"]],
+        space=query["space"],
+        desc=query["desc"],
+    )
+    complete = {session.label: session for session in complete}
+    for text in lacking:
+        if text.split()[0] in {session.label for session in sessions}:
+            print(f"Without target: {text}", flush=True)
+    return [complete.get(session.label, session) for session in sessions]

@@ -1,10 +1,11 @@
 """`lsdn shrink`."""
 
 from .arguments import at_rest, by_subject, find_images, inputs
-from .options import add_dataset, images, keep, running
+from .options import add_dataset, cluster, images, keep, running
+from .progress import shown
 
 HELP = "make a model smaller and faster"
-PARENTS = (images, running)
+PARENTS = (images, running, cluster)
 
 
 def add_arguments(command):
@@ -41,13 +42,16 @@ def run(arguments):
         n_voxels=arguments.n_voxels,
         verbose=not arguments.quiet,
     )
-    smaller = synthesizer.shrink(
-        by_subject(arguments.source),
-        by_subject(arguments.target),
-        keep=arguments.keep,
-        random_state=arguments.seed,
-        verbose=not arguments.quiet,
-    )
+    network = synthesizer.estimator_
+    with shown(arguments) as progress:
+        progress.watch(getattr(network, "estimator_", network))
+        smaller = synthesizer.shrink(
+            by_subject(arguments.source),
+            by_subject(arguments.target),
+            keep=arguments.keep,
+            random_state=arguments.seed,
+            verbose=progress.verbose,
+        )
     save_model(at_rest(smaller), arguments.output, overwrite=arguments.overwrite)
     sizes = smaller.estimator_.estimator_.hidden_layer_sizes
     return f"Saved {arguments.output} with {'-'.join(map(str, sizes))} hidden nodes"

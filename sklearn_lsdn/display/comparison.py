@@ -1,5 +1,7 @@
 """Syntheses of one scan by several methods, side by side."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -102,7 +104,7 @@ class ComparisonDisplay:
         target_name="target",
         figure=None,
         **plot_parameters,
-    ):
+    ) -> Self:
         """Draw syntheses that have been made.
 
         Parameters
@@ -156,7 +158,9 @@ class ComparisonDisplay:
         ).plot(figure, **plot_parameters)
 
     @classmethod
-    def from_estimator(cls, synthesizer, source, target, *, name=None, **parameters):
+    def from_estimator(
+        cls, synthesizer, source, target, *, name=None, **parameters
+    ) -> Self:
         """Predict a subject by one method, and draw the synthesis.
 
         Parameters
@@ -189,7 +193,7 @@ class ComparisonDisplay:
         return cls.from_estimators({name: synthesizer}, source, target, **parameters)
 
     @classmethod
-    def from_estimators(cls, synthesizers, source, target, **parameters):
+    def from_estimators(cls, synthesizers, source, target, **parameters) -> Self:
         """Predict a subject by several methods, and draw their syntheses.
 
         Parameters
@@ -230,7 +234,7 @@ class ComparisonDisplay:
         cmap="gray",
         error_cmap="cividis",
         error_limit=None,
-    ):
+    ) -> Self:
         """Draw the same slice of every image, and of every error.
 
         Target and syntheses share one window, 0 to the target's 99.5th percentile

@@ -1,6 +1,7 @@
 """How often each pair of intensities of two contrasts occurs."""
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -92,7 +93,7 @@ class JointHistogramDisplay:
         name_y="y",
         ax=None,
         **plot_parameters,
-    ):
+    ) -> Self:
         """Count the pairs of intensities of two images, and draw them.
 
         Parameters
@@ -148,7 +149,7 @@ class JointHistogramDisplay:
         display = cls(counts, *edges, name_x=name_x, name_y=name_y, title=place)
         return display.plot(ax=ax, **plot_parameters)
 
-    def plot(self, ax=None, *, cmap="viridis", vmax=None, colorbar=True):
+    def plot(self, ax=None, *, cmap="viridis", vmax=None, colorbar=True) -> Self:
         """Draw the histogram.
 
         Parameters

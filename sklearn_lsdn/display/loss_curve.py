@@ -1,5 +1,7 @@
 """Training error against epochs."""
 
+from typing import Self
+
 from sklearn.utils.validation import check_is_fitted
 
 from ._figures import axes_or_new
@@ -66,7 +68,9 @@ class LossCurveDisplay:
         self.validation_curves = validation_curves
 
     @classmethod
-    def from_estimator(cls, estimator, *, name=None, ax=None, **plot_parameters):
+    def from_estimator(
+        cls, estimator, *, name=None, ax=None, **plot_parameters
+    ) -> Self:
         """Draw the curve of one network.
 
         Parameters
@@ -97,7 +101,7 @@ class LossCurveDisplay:
         return cls.from_estimators({name: estimator}, ax=ax, **plot_parameters)
 
     @classmethod
-    def from_estimators(cls, estimators, *, ax=None, **plot_parameters):
+    def from_estimators(cls, estimators, *, ax=None, **plot_parameters) -> Self:
         """Draw the curves of several networks.
 
         Parameters
@@ -131,7 +135,7 @@ class LossCurveDisplay:
             {name: list(curve) for name, curve in validation.items() if curve},
         ).plot(ax, **plot_parameters)
 
-    def plot(self, ax=None, *, yscale="log"):
+    def plot(self, ax=None, *, yscale="log") -> Self:
         """Draw the curves.
 
         Networks differ in line, marker and lightness; errors on data held back

@@ -1,5 +1,7 @@
 """RegistrationDisplay: edges of one image over another."""
 
+from typing import Self
+
 import numpy as np
 
 from .._files import written_whole
@@ -47,7 +49,7 @@ class RegistrationDisplay:
         self.affine = affine
 
     @classmethod
-    def from_images(cls, pairs):
+    def from_images(cls, pairs) -> Self:
         """Put images together.
 
         Parameters
@@ -75,7 +77,7 @@ class RegistrationDisplay:
         volumes = [(name, below.read(), above.read()) for name, below, above in opened]
         return cls(volumes, opened[0][1].affine)
 
-    def plot(self, *, title=None, figure=None):
+    def plot(self, *, title=None, figure=None) -> Self:
         """Draw three planes of each pair, through the middle of what lies below.
 
         Parameters
@@ -114,7 +116,7 @@ class RegistrationDisplay:
         self.figure_ = figure
         return self
 
-    def save(self, path, *, overwrite=False):
+    def save(self, path, *, overwrite=False) -> None:
         """Write the drawn figure as a PNG.
 
         Parameters

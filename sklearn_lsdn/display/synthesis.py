@@ -1,5 +1,7 @@
 """Source, target, synthesis and error of one subject, side by side."""
 
+from typing import Self
+
 import nibabel as nib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -92,7 +94,7 @@ class SynthesisDisplay:
     @classmethod
     def from_images(
         cls, source, target, synthesis, *, source_name="source", target_name="target"
-    ):
+    ) -> Self:
         """Put together the images of one subject.
 
         Parameters
@@ -142,7 +144,7 @@ class SynthesisDisplay:
         *,
         source_name="source",
         target_name="target",
-    ):
+    ) -> Self:
         """Predict a subject and put source, target and synthesis together.
 
         Parameters
@@ -174,7 +176,7 @@ class SynthesisDisplay:
             target_name=target_name,
         )
 
-    def plot(self, *, title=None, figure=None):
+    def plot(self, *, title=None, figure=None) -> Self:
         """Draw three planes of each volume through the middle of the brain.
 
         Target and synthesis share one grey window, 0 to the target's 99.5th
@@ -241,7 +243,7 @@ class SynthesisDisplay:
         self.figure_ = figure
         return self
 
-    def save(self, path, *, overwrite=False):
+    def save(self, path, *, overwrite=False) -> None:
         """Write the drawn figure as a PNG.
 
         Parameters

@@ -1,9 +1,14 @@
 """How kernels are compiled: for one thread each, without the GIL, and cached."""
 
+import inspect
 import sys
+import weakref
 
 import numba
 from numba.core import event
+from numba.core.compiler import compile_internal
+from numba.core.targetconfig import ConfigStack
+from numba.extending import intrinsic
 
 
 def kernel(function):
@@ -14,10 +19,68 @@ def kernel(function):
     constants. The cache is done without where no directory can be written to.
     """
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    options["no_cfunc_wrapper"] = True  # nobody calls kernels from C
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
+
+
+def part(returns):
+    """Compile a function that kernels call into each of them, with their options.
+
+    A kernel called by others would be optimised and turned to machine code by itself
+    and again in every kernel further up, which takes twice as long. From Python, call
+    ``kernel(function.py_func)``.
+
+    Parameters
+    ----------
+    returns : Numba type
+        Of what the function returns; of its parameters, types are inferred.
+    """
+
+    def decorate(function):
+        def definition(typingctx, *args):
+            def codegen(context, builder, signature, args):
+                compiled = _compiled(function, signature, context)
+                return context.call_internal(builder, compiled, signature, args)
+
+            return returns(*args), codegen
+
+        definition.__name__, definition.__doc__ = function.__name__, function.__doc__
+        parameters = inspect.signature(function).parameters.values()
+        context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_ONLY)
+        definition.__signature__ = inspect.Signature([context, *parameters])
+        callee = intrinsic(definition)
+        callee.py_func = function
+        return callee
+
+    return decorate
+
+
+_parts = weakref.WeakKeyDictionary()  # those compiled into each kernel
+
+
+def _compiled(function, signature, context):
+    kernel = context.active_code_library
+    parts = _parts.setdefault(kernel, {})
+    key = function, signature.args
+    if key not in parts:
+        flags = ConfigStack().top().copy()
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        parts[key] = compile_internal(
+            context.typing_context,
+            context,
+            kernel,
+            function,
+            signature.args,
+            signature.return_type,
+            flags,
+            {},
+        ).fndesc
+        # So that it vanishes wherever it is inlined.
+        kernel.get_function(parts[key].llvm_func_name).linkage = "linkonce_odr"
+    return parts[key]
 
 
 class _Announcer(event.Listener):

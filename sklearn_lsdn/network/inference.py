@@ -4,7 +4,7 @@ import numpy as np
 
 from .architecture import Architecture
 from .matmul import STRIP
-from .strips import axis_tables, forward, forward_voxels
+from .strips import axis_tables, forward, forward_voxels, scratch
 from .threads import for_each_slice
 
 _SLICE = 640 * STRIP  # samples a thread takes at once
@@ -25,7 +25,16 @@ def predict_rows(
     precision = architecture.precision
 
     def run(rows):
-        forward(theta, sizes, precision, S[rows], X[rows], layer, responses[rows])
+        forward(
+            theta,
+            sizes,
+            precision,
+            S[rows],
+            X[rows],
+            layer,
+            responses[rows],
+            scratch(sizes, X.shape[1]),
+        )
 
     for_each_slice(run, len(S), _SLICE, n_threads)
     return responses
@@ -67,6 +76,7 @@ def predict_voxels(
             to_coordinates,
             tables,
             psi[rows],
+            scratch(sizes, len(to_coordinates)),
         )
 
     for_each_slice(run, len(centers), _SLICE, n_threads)

@@ -6,18 +6,17 @@ of the inner index, so that a row's result is the same alone, in any batch, and 
 thread; and blocks of 4 rows by 24 columns, held in vector registers, keep it fast.
 """
 
-import numpy as np
 from llvmlite import ir
+from numba import int64, void
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from .compilation import kernel
+from .compilation import part
+from .vectors import LANES
 
-LANES = 8  # floats of a vector
 _ROWS, _PANELS = 4, 3  # of a block: 12 accumulators, of AVX2's 16 registers
-STRIP = np.int64(_PANELS * LANES)
-ZERO, ONE = np.int64(0), np.int64(1)  # of a plain int, Numba would compile a variant
+STRIP = _PANELS * LANES
 
 
 def _block_product(n_rows, n_panels):
@@ -101,13 +100,13 @@ _block_1x2 = _block_product(1, 2)
 _block_1x1 = _block_product(1, 1)
 
 
-@kernel
+@part(int64)
 def padded(n):
     """``n`` rounded up to whole vectors."""
     return -(-n // LANES) * LANES
 
 
-@kernel
+@part(void)
 def add_product(A, a, row, column, M, K, B, b, step, n_columns, C, c, width):
     """C += A B: float32, flat arrays, the inner index summed in order.
 
@@ -124,24 +123,24 @@ def add_product(A, a, row, column, M, K, B, b, step, n_columns, C, c, width):
     """
     whole = M - M % _ROWS
     for first in range(0, n_columns, _PANELS * LANES):
-        n = min(_PANELS, (n_columns - first) // LANES)
+        n = (n_columns - first) // LANES
         q = b + first
         for i in range(0, whole, _ROWS):
             s, t = a + i * row, c + i * width + first
-            if n == 3:
+            if n >= _PANELS:
                 _block_4x3(A, s, row, column, B, q, step, K, C, t, width)
             elif n == 2:
                 _block_4x2(A, s, row, column, B, q, step, K, C, t, width)
             else:
                 _block_4x1(A, s, row, column, B, q, step, K, C, t, width)
         s, t = a + whole * row, c + whole * width + first
-        if n == 3 and M - whole == 3:
+        if n >= _PANELS and M - whole == 3:
             _block_3x3(A, s, row, column, B, q, step, K, C, t, width)
-        elif n == 3 and M - whole == 2:
+        elif n >= _PANELS and M - whole == 2:
             _block_2x3(A, s, row, column, B, q, step, K, C, t, width)
         else:
             for _ in range(whole, M):
-                if n == 3:
+                if n >= _PANELS:
                     _block_1x3(A, s, row, column, B, q, step, K, C, t, width)
                 elif n == 2:
                     _block_1x2(A, s, row, column, B, q, step, K, C, t, width)

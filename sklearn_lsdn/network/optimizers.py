@@ -6,12 +6,13 @@ buffers are summed, do not depend on the number of threads, so that the bits do 
 """
 
 import numpy as np
+from numba import void
 
-from .backward import add_gradient, transpose_filters, transposed_size
-from .compilation import kernel
-from .forward import TILE, responses_size
-from .matmul import padded
+from .backward import add_gradient, transpose_filters
+from .compilation import kernel, part
+from .forward import TILE
 from .sharing import hand_in, take, wait
+from .views import view
 
 N_BUFFERS = 8  # of the gradient of a batch, and so the most threads of use
 
@@ -19,13 +20,13 @@ _ONE = np.float32(1.0)
 _BETA1, _BETA2, _EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 
 
-@kernel
+@part(void)
 def _sgd_step(theta, slope, rate):
     for i in range(len(theta)):
         theta[i] -= rate * slope[i]
 
 
-@kernel
+@part(void)
 def _adam_step(theta, slope, first, second, rate):
     """Kingma and Ba's update; ``rate`` carries the bias correction."""
     for i in range(len(theta)):
@@ -35,14 +36,24 @@ def _adam_step(theta, slope, first, second, rate):
         theta[i] -= rate * first[i] / (np.sqrt(second[i]) + _EPSILON)
 
 
-@kernel
-def _sum_buffers(decay, theta, gradients, slope):
+@part(void)
+def _sum_buffers(decay, theta, gradients, n_buffers, low, slope):
+    """The penalty's gradient and that of all buffers, from element ``low``."""
     for i in range(len(theta)):
         slope[i] = decay[i] * theta[i]
-    for b in range(len(gradients)):
-        gradient = gradients[b]
+    for b in range(n_buffers):
+        gradient = view(gradients, b * gradients.shape[1] + low, (len(theta),))
         for i in range(len(theta)):
             slope[i] += gradient[i]
+
+
+@part(void)
+def _gather(rows, array, tile):
+    """Copy ``rows`` of an array to a tile."""
+    for r in range(len(rows)):
+        row = rows[r]
+        for j in range(array.shape[1]):
+            tile[r, j] = array[row, j]
 
 
 @kernel
@@ -66,6 +77,8 @@ def epoch(
     losses,
     counters,
     n_threads,
+    tiles,
+    scratch,
 ):
     """Run through the samples once in ``order``, updating ``wide`` each batch.
 
@@ -98,27 +111,28 @@ def epoch(
         As `sharing.take` takes them; 0 at first.
     n_threads : int
         How many threads run this.
+    tiles : tuple of float32 arrays
+        Of this thread alone: up to `TILE` rows for features, coordinates and targets,
+        as many weights, and an array like ``wide``.
+    scratch : tuple of float32 arrays
+        As `backward.scratch` makes it for this thread.
     """
     n_samples = len(order)
-    n_tile = min(TILE, batch_size, n_samples)
-    S_tile = np.empty((n_tile, S.shape[1]), dtype=np.float32)
-    X_tile = np.empty((n_tile, X.shape[1]), dtype=np.float32)
-    T_tile = np.empty((n_tile, T.shape[1]), dtype=np.float32)
-    share = np.empty(n_tile, dtype=np.float32)
-    H = np.empty(responses_size(sizes, n_tile), dtype=np.float32)
-    D = np.empty_like(H)
-    spatial = np.empty(n_tile * padded(sizes[1]), dtype=np.float32)
-    transposed = np.zeros(transposed_size(sizes), dtype=np.float32)
-    slope = np.empty(len(wide), dtype=np.float32)
+    S_tile, X_tile, T_tile, share, slope = tiles
+    H, D, spatial, transposed = scratch
     lines = -(-len(wide) // 16)  # a piece of an update is made of whole cache lines
     end_of_phase = 0
     for begin in range(0, n_samples, batch_size):
-        end = min(begin + batch_size, n_samples)
+        end = begin + batch_size
+        if end > n_samples:
+            end = n_samples
         total = 0.0
         for r in range(begin, end):
             total += weight[order[r]]
         n_tiles = -(-(end - begin) // TILE)
-        n_buffers = min(len(gradients), n_tiles)
+        n_buffers = len(gradients)
+        if n_buffers > n_tiles:
+            n_buffers = n_tiles
         is_transposed = False
         first_piece, end_of_phase = end_of_phase, end_of_phase + n_buffers
         while True:
@@ -128,30 +142,31 @@ def epoch(
             if not is_transposed:
                 transpose_filters(wide, sizes, X.shape[1], transposed)
                 is_transposed = True
-            gradients[b] = 0
+            gradient = gradients[b]
+            for i in range(len(gradient)):
+                gradient[i] = 0
             losses[b] = 0
             for tile in range(b, n_tiles, n_buffers):
                 start = begin + tile * TILE
-                n = min(TILE, end - start)
+                n = end - start
+                if n > TILE:
+                    n = TILE
+                rows = view(order, start, (n,))
+                _gather(rows, S, S_tile)
+                _gather(rows, X, X_tile)
+                _gather(rows, T, T_tile)
                 for r in range(n):
-                    row = order[start + r]
-                    for j in range(S.shape[1]):
-                        S_tile[r, j] = S[row, j]
-                    for j in range(X.shape[1]):
-                        X_tile[r, j] = X[row, j]
-                    for j in range(T.shape[1]):
-                        T_tile[r, j] = T[row, j]
-                    share[r] = weight[row] / total
+                    share[r] = weight[rows[r]] / total
                 losses[b] += add_gradient(
                     wide,
                     transposed,
                     sizes,
                     precision,
-                    S_tile[:n],
-                    X_tile[:n],
-                    T_tile[:n],
-                    share[:n],
-                    gradients[b],
+                    view(S_tile, 0, (n, S.shape[1])),
+                    view(X_tile, 0, (n, X.shape[1])),
+                    view(T_tile, 0, (n, T.shape[1])),
+                    share,
+                    gradient,
                     H,
                     D,
                     spatial,
@@ -165,17 +180,22 @@ def epoch(
             if piece < 0:
                 break
             if piece == 0:
-                losses[-1] += total * losses[:n_buffers].sum()
+                loss = 0.0
+                for b in range(n_buffers):
+                    loss += losses[b]
+                losses[len(losses) - 1] += total * loss
             low = lines * piece // n_threads * 16
-            part = slice(low, lines * (piece + 1) // n_threads * 16)
-            theta = wide[part]
-            g = slope[: len(theta)]
-            _sum_buffers(decay[part], theta, gradients[:n_buffers, part], g)
+            n = lines * (piece + 1) // n_threads * 16 - low
+            if n > len(wide) - low:
+                n = len(wide) - low
+            theta, g = view(wide, low, (n,)), view(slope, 0, (n,))
+            _sum_buffers(view(decay, low, (n,)), theta, gradients, n_buffers, low, g)
             if adam:
-                unbiased = np.sqrt(1.0 - np.float64(_BETA2) ** step)
-                unbiased /= 1.0 - np.float64(_BETA1) ** step
+                unbiased = np.sqrt(1.0 - np.float64(_BETA2) ** np.float64(step))
+                unbiased /= 1.0 - np.float64(_BETA1) ** np.float64(step)
                 corrected = np.float32(rate * unbiased)
-                _adam_step(theta, g, first[part], second[part], corrected)
+                moments = view(first, low, (n,)), view(second, low, (n,))
+                _adam_step(theta, g, moments[0], moments[1], corrected)
             else:
                 _sgd_step(theta, g, np.float32(rate))
             hand_in(counters)

@@ -8,12 +8,13 @@ system has put aside holds nobody up unless it has taken a piece.
 import sys
 
 from llvmlite import ir
+from numba import int64, void
 from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from .compilation import kernel
+from .compilation import part
 
 _SPINS = 2000  # looks, some microseconds in all, before giving way to other threads
 _GIVE_WAY = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
@@ -73,7 +74,7 @@ def _give_way(typingctx):
     return types.void(), codegen
 
 
-@kernel
+@part(int64)
 def take(counters, end):
     """Take the next piece of the phase that ends before piece ``end``.
 
@@ -97,13 +98,13 @@ def take(counters, end):
             return piece
 
 
-@kernel
+@part(void)
 def hand_in(counters):
     """Say that a piece taken is done."""
     _advance(counters, _DONE)
 
 
-@kernel
+@part(void)
 def wait(counters, end):
     """Wait until all pieces before ``end`` are done."""
     looks = 0

@@ -6,10 +6,13 @@ first cache. Nothing passes between lanes, so a sample's bits depend on nothing 
 """
 
 import numpy as np
+from numba import int64, void
 
-from .compilation import kernel
-from .matmul import LANES, ONE, STRIP, ZERO, add_product
+from .compilation import kernel, part
+from .matmul import STRIP, add_product
 from .sigmoid import logistic_strip, product_strip, tabled_product_strip
+from .vectors import LANES, aligned, store
+from .views import view
 
 
 def axis_tables(latent, precision, to_coordinates, shape):
@@ -47,18 +50,30 @@ def axis_tables(latent, precision, to_coordinates, shape):
     return across_i, across_j, np.ascontiguousarray(along.T)
 
 
-@kernel
-def _forward_strip(theta, sizes, precision, H, flat, X, n, along, row, k0, layer):
+def scratch(sizes, n_coordinates):
+    """What a thread writes to: a strip for each node, for each coordinate, and a row.
+
+    Returns
+    -------
+    H, X, row : float32 arrays
+    """
+    shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), (sizes[1],)
+    return tuple(map(aligned, shapes))
+
+
+@part(int64)
+def _forward_strip(theta, sizes, precision, H, X, n, along, row, k0, layer):
     """Fill ``H``, the features and then the responses of all layers to one strip.
 
-    ``H`` (also as ``flat``) and ``X`` hold a row of STRIP floats, of which ``n``
-    count, for each feature, node and coordinate. The spatial response comes from
+    ``H`` and ``X`` hold a row of STRIP floats, of which ``n`` count, for each
+    feature, node and coordinate. The spatial response comes from
     ``X``; or, if there is a table ``along``, from
     exp(|x - xhat_i|^2 / sigma^2) = row[i] along[i, k0 + lane]. Returns the row
     where the responses of ``layer`` begin.
     """
     n_panels = -(-n // LANES)
-    at, h = ZERO, ZERO
+    flat = view(H, 0, (H.size,))
+    at, h = 0, 0
     for k in range(1, layer + 1):
         p, m = sizes[k - 1], sizes[k]
         inputs = h * STRIP
@@ -66,21 +81,12 @@ def _forward_strip(theta, sizes, precision, H, flat, X, n, along, row, k0, layer
         at += p * m
         h += p
         for i in range(m):
-            H[h + i] = theta[at + i]  # the bias
+            for panel in range(n_panels):
+                store(theta[at + i], H, (h + i) * STRIP + panel * LANES)  # the bias
+        width = n_panels * LANES
+        outputs = h * STRIP
         add_product(
-            theta,
-            weights,
-            ONE,
-            m,
-            m,
-            p,
-            flat,
-            inputs,
-            STRIP,
-            n_panels * LANES,
-            flat,
-            h * STRIP,
-            STRIP,
+            theta, weights, 1, m, m, p, flat, inputs, STRIP, width, flat, outputs, STRIP
         )
         if k > 1 or len(X) == 0:
             logistic_strip(H, h, m, n_panels)
@@ -95,7 +101,7 @@ def _forward_strip(theta, sizes, precision, H, flat, X, n, along, row, k0, layer
 
 
 @kernel
-def forward(theta, sizes, precision, S, X, layer, responses):
+def forward(theta, sizes, precision, S, X, layer, responses, scratch):
     """h(layer + 1) for rows of features and coordinates; psi, if it is the last.
 
     Parameters
@@ -108,27 +114,27 @@ def forward(theta, sizes, precision, S, X, layer, responses):
     layer : int
         1 for the product layer, K - 1 for the output.
     responses : float32 array of shape (n_samples, sizes[layer]), written
+    scratch : tuple of float32 arrays
+        As `scratch` makes it for this thread.
     """
-    H = np.zeros((sizes.sum(), STRIP), dtype=np.float32)
-    flat = H.reshape(-1)
-    C = np.zeros((X.shape[1], STRIP), dtype=np.float32)
-    no_table, no_row = np.empty((0, 0), np.float32), np.empty(0, np.float32)
+    H, C, row = scratch
+    no_table = view(H, 0, (0, 0))
     for start in range(0, len(S), STRIP):
-        n = min(STRIP, len(S) - start)
+        n = len(S) - start
+        if n > STRIP:
+            n = STRIP
         for r in range(n):
             for j in range(S.shape[1]):
                 H[j, r] = S[start + r, j]
             for c in range(X.shape[1]):
                 C[c, r] = X[start + r, c]
-        h = _forward_strip(
-            theta, sizes, precision, H, flat, C, n, no_table, no_row, 0, layer
-        )
+        h = _forward_strip(theta, sizes, precision, H, C, n, no_table, row, 0, layer)
         for r in range(n):
             for j in range(sizes[layer]):
                 responses[start + r, j] = H[h + j, r]
 
 
-@kernel
+@part(void)
 def _place(affine, i, j, k, n, out):
     """out[c, l] <- affine[c] applied to the voxel indices (i, j, k + l)."""
     for c in range(len(affine)):
@@ -150,6 +156,7 @@ def forward_voxels(
     to_coordinates,
     tables,
     psi,
+    scratch,
 ):
     """psi over voxels of padded volumes, patches and coordinates read in place.
 
@@ -172,40 +179,42 @@ def forward_voxels(
     tables : tuple of three float32 arrays
         As `axis_tables` makes them; empty, to compute distances instead.
     psi : float32 array of shape (n_voxels, p_K), written
+    scratch : tuple of float32 arrays
+        As `scratch` makes it for this thread.
     """
     n_offsets = offsets.shape[1]
     n_layers = len(sizes)
     across_i, across_j, along = tables
-    H = np.zeros((sizes.sum(), STRIP), dtype=np.float32)
-    flat = H.reshape(-1)
-    X = np.zeros((len(to_coordinates), STRIP), dtype=np.float32)
-    row = np.empty(along.shape[0], dtype=np.float32)
+    H, X, row = scratch
+    more = len(channels) * n_offsets  # features beside the patch
     done = 0
     while done < len(centers):
         start = centers[done]
         i = start // strides[0]
         j = (start - i * strides[0]) // strides[1]
         k = start - i * strides[0] - j * strides[1]
-        end = min(start + STRIP, start - k + strides[1])
+        end = start - k + strides[1]
+        if end > start + STRIP:
+            end = start + STRIP
         stop = done + 1  # of the voxels that this strip takes: some, in one row
         while stop < len(centers) and centers[stop - 1] < centers[stop] < end:
             stop += 1
         n = centers[stop - 1] - start + 1
         for c in range(len(channels)):
             for o in range(n_offsets):
-                first = start + offsets[c, o]
-                values = channels[c, first : first + n]
+                first = c * channels.shape[1] + start + offsets[c, o]
+                values = view(channels, first, (n,))
                 feature = H[c * n_offsets + o]
                 for lane in range(n):
                     feature[lane] = values[lane]
-        _place(to_features, i, j, k, n, H[len(channels) * n_offsets :])
+        _place(to_features, i, j, k, n, view(H, more * STRIP, (sizes[0] - more, STRIP)))
         if len(along) > 0:
             for node in range(len(row)):
                 row[node] = across_i[i, node] * across_j[j, node]
         else:
             _place(to_coordinates, i, j, k, n, X)
         h = _forward_strip(
-            theta, sizes, precision, H, flat, X, n, along, row, k, n_layers - 1
+            theta, sizes, precision, H, X, n, along, row, k, n_layers - 1
         )
         for r in range(done, stop):
             lane = centers[r] - start

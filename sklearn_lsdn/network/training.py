@@ -5,11 +5,12 @@ from scipy.optimize import minimize
 
 from . import reference
 from .architecture import Architecture
+from .backward import scratch
 from .forward import TILE
 from .inference import predict_rows
-from .matmul import LANES
 from .optimizers import N_BUFFERS, epoch
 from .threads import run_together
+from .vectors import LANES, aligned
 
 
 class Trainer:
@@ -104,7 +105,7 @@ class Trainer:
         n_buffers = min(-(-self._batch_size // TILE), N_BUFFERS)
         n_threads = min(self._n_threads, n_buffers)
         wide, first, second, decay = (
-            self.architecture.widen(vector, LANES)
+            self._widened(vector)
             for vector in (
                 self.theta,
                 self._first_moment,
@@ -112,11 +113,15 @@ class Trainer:
                 self._decay,
             )
         )
-        gradients = np.empty((n_buffers, len(wide)), dtype=np.float32)
+        gradients = aligned((n_buffers, len(wide)))
         losses = np.zeros(n_buffers + 1)
         counters = np.zeros(2, dtype=np.int64)
 
+        sizes, _, *samples = self._arrays
+        n_tile = min(TILE, self._batch_size)
+
         def run():
+            tiles = [aligned((n_tile, *a.shape[1:])) for a in samples]
             epoch(
                 wide,
                 *self._arrays,
@@ -132,6 +137,8 @@ class Trainer:
                 losses,
                 counters,
                 n_threads,
+                (*tiles, aligned(wide.shape)),
+                scratch(sizes, n_tile),
             )
 
         run_together(run, n_threads)
@@ -144,6 +151,13 @@ class Trainer:
         self._n_epochs += 1
         self._n_steps += -(-n_samples // self._batch_size)
         return losses[-1] / (2.0 * self._total_weight)
+
+    def _widened(self, vector):
+        """As `Architecture.widen`, from the start of a cache line."""
+        padded = self.architecture.widen(vector, LANES)
+        out = aligned(padded.shape)
+        out[:] = padded
+        return out
 
 
 def mean_loss(architecture: Architecture, theta, S, X, T, weight) -> float:

@@ -1,13 +1,30 @@
 """A synthesizer's regressor, made ready for training."""
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import _check_sample_weight
 
 from .._network_regressor import _NetworkRegressor
-from ..ensemble import EnsembleRegressor, stops_early_by_groups
+from ..ensemble import EnsembleRegressor
 from ..regressor import LSDNRegressor
 from ..shrink import ShrinkConnect
+
+
+def to_be_trained(synthesizer):
+    """What a synthesizer clones; what it brings itself takes all metadata there are."""
+    estimator, ours = synthesizer.estimator, []
+    if estimator is None:
+        estimator = LSDNRegressor()
+        ours.append(estimator)
+    if synthesizer.n_estimators > 1:
+        estimator = EnsembleRegressor(estimator, synthesizer.n_estimators)
+        ours.append(estimator)
+    if get_config()["enable_metadata_routing"]:
+        for each in ours:
+            each.set_fit_request(sample_weight=True)
+    return estimator
 
 
 def make_estimator(synthesizer, rng):
@@ -24,13 +41,7 @@ def make_estimator(synthesizer, rng):
     estimator : regressor
         An unfitted one, with checked parameters.
     """
-    estimator = (
-        LSDNRegressor()
-        if synthesizer.estimator is None
-        else clone(synthesizer.estimator)
-    )
-    if synthesizer.n_estimators > 1:
-        estimator = EnsembleRegressor(estimator, synthesizer.n_estimators)
+    estimator = clone(to_be_trained(synthesizer))
     for part in _parts(estimator):
         holds = isinstance(part, ShrinkConnect | EnsembleRegressor)
         if holds and part.estimator is None:
@@ -61,19 +72,14 @@ def _parts(estimator):
                 yield from _parts(part)
 
 
-def subjects_to_hold_out(estimator, groups, n_voxels) -> dict:
-    """Arguments for the ``fit`` of what holds out whole subjects.
-
-    Parameters
-    ----------
-    estimator : regressor
-    groups : array-like of shape (n_subjects,)
-        Subjects that are held out together.
-    n_voxels : list of int
-        Rows of each subject.
-    """
-    if isinstance(estimator, EnsembleRegressor) or (
-        stops_early_by_groups(estimator) and len(np.unique(groups)) > 1
-    ):
-        return {"groups": np.repeat(groups, n_voxels)}
-    return {}
+def weighted_subjects(sources, targets, groups, sample_weight):
+    """The four, without subjects of weight 0."""
+    if sample_weight is None:
+        return sources, targets, groups, None
+    rows = np.empty((len(sources), 1))
+    weight = _check_sample_weight(
+        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+    )
+    used = np.flatnonzero(weight)
+    lists = ([subjects[i] for i in used] for subjects in (sources, targets, groups))
+    return *lists, weight[used]

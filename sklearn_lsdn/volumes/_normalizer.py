@@ -1,16 +1,20 @@
 """What normalisers have in common: there and back, by what describes a scan."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._documentation import DocumentedMixin
+
 _BLOCK = 2**18  # intensities
 
 
-class Normalizer(BaseEstimator):
+class Normalizer(DocumentedMixin, BaseEstimator):
     """What all have in common, given `_describe`, `_normalise` and `_restore`."""
 
-    def fit(self, volumes, masks):
+    def fit(self, volumes, masks) -> Self:
         """Learn the units of a typical scan.
 
         Parameters
@@ -28,7 +32,7 @@ class Normalizer(BaseEstimator):
             [self.describe(v, m) for v, m in zip(volumes, masks, strict=True)]
         )
 
-    def fit_descriptions(self, descriptions):
+    def fit_descriptions(self, descriptions) -> Self:
         """Learn the units of a typical scan from what `describe` says of each.
 
         Parameters

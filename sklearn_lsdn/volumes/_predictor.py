@@ -15,7 +15,9 @@ from .subjects import describe, open_subjects, pair_subjects
 class VolumePredictor:
     """The half of `VolumeSynthesizer` that comes after `fit`."""
 
-    def predict(self, sources, *, scale_to=None, return_std=False):
+    def predict(
+        self, sources, *, scale_to=None, return_std=False
+    ) -> list | tuple[list, list]:
         """Synthesise the target contrast of each subject.
 
         Parameters
@@ -63,7 +65,7 @@ class VolumePredictor:
                 std_images.append(each[1][0] if one else each[1])
         return (images, std_images) if return_std else images
 
-    def check_ensemble(self):
+    def check_ensemble(self) -> None:
         """Raise ValueError unless there are several members to disagree."""
         check_is_fitted(self)
         if not isinstance(self.estimator_, EnsembleRegressor):
@@ -72,7 +74,7 @@ class VolumePredictor:
                 "more (lsdn fit --n-estimators)."
             )
 
-    def score(self, sources, targets) -> float:
+    def score(self, sources, targets, sample_weight=None) -> float:
         """Mean SNR of the syntheses against the scans that they should become.
 
         Parameters
@@ -81,6 +83,8 @@ class VolumePredictor:
             Images of each subject, as in `fit`.
         targets : list
             The target scans, likewise.
+        sample_weight : array-like of shape (n_subjects,), default=None
+            Weight of each subject in the mean.
 
         Returns
         -------
@@ -88,9 +92,10 @@ class VolumePredictor:
             Mean over subjects and target contrasts, in dB, over the brain, in the
             units of each target scan.
         """
-        return float(np.mean(self.score_volumes(sources, targets)))
+        scores = self.score_volumes(sources, targets).mean(axis=1)
+        return float(np.average(scores, weights=sample_weight))
 
-    def score_volumes(self, sources, targets, *, metric=snr_score):
+    def score_volumes(self, sources, targets, *, metric=snr_score) -> np.ndarray:
         """Score each synthesis against the scan that it should become.
 
         Parameters

@@ -5,13 +5,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from .._files import prepare_outputs
+from .._parallel import cluster_client, parallel_map
+from .._progress import teller
 from .._threads import effective_n_threads
 from .budget import check_prediction, subjects_at_once
 from .images import check_same_grid, open_image, save_image
-from .subjects import open_subjects
+from .subjects import absolute_paths, open_subjects
 
 
 class SubjectsFailed(ValueError):  # noqa: N818, as scikit-learn's own are called
@@ -77,7 +78,10 @@ def predict_files(
 
     With ``synthesizer.n_jobs`` as many subjects are under way at once, each in one
     thread, so that reading, unzipping, computing and writing overlap, and as many are
-    held in memory; fewer where they would not fit ``synthesizer.max_memory``.
+    held in memory; fewer where they would not fit ``synthesizer.max_memory``. In a
+    :obj:`joblib.parallel_config` context its backend does the work: on a Dask cluster
+    each subject is one thread of a worker, which must find the files under the same
+    paths, and has ``max_memory`` to itself.
 
     Parameters
     ----------
@@ -97,8 +101,9 @@ def predict_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each subject as it is done.
+    verbose : int or callable, default=0
+        Print each subject as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
 
     Returns
     -------
@@ -174,10 +179,12 @@ def predict_to_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each subject as it is done.
+    verbose : int or callable, default=0
+        Print each subject as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
     finish : callable, default=None
-        Called with the number of each subject once its images are written.
+        ``finish(i)`` makes, of a subject's number, what is called without arguments
+        once its images are written, perhaps by another process.
     is_finished : callable, default=None
         Says of a subject whose images are whole whether that call was made too.
 
@@ -200,7 +207,7 @@ def predict_to_files(
                 "them into different folders."
             )
         owner[paths[0]] = source
-    todo = list(range(len(sources)))
+    todo, before = list(range(len(sources))), None
     if resume:
         todo = [
             i
@@ -209,57 +216,72 @@ def predict_to_files(
             or not (is_finished is None or is_finished(i))
         ]
         overwrite = True  # what is not whole
-        if verbose:
-            print(f"{len(sources) - len(todo)} of {len(sources)} were done before")
+        before = f"{len(sources) - len(todo)} of {len(sources)} were done before"
     prepare_outputs(
         [path for i in todo for path in outputs[i]],
         overwrite=overwrite,
         inputs=np.ravel(sources),
     )
-    n_threads = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
+    n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
     if synthesizer.max_memory is not None:
-        n_threads = _that_fit(
-            synthesizer, [sources[i] for i in todo], n_threads, keep_going
-        )
-    if n_threads > 1:
+        n_jobs = _that_fit(synthesizer, [sources[i] for i in todo], n_jobs, keep_going)
+    elsewhere = cluster_client() is not None
+    if n_jobs > 1 or elsewhere:
         synthesizer = copy.copy(synthesizer)
         synthesizer.n_jobs = 1  # a thread a subject
-
-    def predict_one(i):
-        predicted = synthesizer.predict([sources[i]], return_std=uncertainty)
-        kinds = predicted if uncertainty else [predicted]
-        images = []
-        for (each,) in kinds:
-            images += each if isinstance(each, list) else [each]
-        for image, path in zip(images, outputs[i], strict=True):
-            save_image(image, path, overwrite=overwrite)
-        if finish is not None:
-            finish(i)
-
-    def attempt(i):
-        start = time.perf_counter()
-        try:
-            predict_one(i)
-        except (OSError, TypeError, ValueError) as error:
-            if not keep_going:
-                raise
-            return f"{outputs[i][0].name} failed", str(error)
-        return f"{outputs[i][0].name} ({time.perf_counter() - start:.1f} s)", None
-
-    attempts = Parallel(n_jobs=n_threads, backend="threading", return_as="generator")(
-        delayed(attempt)(i) for i in todo
+    # What a worker wrote before it died is written again by another.
+    shared = synthesizer, uncertainty, overwrite or elsewhere, keep_going
+    jobs = (  # whoever does the work may do it in another folder
+        (absolute_paths(sources[i]), absolute_paths(outputs[i]), finish and finish(i))
+        for i in todo
     )
-    failures = []
+
+    def lost(job, error):
+        name = Path(job[1][0]).name
+        if not keep_going:
+            raise OSError(f"{name}: {error}") from error
+        return f"{name} failed", f"{name}: {error}"
+
+    attempts = parallel_map(
+        _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
+    )
+    tell, failures = teller(verbose), []
+    tell("Synthesising", 0, len(todo), before, note=before)
     for n, (message, failure) in enumerate(attempts, start=1):
         failures += [failure] if failure else []
-        if verbose:
-            print(f"{n}/{len(todo)} {message}", flush=True)
+        line = f"{n}/{len(todo)} {message}"
+        tell("Synthesising", n, len(todo), line, note=message)
     if failures:
         raise SubjectsFailed(
             f"{len(failures)} of {len(sources)} subjects could not be predicted:\n"
             + "\n".join(failures)
         )
     return [path for paths in outputs for path in paths]
+
+
+def _attempt(synthesizer, uncertainty, overwrite, keep_going, source, paths, finish):
+    """Predict one subject; say how it went, and what went wrong."""
+    start = time.perf_counter()
+    name = Path(paths[0]).name
+    try:
+        _predict_one(synthesizer, uncertainty, overwrite, source, paths)
+        if finish is not None:
+            finish()
+    except (OSError, TypeError, ValueError) as error:
+        if not keep_going:
+            raise
+        return f"{name} failed", str(error)
+    return f"{name} ({time.perf_counter() - start:.1f} s)", None
+
+
+def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
+    predicted = synthesizer.predict([source], return_std=uncertainty)
+    kinds = predicted if uncertainty else [predicted]
+    images = []
+    for (each,) in kinds:
+        images += each if isinstance(each, list) else [each]
+    for image, path in zip(images, paths, strict=True):
+        save_image(image, path, overwrite=overwrite)
 
 
 def _that_fit(synthesizer, sources, n_threads, keep_going):

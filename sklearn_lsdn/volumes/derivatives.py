@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+import math
 import os
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from .. import __version__
 from .._files import prepare_outputs, written_whole
 from .bids import derived_name
-from .cohort import predict_to_files
+from .cohort import predict_to_files, split_name
+from .images import open_image
 from .subjects import open_subjects
 
 _BIDS_VERSION = "1.10.0"
@@ -100,8 +105,9 @@ def predict_dataset(
         Leave alone sessions whose outputs are there, whole, and by this model.
     keep_going : bool, default=False
         When a session fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Print each session as it is done.
+    verbose : int or callable, default=0
+        Print each session as it is done. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
 
     Returns
     -------
@@ -131,28 +137,30 @@ def predict_dataset(
         [_output(folder, session, name, desc) for desc, _, name in outputs]
         for session in sessions
     ]
-    extra = [_sidecar(path) for paths in images for path in paths]
+    extra = [sidecar_of(path) for paths in images for path in paths]
     about = _about(synthesizer, model_file)
 
-    def sidecars(i):
-        scans = [scan.path.relative_to(dataset) for scan in sessions[i].scans]
-        for path, (_, what, _) in zip(images[i], outputs, strict=True):
-            yield (
-                _sidecar(path),
-                {
-                    "Description": f"{what} from {' and '.join(source)}; not acquired",
-                    "Sources": [f"bids:source:{scan.as_posix()}" for scan in scans],
-                    "SkullStripped": True,
-                    **about,
-                },
-            )
+    n_pairs = len(target) if uncertainty else 0
 
-    def write_sidecars(i):
-        for path, content in sidecars(i):
-            _write(path, content, overwrite or resume)
+    def sidecars(i):  # but for what is known once the images are there
+        scans = [scan.path for scan in sessions[i].scans]
+        space = read_json(sidecar_of(scans[0])).get("SpatialReference")
+        for path, (_, what, _) in zip(images[i], outputs, strict=True):
+            content = {
+                "Description": f"{what} from {' and '.join(source)}; not acquired",
+                "Sources": [source_uri(scan, dataset) for scan in scans],
+                "SkullStripped": True,
+            }
+            if space:
+                content["SpatialReference"] = space
+            yield path.absolute(), content | about
+
+    def writer_of_sidecars(i):  # none is there by now that must not be replaced
+        return partial(_write_sidecars, list(sidecars(i)), n_pairs)
 
     def has_sidecars(i):  # of the same model, by its digest
-        return all(_read(path) == content for path, content in sidecars(i))
+        files = _with_expectations(list(sidecars(i)), n_pairs)
+        return all(read_json(sidecar_of(path)) == content for path, content in files)
 
     paths = [[scan.path for scan in session.scans] for session in sessions]
     if not keep_going:
@@ -169,7 +177,7 @@ def predict_dataset(
         resume=resume,
         keep_going=keep_going,
         verbose=verbose,
-        finish=write_sidecars,
+        finish=writer_of_sidecars,
         is_finished=has_sidecars,
     )
 
@@ -181,16 +189,62 @@ def _output(folder, session, contrast, desc):
     )
 
 
-def _sidecar(path):
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+def expected_snr(synthesis, std) -> float | None:
+    """Signal-to-noise ratio that the standard deviations of a synthesis amount to.
+
+    Parameters
+    ----------
+    synthesis, std : path-like
+        Images, 0 outside the brain.
+
+    Returns
+    -------
+    snr : float or None
+        In dB, if there is any deviation.
+    """
+    error, signal = (
+        np.square(open_image(path, "output").read(), dtype=np.float64).sum()
+        for path in (std, synthesis)
+    )
+    # A scan is its synthesis and an error that does not depend on it.
+    return round(10 * math.log10((signal + error) / error), 2) if error > 0 else None
 
 
-def _write(path, content, overwrite):
+def _with_expectations(files, n_pairs):
+    """Add to sidecars what ``n_pairs`` images and their deviations amount to."""
+    if not n_pairs:
+        return files
+    paths = [path for path, _ in files]
+
+    def snr(n):
+        value = expected_snr(paths[n % n_pairs], paths[n % n_pairs + n_pairs])
+        return {"ExpectedSNR": {"Value": value, "Units": "dB"}}
+
+    return [(path, content | snr(n)) for n, (path, content) in enumerate(files)]
+
+
+def _write_sidecars(files, n_pairs):
+    for path, content in _with_expectations(files, n_pairs):
+        write_json(sidecar_of(path), content, overwrite=True)
+
+
+def source_uri(path, dataset) -> str:
+    """BIDS URI of a file of the dataset that another one was made from."""
+    return f"bids:source:{Path(path).relative_to(dataset).as_posix()}"
+
+
+def sidecar_of(path) -> Path:
+    """Where the JSON file of an image lies."""
+    return path.with_name(split_name(path)[0] + ".json")
+
+
+def write_json(path, content, overwrite):
+    """Write a JSON file, whole or not at all."""
     with written_whole(path, overwrite=overwrite) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _read(path):
+def read_json(path) -> dict:
     """What a JSON file holds, or nothing."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -199,7 +253,7 @@ def _read(path):
     return content if isinstance(content, dict) else {}
 
 
-def begin_dataset(dataset, folder, what, outputs, *, overwrite=False):
+def begin_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False):
     """Check the outputs of a derivative dataset, and describe it.
 
     Parameters
@@ -212,6 +266,8 @@ def begin_dataset(dataset, folder, what, outputs, *, overwrite=False):
         What it holds, for its name.
     outputs : list of Path
         Files to be, whose folders are made.
+    ignored : sequence of str
+        Patterns of files that BIDS has no names for, for ``.bidsignore``.
     overwrite : bool, default=False
         Replace existing files.
 
@@ -228,19 +284,23 @@ def begin_dataset(dataset, folder, what, outputs, *, overwrite=False):
         )
     path = folder / "dataset_description.json"
     description = _description(dataset.resolve(), folder.resolve(), what)
-    stale = _read(path) != description
+    stale = read_json(path) != description
     prepare_outputs([*outputs, *([path] if stale else [])], overwrite=overwrite)
     if stale:
-        _write(path, description, overwrite)
+        write_json(path, description, overwrite)
+    if ignored and not (path := folder / ".bidsignore").exists():
+        with written_whole(path) as temporary:
+            temporary.write_text("".join(f"{each}\n" for each in ignored))
 
 
 def _description(dataset, folder, what):
     """Content of dataset_description.json."""
-    origin = _read(dataset / "dataset_description.json")
-    if folder.is_relative_to(dataset):
-        url = Path(os.path.relpath(dataset, folder)).as_posix()
-    else:
-        url = dataset.as_uri()
+    origin = read_json(dataset / "dataset_description.json")
+    within = folder.is_relative_to(dataset)
+    link = Path(os.path.relpath(dataset, folder)).as_posix()
+    link = link if within else dataset.as_uri()
+    # A URL must not be relative, a link may be.
+    url = "bids:source:" if within else link
     facts = {"URL": url, "DOI": origin.get("DatasetDOI")}
     return {
         "Name": f"{origin.get('Name') or dataset.name}: {what}",
@@ -248,7 +308,7 @@ def _description(dataset, folder, what):
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "sklearn_lsdn", "Version": __version__}],
         "SourceDatasets": [{key: value for key, value in facts.items() if value}],
-        "DatasetLinks": {"source": url},
+        "DatasetLinks": {"source": link},
     }
 
 

@@ -39,6 +39,13 @@ class ImageFile:
 
     image: nib.spatialimages.SpatialImage
     name: str  # for messages
+    location: str = ""  # absolute path, if it was given by its path
+
+    def __reduce__(self):
+        # By its path, not its header: little to send, and found from any folder.
+        if self.location:
+            return _opened, (self.location, self.name)
+        return ImageFile, (self.image, self.name)
 
     @property
     def path(self) -> str:
@@ -112,6 +119,10 @@ class ImageFile:
         return kind(data, self.image.affine, header)
 
 
+def _opened(location, name):
+    return ImageFile(nib.load(location), name, location)
+
+
 def _read_voxels(image):
     """Voxels as float32; a zipped file is read to its end, where its checksum is."""
     proxy = image.dataobj
@@ -160,8 +171,10 @@ def open_image(image, label) -> ImageFile:
         If it is no image, not three-dimensional, empty, not of real numbers, or
         without a usable affine.
     """
+    location = ""
     if isinstance(image, str | os.PathLike):
         path = Path(image)
+        location = os.path.abspath(path)
         name = f"{label} ({path})"
         if not path.exists():
             raise FileNotFoundError(f"{name} does not exist. Check the path.")
@@ -206,7 +219,7 @@ def open_image(image, label) -> ImageFile:
             f"{name} has an affine that does not place its voxels in space:\n{affine}\n"
             "Repair its sform or qform."
         )
-    return ImageFile(image, name)
+    return ImageFile(image, name, location)
 
 
 def _places_voxels(affine):

@@ -1,5 +1,7 @@
 """Intensity normalisation: from a scanner's units to a scale that scans share."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
@@ -205,7 +207,7 @@ class NyulNormalizer(Normalizer):
             landmarks + 1e-6 * spread * np.arange(len(landmarks))
         )
 
-    def fit_descriptions(self, descriptions):
+    def fit_descriptions(self, descriptions) -> Self:
         """Learn where the landmarks lie in an average scan.
 
         Parameters

@@ -107,7 +107,7 @@ def register_rigid(
     fixed_mask=None,
     interpolation="bspline",
     random_state=0,
-):
+) -> tuple[nib.Nifti1Image, RigidTransform]:
     """Align an image to another of the same head, of any contrast, and resample it.
 
     Parameters
@@ -132,18 +132,22 @@ def register_rigid(
     transform : RigidTransform
         From points of the fixed image to those of the moving one.
 
-    Warns
-    -----
-    RegistrationWarning
-        If the alignment looks wrong: mutual information fell, the brains overlap
-        little, or the head was turned far.
-
     Raises
     ------
     ImportError
         If SimpleITK is not installed.
     FileNotFoundError, TypeError, ValueError
         If an image cannot be used.
+
+    Warns
+    -----
+    RegistrationWarning
+        If the alignment looks wrong: mutual information fell, the brains overlap
+        little, or the head was turned far.
+
+    See Also
+    --------
+    sklearn_lsdn.display.RegistrationDisplay : To look at the result.
 
     Examples
     --------
@@ -280,7 +284,9 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
         resampler.SetInterpolator(sitk.sitkLinear)
         brain = sitk.Cast(image != 0, sitk.sitkFloat32)
         voxels[_array(resampler.Execute(brain)) < 0.5] = 0
-    return fixed.like(voxels)
+    aligned = fixed.like(voxels)
+    aligned.header.set_xyzt_units("mm")  # which templates may leave open
+    return aligned
 
 
 def _as_file(image, name) -> ImageFile:

@@ -1,5 +1,6 @@
 """Lists of images, subject by subject: checked first, then read one at a time."""
 
+import os
 import re
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
         for file in subjects[-1][1:]:
             check_same_grid(subjects[-1][0], file)
     return subjects
+
+
+def absolute_paths(images) -> list:
+    """Images whose paths hold for another process, too; those in memory stay.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.volumes.subjects import absolute_paths
+    >>> absolute_paths(["/data/a.nii", ["/data/../b.nii", None]])
+    ['/data/a.nii', ['/b.nii', None]]
+    """
+    if isinstance(images, str | os.PathLike):
+        return os.path.abspath(images)
+    if isinstance(images, list | tuple | np.ndarray):
+        return [absolute_paths(each) for each in images]
+    return images
 
 
 def subject_label(path) -> str | None:

@@ -4,12 +4,13 @@ import copy
 import os
 from dataclasses import astuple
 from numbers import Integral, Real
+from typing import Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
+from sklearn.utils import metadata_routing as routing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -18,10 +19,12 @@ from sklearn.utils.validation import (
 )
 
 from .._callbacks import FitTasks
+from .._documentation import DocumentedMixin
 from .._network_regressor import _NetworkRegressor
-from ..ensemble import EnsembleRegressor
+from .._parallel import parallel_map
+from ..ensemble import EnsembleRegressor, given_to_fit
 from ..shrink import ShrinkConnect
-from ._estimator import make_estimator, subjects_to_hold_out
+from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._predictor import VolumePredictor
 from .augmentation import Augmentation
 from .budget import TrainingPlan
@@ -32,7 +35,9 @@ from .sliding_window import shared_n_jobs
 from .subjects import pair_subjects
 
 
-class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
+class VolumeSynthesizer(
+    VolumePredictor, CallbackSupportMixin, DocumentedMixin, BaseEstimator
+):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
     From registered images of subjects who have both contrasts it draws voxels,
@@ -263,7 +268,7 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, sources, targets, *, groups=None):
+    def fit(self, sources, targets, sample_weight=None, *, groups=None) -> Self:
         """Train on subjects who have both contrasts.
 
         A network of this package with ``early_stopping`` holds out whole subjects.
@@ -275,6 +280,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
             contrasts, a list of them.
         targets : list
             What to predict, likewise, each on the grid of its source.
+        sample_weight : array-like of shape (n_subjects,), default=None
+            Weight of each subject's voxels, if the estimator takes weights; subjects
+            of weight 0 are left out.
         groups : array-like of shape (n_subjects,), default=None
             Who is held out together, where entries are scans of the same person.
 
@@ -288,7 +296,8 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         FileNotFoundError
             If a file is missing.
         TypeError
-            If an argument is not a list, or an entry is no image.
+            If an argument is not a list, or an entry is no image; if there is a
+            ``sample_weight``, which the estimator does not take.
         ValueError
             If an image cannot be used: it is truncated, not three-dimensional,
             holds NaN or infinity, is constant over its brain, has an empty mask or
@@ -298,10 +307,14 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         window = Window.of(
             self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
         )
-        tasks = FitTasks(self, 1, sources, targets)
+        n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
+        tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
         groups = range(len(sources)) if groups is None else groups
         check_consistent_length(sources, groups)
+        sources, targets, groups, sample_weight = weighted_subjects(
+            sources, targets, groups, sample_weight
+        )
         masker = Masker.resolve(self.mask_img)
         normalizer = resolve_normalizer(self.normalization)
         normalizers = [
@@ -311,10 +324,19 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
+        groups = groups if len(np.unique(groups)) > 1 else None  # to hold out of
+        given = given_to_fit(
+            self, estimator, sample_weight=sample_weight, groups=groups
+        )
         plan = TrainingPlan(self, estimator, window, sources, targets)
-        samples = self._draw_samples(
+        samples = []
+        drawn = self._draw_samples(
             sources, targets, masker, normalizers, window, seeds, plan.n_readers
         )
+        for _ in sources:
+            tasks.begin("read-subject")
+            samples.append(next(drawn))
+            tasks.end()
         for c, normalizer in enumerate(normalizers[0]):
             normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
         for c, normalizer in enumerate(normalizers[1]):
@@ -324,8 +346,9 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         )
         n_voxels = [len(sample.patches) for sample in samples]
         X, y = self._training_arrays(samples, normalizers, background, window, seeds)
+        given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(plan.n_jobs), tasks.delegated("fit-estimator", estimator):
-            estimator.fit(X, y, **subjects_to_hold_out(estimator, groups, n_voxels))
+            estimator.fit(X, y, **given)
 
         self.estimator_ = estimator
         self._masker = masker
@@ -341,7 +364,20 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         tasks.close()
         return self
 
-    def sample_voxels(self, sources, targets, *, random_state=None):
+    def get_metadata_routing(self) -> routing.MetadataRouter:
+        """Say what goes to the estimator that `fit` trains.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = routing.MethodMapping().add(caller="fit", callee="fit")
+        router = routing.MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=to_be_trained(self), method_mapping=mapping)
+
+    def sample_voxels(
+        self, sources, targets, *, random_state=None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
 
         For training ``estimator_`` further, shrinking it, or comparing regressors.
@@ -372,14 +408,17 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         window = Window(*self._window)
         plan = TrainingPlan(self, None, window, sources, targets)
-        samples = self._draw_samples(
+        drawn = self._draw_samples(
             sources, targets, self._masker, normalizers, window, seeds, plan.n_readers
         )
+        samples = list(drawn)
         return self._training_arrays(
             samples, normalizers, self.background_, window, seeds
         )
 
-    def shrink(self, sources, targets, *, keep="auto", random_state=None, **parameters):
+    def shrink(
+        self, sources, targets, *, keep="auto", random_state=None, **parameters
+    ) -> "VolumeSynthesizer":
         """Make a copy with a smaller network, by ShrinkConnect.
 
         Parameters
@@ -441,23 +480,13 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
             memory = os.fspath(memory)
         draw = check_memory(memory).cache(draw_sample, ignore=["sources", "targets"])
 
-        def draw_one(i):
+        shared = draw, masker, normalizers, window, self.n_voxels
+        jobs = zip(sources, targets, seeds, strict=True)
+        samples = parallel_map(_draw, shared, jobs, n_jobs=n_readers, prefer="threads")
+        for n, sample in enumerate(samples, start=1):
             if self.verbose:
-                print(f"Reading subject {i + 1} of {len(sources)}\n", end="")
-            return draw(
-                sources[i],
-                targets[i],
-                masker,
-                normalizers,
-                window,
-                self.n_voxels,
-                seeds[i],
-                [file.fingerprint() for file in [*sources[i], *targets[i]]],
-            )
-
-        return Parallel(n_jobs=n_readers, prefer="threads")(
-            delayed(draw_one)(i) for i in range(len(sources))
-        )
+                print(f"Read subject {n} of {len(sources)}", flush=True)
+            yield sample
 
     def _training_arrays(self, samples, normalizers, background, window, seeds):
         augmentation = Augmentation(
@@ -472,3 +501,11 @@ class VolumeSynthesizer(VolumePredictor, CallbackSupportMixin, BaseEstimator):
         return training_arrays(
             samples, normalizers, background, window, augmentation, rng
         )
+
+
+def _draw(draw, masker, normalizers, window, n_voxels, sources, targets, seed):
+    """Draw voxels of one subject, from the files or from a cache."""
+    fingerprints = [file.fingerprint() for file in [*sources, *targets]]
+    return draw(
+        sources, targets, masker, normalizers, window, n_voxels, seed, fingerprints
+    )
