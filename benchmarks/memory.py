@@ -139,10 +139,10 @@ def budgets(shape, n_subjects):
         save_image(volume(0, shape), large[0])
         Path(large[1]).symlink_to(large[0])
         size = " x ".join(map(str, shape))
-        for n, n_jobs, budget in ((1, 1, None), (2, 2, "8G"), (2, 2, "4.5G")):
+        for n, n_jobs, budget in ((1, 1, None), (2, 2, "9G"), (2, 2, "4.5G")):
             name = f"prediction, {n} of {size}"
             row(name, predict_cohort, large[:n], model, n_jobs, budget)
-        for n_jobs, budget in ((2, "8G"), (2, "4.5G")):
+        for n_jobs, budget in ((2, "9G"), (2, "4.5G")):
             name = f"training, 2 of {size}, 100000 voxels each"
             row(name, fit_cohort, large, large, 100_000, n_jobs, budget)
         cohort = make_brain_cohort(8, voxel_size=4, random_state=0)

@@ -60,8 +60,8 @@ class NetworkTraining:
             (S.shape[1], *map(int, hidden), self.n_outputs_), C.shape[1], self.sigma
         )
         self._sigma = self.sigma  # as trained, whatever becomes of the parameter
-        latent = self._scaling.coordinates(C, np.float64)
-        latent = latent[weighted_rows(C, weight, hidden[0], rng)]
+        drawn = C[weighted_rows(C, weight, hidden[0], rng)]
+        latent = self._scaling.coordinates(drawn, np.float64)
         theta = architecture.initial_parameters(latent, rng)
         self._fold(architecture, theta)
         self._optimizer_state = None

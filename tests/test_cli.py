@@ -39,6 +39,9 @@ for _command in ("fit", "shrink", "predict", "evaluate", "register"):
 OPTIONS["register"] += ["--overwrite", "--quiet", "--traceback"]
 OPTIONS["predict"] += ["--source", "--target"]
 OPTIONS["fit"] += ["--checkpoint"]
+OPTIONS["evaluate"] += ["--resume"]
+for _command in ("fit", "shrink", "predict", "evaluate"):
+    OPTIONS[_command] += ["--max-memory"]
 OPTIONS["fit"] += DATA + NETWORK
 OPTIONS["evaluate"] += DATA + NETWORK
 for _command in OPTIONS.keys() - {"info", "demo"}:

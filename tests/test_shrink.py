@@ -32,6 +32,8 @@ from sklearn_lsdn import (
     save_model,
     simultaneous_omp,
 )
+from sklearn_lsdn._network_training import TrainingInterrupted
+from sklearn_lsdn.network.training import Trainer
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 SELECTIONS = ["absolute", "squared", "residual"]
@@ -1200,3 +1202,31 @@ def test_model_file_of_a_shrunken_synthesizer(tmp_path):
     loaded = load_model(tmp_path / "model.skops")
     expected = voxels(smaller.predict(SOURCES))
     assert_array_equal(voxels(loaded.predict(SOURCES)), expected)
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize("at", [3, 7, 8])
+@pytest.mark.parametrize("keep", [0.5, "auto"])
+def test_an_interrupt_leaves_a_usable_network(monkeypatch, at, keep):
+    """In the training of the full network or of the smaller one."""
+    X, y = make_data()
+    epoch, calls = Trainer.epoch, []
+
+    def interrupted(self):
+        calls.append(self)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return epoch(self)
+
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    model = ShrinkConnect(small(), keep=keep, max_iter=4, random_state=0)
+    with pytest.warns(TrainingInterrupted, match="interrupted after") as record:
+        model.fit(X, y)
+    assert len(record) == 1
+    assert np.isfinite(model.predict(X)).all()
+    assert model.estimator_.hidden_layer_sizes == model.path_[-1]["hidden_layer_sizes"]
+    if at > 5:  # the search goes no further
+        assert len(model.path_) == 1
+        assert len(calls) == at

@@ -87,8 +87,11 @@ class Scaling:
 
     def coordinates(self, X, dtype=np.float32) -> np.ndarray:
         """Coordinates in units of half the training range."""
-        scaled = (X - self.coordinate_centre) / self.coordinate_scale
-        return np.ascontiguousarray(np.clip(scaled, -_FAR, _FAR), dtype=dtype)
+        out = np.empty(X.shape, dtype=dtype)
+        for rows in _chunks(len(X)):
+            scaled = (X[rows] - self.coordinate_centre) / self.coordinate_scale
+            out[rows] = np.clip(scaled, -_FAR, _FAR)
+        return out
 
     def targets(self, T, dtype=np.float32) -> np.ndarray:
         """Targets in the logistic range."""

@@ -22,6 +22,7 @@ OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
 _OF_A_SUBJECT = 64 * 2**20  # blocks of work beside its volumes
 _ROWS_AT_ONCE = 65536  # of training data, where they are scaled
 _OF_A_ROW = 64  # of training data: weights, order, scaled targets, ...
+_NOT_GIVEN_BACK = 0.6  # of the samples, by the allocator when they are given up
 _COPIES_BY_OTHERS = 5  # of the training data, by regressors such as boosted trees
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -126,16 +127,18 @@ def bytes_to_predict(synthesizer, files, scan=()) -> int:
     n = math.prod(files[0].shape)
     volumes, held = 4 * n * len(files), 4 * n * len(scan)
     padded = _padded(files, size, scales)
-    per_voxel = 8 + 8 * n_targets  # of the brain: places and means
+    means = 8 * n_targets
+    per_voxel = 8 + means  # of the brain: places and means
     if target_size > 1:
-        per_voxel += 10 + 8 * n_targets
+        per_voxel += 10 + means
     if isinstance(synthesizer.estimator_, EnsembleRegressor):
-        per_voxel += 32 * n_targets
+        per_voxel, means = per_voxel + 4 * means, 2 * means
     return _OF_A_SUBJECT + max(
         held + volumes + 12 * n,  # reading the last image
         held + volumes + padded + 13 * n,  # smoothing, and the mask
         held + padded + n + per_voxel * n,
-        held + n + (per_voxel + 16 + 8 * n_targets) * n,  # smoothing, and the images
+        held + n + (means + 20) * n,  # smoothing the synthesis
+        held + n + (means + 12 + 8 * n_targets) * n,  # the images
     )
 
 
@@ -243,7 +246,8 @@ class TrainingPlan:
         needs = [bytes_to_draw(window, n_voxels, *pair) for pair in pairs]
         training = 0
         if estimator is not None:
-            training = copies_of_data(estimator) * data + blocks
+            training = round((copies_of_data(estimator) + _NOT_GIVEN_BACK) * data)
+            training += blocks
         self.need = data + max(*needs, training)
         max_memory = synthesizer.max_memory
         if max_memory is None:
