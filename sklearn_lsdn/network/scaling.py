@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_CHUNK = 65536  # rows converted at once
+_CHUNK = 65536  # rows converted at once, laid out alike lest sums round differently
 _FAR = 1e18  # standard deviations: saturates every node, and its square is a float32
 _MARGIN = 0.05  # of the logistic range, left free below and above the targets
 
@@ -17,7 +17,7 @@ def centre_and_scale(values, weight):
     share = weight / weight.sum()
     mean, square = np.zeros(len(span)), np.zeros(len(span))
     for rows in _chunks(len(values)):  # about the minimum, so that nothing overflows
-        unit = (values[rows].astype(np.float64) - low) / span
+        unit = (values[rows].astype(np.float64, order="C") - low) / span
         mean += share[rows] @ unit
         square += share[rows] @ unit**2
     deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
@@ -53,7 +53,7 @@ class Scaling:
         correlation = np.zeros((S.shape[1], S.shape[1]))
         share = weight / weight.sum()
         for rows in _chunks(len(S)):
-            unit = (S[rows] - centre) / scale
+            unit = (np.ascontiguousarray(S[rows]) - centre) / scale
             correlation += (unit * share[rows, None]).T @ unit
         identity = np.eye(S.shape[1])
         values, vectors = np.linalg.eigh(
@@ -76,7 +76,8 @@ class Scaling:
         """Whitened features."""
         out = np.empty(S.shape, dtype=dtype)
         for rows in _chunks(len(S)):
-            unit = (S[rows] - self.feature_centre) / self.feature_scale
+            unit = np.ascontiguousarray(S[rows]) - self.feature_centre
+            unit /= self.feature_scale
             out[rows] = unit @ self.whitening
         return out
 
