@@ -360,3 +360,34 @@ def test_uncertainty_has_a_name_and_a_sidecar_of_its_own(dataset, tmp_path):
     resume = ["predict", path, dataset, "-o", out, "--uncertainty", "--resume"]
     assert _run(*resume) == 0
     assert _state(out) == before
+
+
+# lsdn predict --resume
+
+
+def _times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_resume_leaves_sessions_alone_that_are_done(dataset, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    predict = ["predict", model, dataset, "-o", out]
+    assert _run(*predict) == 0
+    (sidecar,) = out.rglob("sub-01*.json")
+    assert json.loads(sidecar.read_text())["Estimator"]["Name"] == "LSDNRegressor"
+    before = _times(out)
+    capsys.readouterr()
+    assert _run(*predict, "--resume") == 0
+    assert "4 of 4 were done before" in capsys.readouterr().err
+    assert _times(out) == before
+
+
+def test_resume_does_again_what_another_model_did(dataset, model, tmp_path, capsys):
+    out, other = tmp_path / "out", tmp_path / "other.skops"
+    assert _run("predict", model, dataset, "-o", out) == 0
+    names = ["--source", "T1w", "--target", "T2w", "--seed", "1"]
+    assert _run("fit", dataset, *names, *BRIEF, "-o", other) == 0
+    other.replace(model)
+    capsys.readouterr()
+    assert _run("predict", model, dataset, "-o", out, "--resume") == 0
+    assert "0 of 4 were done before" in capsys.readouterr().err
