@@ -91,8 +91,45 @@ def test_two_candidates_are_not_guessed_between(tmp_path):
     sessions, (left_out,) = find_sessions(tmp_path, ["T1w"])
     assert [session.label for session in sessions] == ["sub-2"]
     assert left_out.startswith("sub-1 has 2 images of T1w (sub-1_run-1_T1w.nii and ")
+    assert left_out.endswith(": name the one meant, such as run-1_T1w")
     ((session,), _) = find_sessions(tmp_path, ["run-2_T1w"])
     assert session.scans[0].path.name == "sub-1_run-2_T1w.nii"
+
+
+@pytest.mark.parametrize(
+    ("stems", "advice"),
+    [
+        (["", "_acq-highres"], "name the one meant, such as acq-highres_T1w"),
+        (["_desc-a", "_desc-b"], "choose by --desc"),
+        (["_space-A_desc-a", "_desc-b"], "choose by --space and --desc"),
+        (["_run-1_desc-a", "_run-2"], "such as run-1_T1w or choose by --desc"),
+    ],
+)
+def test_what_tells_candidates_apart_is_named(tmp_path, stems, advice):
+    _touch(tmp_path, *(f"sub-1/anat/sub-1{stem}_T1w.nii" for stem in stems))
+    with pytest.raises(ValueError, match=f"{advice}[.]"):
+        find_sessions(tmp_path, ["T1w"])
+
+
+def test_an_image_in_two_formats_is_to_be_there_once(tmp_path):
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_T1w.nii.gz")
+    with pytest.raises(ValueError, match="keep one of them"):
+        find_sessions(tmp_path, ["T1w"])
+
+
+def test_every_run_of_a_single_contrast_can_be_a_session(tmp_path):
+    stems = ("sub-1_run-1", "sub-1_run-2", "sub-2_run-1", "sub-2_run-2_desc-a")
+    names = [f"{stem[:5]}/anat/{stem}" for stem in stems]
+    _touch(tmp_path, *(f"{n}_{c}.nii" for n in names for c in ("T1w", "T2w")))
+    sessions, (left_out,) = find_sessions(tmp_path, ["T1w"], every_run=True)
+    assert _names(sessions) == {
+        "sub-1_run-1": ["sub-1_run-1_T1w.nii"],
+        "sub-1_run-2": ["sub-1_run-2_T1w.nii"],
+    }
+    assert left_out.startswith("sub-2 has 2 images")
+    # Which runs of two contrasts belong together is not guessed.
+    with pytest.raises(ValueError, match="sub-1 has 2 images of T1w"):
+        find_sessions(tmp_path, ["T1w", "T2w"], every_run=True)
 
 
 def test_space_and_desc_choose(tmp_path):

@@ -243,11 +243,13 @@ def test_a_model_of_plain_files_needs_names(dataset, tmp_path, capsys):
     files = ["--source", pair[0], "--target", pair[1], *BRIEF]
     assert _run("fit", *files, "-o", model) == 0
     error = _refused(capsys, "predict", model, dataset, "-o", out)
-    assert "Give source" in error
+    assert error.endswith("Give --source, such as T1w, and --target, such as T2w.\n")
+    half = ["predict", model, dataset, "-o", out, "--source", "T1w"]
+    assert _refused(capsys, *half).endswith("Give --target, such as T2w.\n")
     names = ["--source", "T1w", "--target", "T2w"]
     predict = ["predict", model, dataset, "-o", out]
     error = _refused(capsys, *predict, *names, "FLAIR")
-    assert "1 target contrast(s), but target names 2: T2w, FLAIR" in error
+    assert "1 target contrast(s), but --target names 2: T2w, FLAIR" in error
     assert not out.exists()
     assert _run(*predict, *names) == 0
     assert len(list(out.rglob("*_desc-synth_T2w.nii.gz"))) == 4
@@ -268,6 +270,54 @@ def test_space_and_desc_are_remembered_unless_given(scans, tmp_path, capsys):
     assert _run("predict", model, folder, *other) == 0
     (path,) = (tmp_path / "b").rglob("*.nii.gz")
     assert path.name == "sub-1_desc-synth_T2w.nii.gz"
+
+
+def test_a_model_of_prepared_images_is_not_given_others(scans, tmp_path, capsys):
+    folder, model = tmp_path / "raw", tmp_path / "model.skops"
+    registered, out = folder / "derivatives" / "registered", tmp_path / "out"
+    for contrast in ("T1w", "T2w"):
+        for n, image in enumerate(scans[contrast]):
+            _save(image, folder, f"sub-{n}_{contrast}")
+            _save(image, registered, f"sub-{n}_space-MNI_desc-reg_{contrast}")
+    names = ["--source", "T1w", "--target", "T2w"]
+    assert _run("fit", registered, *names, *BRIEF, "-o", model) == 0
+    predict = ["predict", model, folder, "-o", out]
+    error = _refused(capsys, *predict)
+    assert "T1w, with space-MNI, with desc-reg; sub-0 lacks T1w" in error
+    hint = 'trained on space-MNI desc-reg; to take any, give --space "" and --desc "".'
+    assert hint in error
+    error = _refused(capsys, *predict, "--space", "")
+    assert 'trained on desc-reg; to take any, give --desc "".' in error
+    assert _run(*predict, "--space", "", "--desc", "") == 0
+    assert _run("predict", model, registered, "-o", tmp_path / "registered") == 0
+
+
+def test_a_model_of_images_of_several_kinds_takes_any(scans, tmp_path):
+    folder, model = tmp_path / "raw", tmp_path / "model.skops"
+    for contrast in ("T1w", "T2w"):
+        for desc, image in zip("abc", scans[contrast], strict=True):
+            _save(image, folder, f"sub-{desc}_space-MNI_desc-{desc}_{contrast}")
+    names = ["--source", "T1w", "--target", "T2w"]
+    assert _run("fit", folder, *names, *BRIEF, "-o", model) == 0
+    query = {"source": ["T1w"], "target": ["T2w"], "space": "MNI", "desc": None}
+    assert load_model(model).bids_query_ == query
+
+
+def test_every_run_is_predicted(dataset, model, tmp_path, scans):
+    for run in (1, 2):
+        _save(scans["T1w"][run], dataset, f"sub-04_run-{run}_T1w")
+    out = tmp_path / "out"
+    assert _run("predict", model, dataset, "-o", out) == 0
+    names = sorted(path.name for path in out.rglob("sub-04*.nii.gz"))
+    assert names == [f"sub-04_run-{run}_desc-synth_T2w.nii.gz" for run in (1, 2)]
+
+
+@pytest.mark.parametrize("more", [["{}"], ["--also", "x.nii"], ["--also", "{}"]])
+def test_a_dataset_is_predicted_by_itself(dataset, tmp_path, capsys, more):
+    more = [each.format(dataset) for each in more]
+    predict = ["predict", "no model", dataset, *more, "-o", tmp_path / "out"]
+    error = _refused(capsys, *predict)
+    assert "one BIDS_DIR at a time, without --also; name further contrasts" in error
 
 
 @pytest.mark.parametrize("kind", ["*.nii.gz", "*_T2w.json"])
@@ -302,14 +352,29 @@ def test_another_dataset_is_not_mixed_with(dataset, model, tmp_path, capsys):
     out = tmp_path / "out"
     _write(out / "dataset_description.json", json.dumps({"Name": "mine"}))
     before = _state(out)
-    error = _refused(capsys, "predict", model, dataset, "-o", out)
-    assert "dataset_description.json exists already" in error
+    for option in ([], ["--overwrite"], ["--resume"]):
+        error = _refused(capsys, "predict", model, dataset, "-o", out, *option)
+        assert f"{out} is the folder of another dataset (mine). Give another" in error
     assert _state(out) == before
     before = _state(dataset)
     for option in ([], ["--overwrite"]):
         error = _refused(capsys, "predict", model, dataset, "-o", dataset, *option)
         assert "is the dataset itself" in error
     assert _state(dataset) == before
+
+
+def test_another_derivative_of_the_same_dataset_is_left_alone(
+    dataset, model, tmp_path, capsys
+):
+    out, other = tmp_path / "out", tmp_path / "other.skops"
+    assert _run("predict", model, dataset, "-o", out) == 0
+    names = ["--source", "T1w", "--target", "FLAIR"]
+    assert _run("fit", dataset, *names, *BRIEF, "-o", other) == 0
+    before = _state(out)
+    for option in ([], ["--overwrite"]):
+        error = _refused(capsys, "predict", other, dataset, "-o", out, *option)
+        assert "dataset (Three brains: T2w synthesised from T1w). Give" in error
+    assert _state(out) == before
 
 
 def test_a_damaged_image_is_named(dataset, model, tmp_path, capsys):
@@ -360,3 +425,57 @@ def test_uncertainty_has_a_name_and_a_sidecar_of_its_own(dataset, tmp_path):
     resume = ["predict", path, dataset, "-o", out, "--uncertainty", "--resume"]
     assert _run(*resume) == 0
     assert _state(out) == before
+
+
+# lsdn predict --resume
+
+
+def _times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_resume_leaves_sessions_alone_that_are_done(dataset, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    predict = ["predict", model, dataset, "-o", out]
+    assert _run(*predict) == 0
+    (sidecar,) = out.rglob("sub-01*.json")
+    assert json.loads(sidecar.read_text())["Estimator"]["Name"] == "LSDNRegressor"
+    before = _times(out)
+    capsys.readouterr()
+    assert _run(*predict, "--resume") == 0
+    assert "4 of 4 were done before" in capsys.readouterr().err
+    assert _times(out) == before
+
+
+def test_resume_and_overwrite_after_an_update(dataset, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    predict = ["predict", model, dataset, "-o", out]
+    assert _run(*predict) == 0
+    path = out / "dataset_description.json"
+    description = json.loads(path.read_text())
+    description["GeneratedBy"][0]["Version"] = "0.0.1"
+    _write(path, json.dumps(description | {"Authors": ["A"]}))
+    for sidecar in out.rglob("sub-*.json"):
+        about = json.loads(sidecar.read_text())
+        about["Versions"]["sklearn_lsdn"] = "0.0.1"
+        _write(sidecar, json.dumps(about))
+    before = _times(out)
+    capsys.readouterr()
+    assert _run(*predict, "--resume") == 0
+    assert "4 of 4 were done before" in capsys.readouterr().err
+    assert _times(out) == before
+    assert _run(*predict, "--overwrite") == 0
+    description = json.loads(path.read_text())
+    assert description["GeneratedBy"][0]["Version"] == sklearn_lsdn.__version__
+    assert description["Authors"] == ["A"]
+
+
+def test_resume_does_again_what_another_model_did(dataset, model, tmp_path, capsys):
+    out, other = tmp_path / "out", tmp_path / "other.skops"
+    assert _run("predict", model, dataset, "-o", out) == 0
+    names = ["--source", "T1w", "--target", "T2w", "--seed", "1"]
+    assert _run("fit", dataset, *names, *BRIEF, "-o", other) == 0
+    other.replace(model)
+    capsys.readouterr()
+    assert _run("predict", model, dataset, "-o", out, "--resume") == 0
+    assert "0 of 4 were done before" in capsys.readouterr().err

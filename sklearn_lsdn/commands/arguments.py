@@ -17,7 +17,8 @@ def find_images(arguments):
     Returns
     -------
     query : dict or None
-        The names and what else the images were chosen by; None without a dataset.
+        The names of the contrasts, and the space and the desc that all sources have,
+        None where they differ; None without a dataset.
     """
     if arguments.dataset is None:
         refuse_entities(arguments, ("space", "desc"))
@@ -35,7 +36,14 @@ def find_images(arguments):
     contrasts = [list(each) for each in zip(*paths, strict=True)]
     n_sources = len(query["source"])
     arguments.source, arguments.target = contrasts[:n_sources], contrasts[n_sources:]
-    return query
+    sources = [scan for session in sessions for scan in session.scans[:n_sources]]
+    return query | {name: _shared(name, sources) for name in ("space", "desc")}
+
+
+def _shared(entity, scans):
+    """The value of an entity that all scans have, or None."""
+    values = {scan.entities.get(entity) for scan in scans}
+    return values.pop() if len(values) == 1 else None
 
 
 def _refuse_own_targets(arguments):
@@ -51,7 +59,7 @@ def _refuse_own_targets(arguments):
             )
 
 
-def find_sessions(folder, query, roles):
+def find_sessions(folder, query, roles, **options):
     """Sessions of a dataset with the contrasts in these roles; say what is left out."""
     from ..volumes import bids
 
@@ -60,6 +68,7 @@ def find_sessions(folder, query, roles):
         [name for role in roles for name in query[role]],
         space=query["space"],
         desc=query["desc"],
+        **options,
     )
     for text in left_out:
         print(f"Left out: {text}", flush=True)

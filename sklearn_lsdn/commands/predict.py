@@ -50,6 +50,11 @@ def add_arguments(command):
         "the exit code is then 1",
     )
     group = add_entities(command)
+    group.description = (
+        "By default those of training, if its images shared a space or a desc; "
+        '--space "" and --desc "" take any. Repeated runs are all predicted where the '
+        "model has one source contrast."
+    )
     for name, example in (("source", "T1w"), ("target", "T2w")):
         group.add_argument(
             f"--{name}",
@@ -65,14 +70,25 @@ def run(arguments):
     BIDS dataset, write a derivative dataset."""
     from ..persistence import load_synthesizer
 
+    is_dataset = _is_dataset(arguments)
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
-    alone = len(arguments.images) == 1 and not arguments.also
-    is_dataset = alone and Path(arguments.images[0]).is_dir()
     predict = _predict_dataset if is_dataset else _predict_images
     with shown(arguments) as progress:
         written = predict(synthesizer, arguments, progress)
     return "\n".join(map(str, written))
+
+
+def _is_dataset(arguments):
+    """Whether a dataset's folder was given, rather than images."""
+    given = sum(arguments.also, arguments.images)
+    folders = [path for path in given if Path(path).is_dir()]
+    if folders and len(given) > 1:
+        raise ValueError(
+            f"{folders[0]} is a folder. Give one BIDS_DIR at a time, without --also; "
+            "name further contrasts by --source."
+        )
+    return bool(folders)
 
 
 def _predict_images(synthesizer, arguments, progress):
@@ -97,10 +113,18 @@ def _predict_dataset(synthesizer, arguments, progress):
     (dataset,) = arguments.images
     given = {name: getattr(arguments, name) for name in _QUERY}
     query = complete_query(synthesizer, dataset, **given)
+    remembered = [
+        name for name in ("space", "desc") if given[name] is None and query[name]
+    ]
+    hint = ""
+    if remembered:
+        labels = " ".join(f"{name}-{query[name]}" for name in remembered)
+        options = " and ".join(f'--{name} ""' for name in remembered)
+        hint = f"The model was trained on {labels}; to take any, give {options}."
     return predict_dataset(
         synthesizer,
         dataset,
-        find_sessions(dataset, query, ["source"]),
+        find_sessions(dataset, query, ["source"], every_run=True, hint=hint),
         arguments.output,
         source=query["source"],
         target=query["target"],

@@ -117,7 +117,9 @@ def require_ancpbids():
     return ancpbids
 
 
-def find_sessions(folder, contrasts, *, space=None, desc=None):
+def find_sessions(
+    folder, contrasts, *, space=None, desc=None, every_run=False, hint=""
+):
     """Find the sessions of a BIDS dataset in which every contrast was taken.
 
     Parameters
@@ -130,6 +132,11 @@ def find_sessions(folder, contrasts, *, space=None, desc=None):
         ``"ce-gadolinium_T1w"``.
     space, desc : str, default=None
         What these entities of an image must be; by default anything.
+    every_run : bool, default=False
+        Make a session of each run of a contrast, if there is but one contrast. By
+        default sessions with repeated runs are left out.
+    hint : str, default=""
+        What the error should say in the end if no session has all contrasts.
 
     Returns
     -------
@@ -163,6 +170,10 @@ def find_sessions(folder, contrasts, *, space=None, desc=None):
         choices = [[scan for scan in scans if c.matches(scan)] for c in wanted]
         if not any(choices):
             empty.append(label)
+        elif every_run and len(wanted) == 1 and _are_runs(*choices):
+            for scan in choices[0]:
+                run = scan.entities.get("run")
+                sessions.append(Session(f"{label}_run-{run}" if run else label, [scan]))
         elif fault := _fault(contrasts, choices):
             left_out.append(f"{label} {fault}")
         else:
@@ -179,6 +190,7 @@ def find_sessions(folder, contrasts, *, space=None, desc=None):
             f"No session in {folder} has {' and '.join(contrasts)}{limits}"
             + "".join(f"; {text}" for text in left_out[:_SHOWN])
             + ("; ..." if len(left_out) > _SHOWN else ".")
+            + (f" {hint}" if hint else "")
         )
     return sessions, sorted(left_out)
 
@@ -193,14 +205,47 @@ def _fault(contrasts, choices):
     for name, found in zip(contrasts, choices, strict=True):
         if len(found) > 1:
             names = " and ".join(sorted(scan.path.name for scan in found))
-            return (
-                f"has {len(found)} images of {name} ({names}): name an entity as in "
-                f"acq-highres_{name}, or give the space or desc"
-            )
+            advice = _how_to_choose(name, found)
+            return f"has {len(found)} images of {name} ({names}): {advice}"
     spaces = [scan.entities.get("space") or "no space" for (scan,) in choices]
     if len(set(spaces)) > 1:
         return f"has contrasts in different spaces ({', '.join(spaces)})"
     return None
+
+
+def _how_to_choose(name, scans):
+    """Between images that differ in an entity or more."""
+    differing = _differing(scans)
+    if not differing:
+        return "keep one of them"
+    named = [
+        f"{key}-{value}_{name}"
+        for key, value in differing.items()
+        if key not in ("space", "desc")
+    ]
+    options = " and ".join(f"--{key}" for key in ("space", "desc") if key in differing)
+    ways = [f"name the one meant, such as {named[0]}"] if named else []
+    ways += [f"choose by {options}"] if options else []
+    return " or ".join(ways)
+
+
+def _differing(scans):
+    """Entities that scans differ in, with a value that one of them has."""
+    values = {}
+    for scan in scans:
+        for key, value in scan.entities.items():
+            values.setdefault(key, []).append(value)
+    return {
+        key: found[0]
+        for key, found in values.items()
+        if len(found) < len(scans) or len(set(found)) > 1
+    }
+
+
+def _are_runs(scans):
+    """Whether several scans differ in the number of their run alone."""
+    runs = {scan.entities.get("run") for scan in scans}
+    return len(runs) == len(scans) > 1 and list(_differing(scans)) == ["run"]
 
 
 def _read_dataset(folder):

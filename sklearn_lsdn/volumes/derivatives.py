@@ -52,15 +52,16 @@ def complete_query(synthesizer, dataset, *, source, target, space, desc) -> dict
         "source": synthesizer.n_contrasts_in_,
         "target": len(synthesizer.target_normalizers_),
     }
+    examples = {"source": "--source, such as T1w", "target": "--target, such as T2w"}
+    if missing := [text for name, text in examples.items() if not query[name]]:
+        raise ValueError(
+            f"{dataset} is a folder, but the model was trained on plain files and "
+            f"does not know what to look for. Give {', and '.join(missing)}."
+        )
     for name, number in numbers.items():
-        if not query[name]:
-            raise ValueError(
-                f"{dataset} is a folder, but the model was trained on plain files and "
-                f"does not know what to look for. Give {name}, such as T1w."
-            )
         if len(query[name]) != number:
             raise ValueError(
-                f"The model has {number} {name} contrast(s), but {name} names "
+                f"The model has {number} {name} contrast(s), but --{name} names "
                 f"{len(query[name])}: {', '.join(query[name])}."
             )
     return query
@@ -118,7 +119,7 @@ def predict_dataset(
     ------
     FileExistsError
         If an output exists and ``overwrite`` is false, or the folder is that of
-        another dataset.
+        another dataset, whatever ``overwrite`` is.
     OSError
         If the folder cannot be written to.
     ValueError
@@ -160,7 +161,7 @@ def predict_dataset(
 
     def has_sidecars(i):  # of the same model, by its digest
         files = _with_expectations(list(sidecars(i)), n_pairs)
-        return all(read_json(sidecar_of(path)) == content for path, content in files)
+        return all(_tell_alike(read_json(sidecar_of(p)), c) for p, c in files)
 
     paths = [[scan.path for scan in session.scans] for session in sessions]
     if not keep_going:
@@ -223,6 +224,13 @@ def _with_expectations(files, n_pairs):
     return [(path, content | snr(n)) for n, (path, content) in enumerate(files)]
 
 
+def _tell_alike(*sidecars):
+    """Whether sidecars differ in the versions of software at most."""
+    contents = [dict(each, Versions=None) for each in sidecars]
+    # In a file, tuples are lists.
+    return len({json.dumps(each, sort_keys=True) for each in contents}) == 1
+
+
 def _write_sidecars(files, n_pairs):
     for path, content in _with_expectations(files, n_pairs):
         write_json(sidecar_of(path), content, overwrite=True)
@@ -275,7 +283,7 @@ def begin_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False
     ------
     OSError
         If an output exists or cannot be written, or the folder is that of another
-        dataset.
+        dataset, whatever ``overwrite`` is.
     """
     if folder.resolve() == dataset.resolve():
         raise FileExistsError(
@@ -284,13 +292,24 @@ def begin_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False
         )
     path = folder / "dataset_description.json"
     description = _description(dataset.resolve(), folder.resolve(), what)
-    stale = read_json(path) != description
-    prepare_outputs([*outputs, *([path] if stale else [])], overwrite=overwrite)
-    if stale:
-        write_json(path, description, overwrite)
+    begun = read_json(path)
+    if path.exists() and _identity(begun) != _identity(description):
+        name = begun.get("Name") or f"{path.name} gives no name"
+        raise FileExistsError(
+            f"{folder} is the folder of another dataset ({name}). Give another."
+        )
+    new = [path] if overwrite or not path.exists() else []
+    prepare_outputs([*outputs, *new], overwrite=overwrite)
+    if new:  # with what others added, such as authors
+        write_json(path, begun | description, overwrite)
     if ignored and not (path := folder / ".bidsignore").exists():
         with written_whole(path) as temporary:
             temporary.write_text("".join(f"{each}\n" for each in ignored))
+
+
+def _identity(description):
+    """What no two datasets share; not the version of the software, say."""
+    return description.get("Name"), description.get("DatasetLinks")
 
 
 def _description(dataset, folder, what):
