@@ -53,7 +53,8 @@ def check_output(path, *, overwrite=False, inputs=()):
         raise IsADirectoryError(f"{path} is a directory. Give the name of a file.")
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"{path} exists already. Choose another name, or allow overwriting it."
+            f"{path} exists already. Choose another name, or allow overwriting it "
+            "(overwrite=True, of commands --overwrite)."
         )
     if not path.parent.is_dir():
         raise NotADirectoryError(

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -35,8 +36,17 @@ Sources and targets are matched in the order in which they are given, so that fi
 names which sort alike, as BIDS names do, can be given with a wildcard. With the folder
 of a BIDS dataset they are suffixes, and images are matched by subject and session.
 
-exit codes: 0 done, 1 an input or output cannot be used, 2 wrong usage, 130 interrupted
+exit codes: 0 done, 1 an input or output cannot be used, 2 wrong usage, 130 interrupted,
+141 nobody reads the output
 """
+
+_SPARING = {
+    "n_voxels": "fewer --n-voxels",
+    "patch_size": "a smaller --patch-size",
+    "hidden_layer_sizes": "smaller --hidden-layer-sizes",
+    "max_memory": "--max-memory, to be told before the work",
+}
+"""Options that save memory, for commands that have them."""
 
 
 def main(argv=None) -> int:
@@ -51,17 +61,20 @@ def main(argv=None) -> int:
     -------
     exit_code : int
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # file names may hold anything
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
-        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
-            # A half-trained network must not pass for a trained one.
-            warnings.filterwarnings("error", message="Training interrupted")
-            warnings.showwarning = _show_warning
-            with _workers(arguments):
-                result = arguments.run(arguments)
-    except (ImportError, OSError, TypeError, ValueError) as error:
+        _run(arguments)
+    except BrokenPipeError:  # as of `lsdn info model.skops | head -1`
+        _silence(sys.stdout, sys.stderr)
+        return 141
+    except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
         if arguments.traceback:
             raise
+        if isinstance(error, MemoryError):
+            error = _too_little_memory(arguments)
         print(f"lsdn {arguments.command}: error: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, UserWarning) as stop:
@@ -70,9 +83,48 @@ def main(argv=None) -> int:
             raise
         print(f"lsdn {arguments.command}: interrupted", file=sys.stderr)
         return 130
-    if result:
-        print(result)
     return 0
+
+
+def _run(arguments):
+    """Do the work and print its result, even if a file of it could not be written."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            # A half-trained network must not pass for a trained one.
+            warnings.filterwarnings("error", message="Training interrupted")
+            warnings.showwarning = _show_warning
+            with _workers(arguments):
+                result = arguments.run(arguments)
+    except Exception as error:
+        _print(getattr(error, "result", None))
+        raise
+    _print(result)
+
+
+def _print(result):
+    """Print now, while something can still be said of what fails."""
+    if not result:
+        return
+    try:
+        print(result, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence(sys.stdout)
+        reason = error.strerror or error
+        raise OSError(f"standard output cannot be written: {reason}.") from error
+
+
+def _silence(*streams):
+    """Let what streams still hold go nowhere when the interpreter ends."""
+    for stream in streams:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def _too_little_memory(arguments):
+    advice = [text for name, text in _SPARING.items() if hasattr(arguments, name)]
+    return f"not enough memory. Try {', or '.join(advice or ['smaller images'])}."
 
 
 def _workers(arguments):

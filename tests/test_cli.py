@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shlex
 import shutil
@@ -489,6 +490,45 @@ def test_one_subject_cannot_be_left_out(data, capsys):
     assert "two subjects" in error
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_one_file_for_scores_and_report_is_refused(
+    data, tmp_path, capsys, monkeypatch, linked
+):
+    monkeypatch.setattr(*WORK["evaluate"], _must_not_be_reached)
+    path = other = tmp_path / "scores"
+    if linked:
+        other = tmp_path / "link"
+        other.symlink_to(path)
+    outputs = ["--json", path, "--report", other, "--overwrite"]
+    error = _refused(capsys, "evaluate", *_train(data), *SMALL, *outputs)
+    assert "--json and --report" in error
+    assert str(other) in error
+
+
+def test_scores_are_printed_though_a_file_of_them_fails(
+    data, tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "scores.json"
+    replace = os.replace
+
+    def full(source, target):
+        if target == path:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", full)
+    assert _run("evaluate", *_train(data), *SMALL, "--json", path) == 1
+    out, err = capsys.readouterr()
+    assert len(_table(out)) == 2
+    assert err.endswith(f"{path} cannot be written: No space left on device.\n")
+
+
+def test_report_and_resume_are_said_to_exclude_each_other(capsys):
+    text = " ".join(_help(capsys, "evaluate").split())
+    assert "not with --resume" in text
+    assert "not with --report" in text
+
+
 # Repeatability
 
 
@@ -548,6 +588,49 @@ PROGRESS = {
     "evaluate": r"LSDN \S+ on sub-01: [\d.]+ dB\n(.*\n)*.* on sub-02: ",
     "shrink": r"ShrinkConnect: ",
 }
+
+
+def _shell(line, *argv):
+    """Run a line of bash in which "$@" is the command."""
+    command = [sys.executable, "-m", "sklearn_lsdn", *map(str, argv)]
+    return subprocess.run(
+        ["bash", "-c", line, "bash", *command],
+        cwd=Path(sklearn_lsdn.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_reader_who_leaves_is_no_error(model):
+    """Nobody reads the pipe any more when the result is written."""
+    code = (
+        "import os, sys, subprocess\n"
+        "r, w = os.pipe()\n"
+        "os.close(r)\n"
+        "sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)"
+    )
+    done = _python("-c", code, sys.executable, "-m", "sklearn_lsdn", "info", model)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_result_that_cannot_be_written_is_told_in_a_sentence(model):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    done = _shell('"$@" > /dev/full', "info", model)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "lsdn info: error: standard output cannot be written: "
+        "No space left on device.\n"
+    )
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_error(model, tmp_path):
+    path = tmp_path / "m ü.skops"
+    shutil.copy(model, path)
+    done = _shell('PYTHONIOENCODING=ascii "$@"', "info", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "m \\xfc.skops" in done.stdout
 
 
 @pytest.mark.parametrize("command", PROGRESS)
@@ -615,7 +698,7 @@ def _task_with_output(data, model, command, path):
 def _output(command, folder):
     """An output of a command within a folder."""
     name = {"predict": "sub-01_T1w_synth.nii.gz", "demo": "synthesis.png"}
-    return folder / name.get(command, "result")
+    return folder / name.get(command, "result.skops")
 
 
 @pytest.mark.parametrize("command", WORK)
@@ -628,6 +711,7 @@ def test_an_existing_output_is_found_before_the_work(
     monkeypatch.setattr(*WORK[command], _must_not_be_reached)
     error = _refused(capsys, *_task_with_output(data, model, command, path))
     assert f"{path} exists already" in error
+    assert "--overwrite" in error
     assert _state(tmp_path) == before
 
 
@@ -650,7 +734,7 @@ def test_an_output_in_no_folder_is_found_before_the_work(
     (tmp_path / "file").write_text("mine")
     before = _state(tmp_path)
     monkeypatch.setattr(*WORK[command], _must_not_be_reached)
-    path = tmp_path / folder / "result"
+    path = tmp_path / folder / "result.skops"
     task = _task_with_output(data, model, command, path)
     assert str(path) in _refused(capsys, *task, *overwrite)
     assert _state(tmp_path) == before
@@ -661,7 +745,7 @@ def test_a_folder_is_never_replaced(
     data, model, tmp_path, capsys, monkeypatch, command
 ):
     monkeypatch.setattr(*WORK[command], _must_not_be_reached)
-    path = tmp_path / "folder"
+    path = tmp_path / "folder.skops"
     path.mkdir()
     task = _task_with_output(data, model, command, path)
     assert "is a directory" in _refused(capsys, *task, "--overwrite")
@@ -758,12 +842,12 @@ def test_an_image_that_cannot_be_used_in_training_is_named(
     data, model, tmp_path, capsys, command, damage, option
 ):
     bad = tmp_path / "sub-02_bad.nii.gz"
-    task = _task_with_output(data, model, command, tmp_path / "result")
+    task = _task_with_output(data, model, command, tmp_path / "result.skops")
     at = task.index(option) + 2
     damage(task[at], bad)
     task[at] = bad
     assert str(bad) in _refused(capsys, *task)
-    assert not (tmp_path / "result").exists()
+    assert not (tmp_path / "result.skops").exists()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -803,12 +887,12 @@ def test_a_model_that_cannot_be_used_is_named(
 
 @pytest.mark.parametrize("command", ["fit", "evaluate", "shrink"])
 def test_sources_and_targets_must_be_as_many(data, model, tmp_path, capsys, command):
-    task = _task_with_output(data, model, command, tmp_path / "result")
+    task = _task_with_output(data, model, command, tmp_path / "result.skops")
     task.insert(task.index("--target"), _files(data)[2])
     error = _refused(capsys, *task)
     assert "3 subjects" in error
     assert "2" in error
-    assert not (tmp_path / "result").exists()
+    assert not (tmp_path / "result.skops").exists()
 
 
 def test_source_contrasts_must_be_as_many(data, tmp_path, capsys):
@@ -818,23 +902,54 @@ def test_source_contrasts_must_be_as_many(data, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "named"),
+    "given",
     [
-        ("--n-voxels", "0", "n_voxels"),
-        ("--patch-size", "2", "patch_size"),
-        ("--patch-size", "0", "patch_size"),
-        ("--max-iter", "0", "max_iter"),
-        ("--max-iter", "-1", "max_iter"),
-        ("--sigma", "0", "sigma"),
-        ("--hidden-layer-sizes", "0", "hidden_layer_sizes"),
-        ("--seed", "-1", "random_state"),
+        "--n-voxels 0",
+        "--patch-size 2",
+        "--patch-size 0",
+        "--patch-scales 1 0",
+        "--max-iter 0",
+        "--max-iter -1",
+        "--sigma 0",
+        "--sigma nan",
+        "--sigma inf",
+        "--hidden-layer-sizes 20 0",
+        "--n-estimators 0",
+        "--seed -1",
+        "--seed 4294967296",
+        "--jobs 0",
+        "--max-memory little",
+        "--max-memory 0",
     ],
 )
-def test_a_number_out_of_range_is_refused(data, tmp_path, capsys, option, value, named):
+def test_a_number_out_of_range_is_wrong_usage(data, tmp_path, capsys, given):
     output = tmp_path / "model.skops"
-    task = [*_train(data), *SMALL, option, value, "-o", output]
-    assert named in _refused(capsys, "fit", *task)
+    error = _misused(capsys, "fit", *_train(data), "-o", output, *given.split())
+    option, *_, value = given.split()
+    assert re.search(rf"error: argument .*{option}: '{value}' is ", error)
     assert not output.exists()
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model", "model.SKOPS.gz"])
+def test_a_model_of_another_ending_is_wrong_usage(data, tmp_path, capsys, name):
+    output = tmp_path / name
+    error = _misused(capsys, "fit", *_train(data), "-o", output)
+    assert f"{output} does not end in .skops" in error
+    assert not output.exists()
+
+
+def test_too_little_memory_is_told_in_a_sentence(data, tmp_path, capsys, monkeypatch):
+    def too_much(*args, **more):
+        np.empty(2**62, dtype=np.uint8)
+
+    monkeypatch.setattr(VolumeSynthesizer, "fit", too_much)
+    fit = [*_train(data), "-o", tmp_path / "model.skops"]
+    error = _refused(capsys, "fit", *fit)
+    assert "error: not enough memory" in error
+    assert "--patch-size" in error
+    assert "--max-memory" in error
+    with pytest.raises(MemoryError):
+        _run("fit", *fit, "--traceback")
 
 
 def test_a_traceback_upon_request(tmp_path):

@@ -183,6 +183,16 @@ def test_what_cannot_be_read_is_named(data, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_sources_and_targets_must_be_as_many(data, tmp_path, capsys, monkeypatch):
+    """Which is said before the reference is read."""
+    reading = "sklearn_lsdn.alignment.Reference.resolve"
+    monkeypatch.setattr(reading, lambda *args: pytest.fail("the reference was read"))
+    images = ["--source", *_files(data, "T1w"), "--target", _files(data, "T2w")[0]]
+    error = _refused(capsys, "register", *images, "-o", tmp_path / "out")
+    assert "sources lists 2 subjects and targets 1." in error
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.filterwarnings("always:.*may be badly aligned")
 def test_doubts_are_said_on_standard_error(data, tmp_path, capsys):
     noise = np.random.default_rng(0).uniform(size=(40, 40, 40)).astype(np.float32)

@@ -10,6 +10,7 @@ from .options import (
     cluster,
     images,
     keep,
+    model_file,
     network,
     preparation,
     running,
@@ -49,7 +50,12 @@ def add_arguments(command):
         "same command goes on from there. It is removed once the model is saved",
     )
     command.add_argument(
-        "-o", "--output", required=True, metavar="MODEL", help="model file, .skops"
+        "-o",
+        "--output",
+        type=model_file,
+        required=True,
+        metavar="MODEL",
+        help="model file, .skops",
     )
 
 

@@ -2,9 +2,51 @@
 
 import argparse
 import contextlib
+import math
 
 NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
 """The paper's sizes of hidden layers."""
+
+
+def _number(convert, fits, name):
+    """Type of an option that takes such a number."""
+
+    def number(text):
+        with contextlib.suppress(ValueError):
+            if fits(value := convert(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {name}")
+
+    return number
+
+
+_count = _number(int, lambda n: n > 0, "a whole number from 1 on")
+_odd = _number(int, lambda n: n > 0 and n % 2, "an odd number from 1 on")
+_jobs = _number(int, lambda n: n != 0, "a number of cores, or -1 for all")
+_seed = _number(int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
+_width = _number(float, lambda x: 0 < x < math.inf, "a number above 0")
+
+
+def _size(text):
+    """Type of --max-memory."""
+    from ..volumes.budget import parse_size
+
+    try:
+        parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size such as 800M, 4G or a number of bytes"
+        ) from error
+    return text
+
+
+def model_file(text):
+    """Type of the file that a model is saved to."""
+    if not text.endswith(".skops"):
+        raise argparse.ArgumentTypeError(
+            f"{text} does not end in .skops, as model files do"
+        )
+    return text
 
 
 def running(jobs=True, memory=True, verbose=True):
@@ -15,7 +57,7 @@ def running(jobs=True, memory=True, verbose=True):
         group.add_argument(
             "-j",
             "--jobs",
-            type=int,
+            type=_jobs,
             default=-1,
             metavar="N",
             help="processor cores to use; -1 is all of them (default)",
@@ -23,6 +65,7 @@ def running(jobs=True, memory=True, verbose=True):
     if jobs and memory:
         group.add_argument(
             "--max-memory",
+            type=_size,
             metavar="SIZE",
             help="memory that the work may take in all, such as 4G or 800M: fewer "
             "subjects at once where more would not fit, and none where one does not",
@@ -76,14 +119,14 @@ def images():
         )
     group.add_argument(
         "--n-voxels",
-        type=int,
+        type=_count,
         default=100_000,
         metavar="N",
         help="voxels drawn from each training subject (default: %(default)s)",
     )
     group.add_argument(
         "--seed",
-        type=int,
+        type=_seed,
         default=0,
         help="of everything random (default: %(default)s)",
     )
@@ -131,14 +174,14 @@ def preparation():
     )
     group.add_argument(
         "--patch-size",
-        type=int,
+        type=_odd,
         default=3,
         metavar="N",
         help="voxels along each side of a patch, odd (default: %(default)s)",
     )
     group.add_argument(
         "--patch-scales",
-        type=int,
+        type=_count,
         nargs="+",
         default=[1, 2],
         metavar="N",
@@ -154,7 +197,7 @@ def network():
     group = parser.add_argument_group("network")
     group.add_argument(
         "--hidden-layer-sizes",
-        type=int,
+        type=_count,
         nargs="+",
         metavar="N",
         help="nodes of each hidden layer (default: the paper's, 200 20 for lsdn and "
@@ -162,17 +205,17 @@ def network():
     )
     group.add_argument(
         "--sigma",
-        type=float,
+        type=_width,
         default=0.5,
         help="width of lsdn's spatial response, where the training data span -1 to 1 "
         "along each axis (default: %(default)s)",
     )
     group.add_argument(
-        "--max-iter", type=int, metavar="N", help="largest number of training epochs"
+        "--max-iter", type=_count, metavar="N", help="largest number of training epochs"
     )
     group.add_argument(
         "--n-estimators",
-        type=int,
+        type=_count,
         default=1,
         metavar="N",
         help="networks to average; with 2 or more, predict --uncertainty says how far "

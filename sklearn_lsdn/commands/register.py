@@ -49,15 +49,16 @@ def run(arguments):
     require_sitk()
     require_matplotlib()
     folder = Path(arguments.output)
-    reference = alignment.Reference.resolve(arguments.reference)
     if arguments.dataset is None:
         refuse_entities(arguments, ("space", "desc"))
         refuse_folders(arguments)
+        _refuse_unpaired(arguments)
         contrasts = [*arguments.source, *arguments.target]
         subjects = [
             images if isinstance(images, list) else [images]
             for images in by_subject(contrasts)
         ]
+        reference = alignment.Reference.resolve(arguments.reference)
         outputs = alignment.outputs_in_folder(subjects, folder)
     else:
         query = {role: sum(getattr(arguments, role), []) for role in _ROLES}
@@ -67,6 +68,7 @@ def run(arguments):
             sessions = _with_targets(arguments.dataset, query, sessions)
         subjects = [[str(scan.path) for scan in each.scans] for each in sessions]
         contrasts = [*query["source"], *query["target"]]
+        reference = alignment.Reference.resolve(arguments.reference)
         outputs = alignment.outputs_in_dataset(
             sessions, contrasts, folder, reference.space
         )
@@ -81,6 +83,20 @@ def run(arguments):
             verbose=progress.tell,
         )
     return "\n".join(map(str, written))
+
+
+def _refuse_unpaired(arguments):
+    """Raise ValueError if there are targets, but not one for each source."""
+    if not arguments.target:
+        return
+    n_sources, n_targets = (
+        len(by_subject(getattr(arguments, role))) for role in _ROLES
+    )
+    if n_sources != n_targets:
+        raise ValueError(
+            f"sources lists {n_sources} subjects and targets {n_targets}. Give one "
+            "target for each source, in the same order."
+        )
 
 
 def _with_targets(dataset, query, sessions):
