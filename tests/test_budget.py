@@ -280,6 +280,27 @@ def test_images_that_are_returned_count(tmp_path):
         synthesizer.predict(paths)
 
 
+def test_scoring_returns_no_images(tmp_path):
+    paths = _files(tmp_path, 1, LARGE)
+    targets = _files(tmp_path, 1, LARGE, kind="T2w")
+    synthesizer = _fitted()
+    (files,), (scans,) = (open_subjects(each, "images") for each in (paths, targets))
+    need = bytes_to_predict(synthesizer, files, scans)
+    synthesizer.set_params(max_memory=OF_THE_PROGRAM + need)
+    one = synthesizer.score(paths, targets)
+    assert synthesizer.score(3 * paths, 3 * targets) == pytest.approx(one)
+
+
+def test_standard_deviations_are_returned_and_count(tmp_path):
+    paths = _files(tmp_path, 1, LARGE) * 2
+    synthesizer = _fitted(n_estimators=2)
+    image = 4 * np.prod(LARGE)
+    limit = OF_THE_PROGRAM + int(_need(synthesizer, paths) + 1.5 * image)
+    synthesizer.set_params(max_memory=limit).predict(paths)
+    with pytest.raises(DoesNotFit, match="Predict fewer subjects at a time"):
+        synthesizer.predict(paths, return_std=True)
+
+
 def test_no_more_subjects_are_read_than_fit(monkeypatch):
     monkeypatch.setattr(budget, "effective_n_threads", lambda n_jobs: n_jobs)
     images = [[_image(i + seed, LARGE) for i in range(4)] for seed in (0, 20)]

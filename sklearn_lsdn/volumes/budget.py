@@ -157,7 +157,7 @@ def subjects_at_once(synthesizer, sources, n_threads) -> int:
     return max(1, min(n_threads, n_that_fit(fitting, n_bytes)))
 
 
-def check_prediction(synthesizer, sources, scans=None):
+def check_prediction(synthesizer, sources, scans=None, *, n_images=0):
     """Raise DoesNotFit if subjects cannot be predicted one after another.
 
     Parameters
@@ -167,11 +167,13 @@ def check_prediction(synthesizer, sources, scans=None):
     sources : list of list of ImageFile
     scans : list of list of ImageFile, default=None
         Scans of the target that are read as well.
+    n_images : int, default=0
+        Images of each target contrast that are returned, and held till then.
     """
     if synthesizer.max_memory is None:
         return
     n_targets = len(synthesizer.target_normalizers_)
-    kept = 0  # the images that are returned
+    kept = 0
     for files, scan in zip(sources, scans or [()] * len(sources), strict=True):
         need = kept + bytes_to_predict(synthesizer, files, scan or ())
         if need > room(synthesizer.max_memory):
@@ -180,7 +182,7 @@ def check_prediction(synthesizer, sources, scans=None):
                 remedy = "Predict fewer subjects at a time, or to files."
             what = f"Predicting {files[0].name}"
             refuse(what, need, synthesizer.max_memory, remedy)
-        kept += 4 * n_targets * math.prod(files[0].shape)
+        kept += 4 * n_images * n_targets * math.prod(files[0].shape)
 
 
 # Training
