@@ -7,6 +7,7 @@ import tracemalloc
 import nibabel as nib
 import numpy as np
 import pytest
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -138,6 +139,23 @@ def test_prediction_takes_no_more_than_is_reckoned(parameters, tmp_path):
     synthesizer.set_params(max_memory=reckoned + OF_THE_PROGRAM - 1)
     with pytest.raises(DoesNotFit, match="Predicting"):
         synthesizer.predict([paths])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        dict(estimator=DummyRegressor(), patch_size=9, patch_scales=(1,)),
+        dict(estimator=LinearRegression(), patch_size=9),
+        dict(estimator=DummyRegressor(), target_patch_size=9),
+    ],
+    ids=str,
+)
+def test_large_patches_take_no_more_than_is_reckoned(parameters, tmp_path):
+    synthesizer = _fitted(**parameters)
+    paths = _files(tmp_path, 1, (27, 28, 26))
+    peak = _traced_peak(lambda: synthesizer.predict(paths))
+    assert peak < _need(synthesizer, paths)
+    assert peak > 0.4 * BLOCKS  # for which few rows at once would be slow
 
 
 @pytest.mark.parametrize(
