@@ -277,6 +277,20 @@ def test_large_subjects_count_for_more(tmp_path):
     assert subjects_at_once(synthesizer, subjects[:3], 8) == 2
 
 
+def test_each_process_takes_the_program(tmp_path):
+    paths = _files(tmp_path, 3)
+    synthesizer, subjects = _fitted(), open_subjects(paths, "sources")
+    limit = 2 * OF_THE_PROGRAM + 3 * _need(synthesizer, paths)
+    synthesizer.set_params(max_memory=limit)
+    assert subjects_at_once(synthesizer, subjects, 3) == 3
+    with joblib.parallel_config(backend="threading"):
+        assert subjects_at_once(synthesizer, subjects, 3) == 3
+    with joblib.parallel_config(backend="loky"):
+        assert subjects_at_once(synthesizer, subjects, 3) == 1
+        synthesizer.set_params(max_memory=limit + OF_THE_PROGRAM)
+        assert subjects_at_once(synthesizer, subjects, 3) == 2
+
+
 def test_a_subject_that_does_not_fit_is_refused_before_the_first(tmp_path):
     paths = _files(tmp_path, 1) + _files(tmp_path, 1, LARGE, name="large{}")
     synthesizer = _fitted()

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from sklearn.base import clone
 
 from .._network_regressor import _NetworkRegressor
@@ -139,22 +140,26 @@ def bytes_to_predict(synthesizer, files, scan=()) -> int:
     )
 
 
-def subjects_at_once(synthesizer, sources, n_threads) -> int:
-    """How many subjects can be predicted at the same time, up to ``n_threads``.
+def subjects_at_once(synthesizer, sources, n_jobs) -> int:
+    """How many subjects can be predicted at the same time, up to ``n_jobs``.
 
-    Those that do not fit even alone are left out of account.
+    Those that do not fit even alone are left out of account. Where a
+    :obj:`joblib.parallel_config` names processes, each takes the program as well.
 
     Parameters
     ----------
     synthesizer : VolumeSynthesizer
         A fitted one.
     sources : list of list of ImageFile
-    n_threads : int
+    n_jobs : int
     """
     n_bytes = room(synthesizer.max_memory)
     needs = [bytes_to_predict(synthesizer, files) for files in sources]
-    fitting = [need for need in needs if need <= n_bytes]
-    return max(1, min(n_threads, n_that_fit(fitting, n_bytes)))
+    backend, _ = get_active_backend(prefer="threads")
+    in_threads = getattr(backend, "supports_sharedmem", False)
+    of_each = 0 if in_threads else OF_THE_PROGRAM
+    fitting = [need + of_each for need in needs if need <= n_bytes]
+    return max(1, min(n_jobs, n_that_fit(fitting, n_bytes)))  # one is done here
 
 
 def check_prediction(synthesizer, sources, scans=None, *, n_images=0):

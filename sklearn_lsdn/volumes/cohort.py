@@ -288,7 +288,7 @@ def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
         save_image(image, path, overwrite=overwrite)
 
 
-def _that_fit(synthesizer, sources, n_threads, keep_going):
+def _that_fit(synthesizer, sources, n_jobs, keep_going):
     """How many subjects to have under way at once."""
     subjects = []
     for source in sources:
@@ -299,7 +299,7 @@ def _that_fit(synthesizer, sources, n_threads, keep_going):
         except (OSError, TypeError, ValueError):
             if not keep_going:
                 raise
-    return subjects_at_once(synthesizer, subjects, n_threads)
+    return subjects_at_once(synthesizer, subjects, n_jobs)
 
 
 def _are_whole(source, paths):
