@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import scipy
 import sklearn
+from sklearn.frozen import FrozenEstimator
 
 from . import __version__
 from ._files import make_folder, written_whole
@@ -77,11 +78,18 @@ def fold_key(name, synthesizer, fingerprints, subjects, fold) -> str:
         Whom to train on, and whom to score.
     """
     parameters = {
-        key: type(value).__qualname__ if hasattr(value, "get_params") else repr(value)
+        key: _decisive(value)
         for key, value in synthesizer.get_params(deep=True).items()
         if key.split("__")[-1] not in _FREE
     }
     versions = [__version__, np.__version__, scipy.__version__, sklearn.__version__]
     parts = [[(fingerprints[i], subjects[i]) for i in part] for part in fold]
-    kind = type(synthesizer).__qualname__
-    return joblib.hash((name, kind, parameters, parts, versions, platform.machine()))
+    whole = name, _decisive(synthesizer), parameters, parts, versions
+    return joblib.hash((*whole, platform.machine()))
+
+
+def _decisive(value):
+    """What of a parameter decides scores, besides the parameters that it has."""
+    if isinstance(value, FrozenEstimator):  # it is not fitted again
+        return joblib.hash(value)
+    return type(value).__qualname__ if hasattr(value, "get_params") else repr(value)

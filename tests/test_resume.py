@@ -2,11 +2,15 @@
 
 import json
 import os
+import pickle
 
 import nibabel as nib
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.cli import main
@@ -147,6 +151,27 @@ def test_a_changed_mask_or_version_is_noticed(paths, tmp_path, fits, monkeypatch
     monkeypatch.setattr("sklearn_lsdn._fold_records.__version__", "99")
     _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
     assert len(fits) == 6
+
+
+def _frozen(seed):
+    X = np.random.RandomState(seed).uniform(-1, 1, (50, 57))
+    scale = FrozenEstimator(StandardScaler().fit(X))
+    return _linear().set_params(estimator=make_pipeline(scale, LinearRegression()))
+
+
+def test_what_is_frozen_counts_as_it_is_fitted(paths, tmp_path, fits):
+    for seed, n_done in [(0, 3), (0, 0), (1, 3)]:
+        fits.clear()
+        _run(tmp_path / "folds", paths, a=pickle.loads(pickle.dumps(_frozen(seed))))
+        assert len(fits) == n_done
+
+
+def test_a_frozen_synthesizer_counts_as_it_is_fitted(paths, tmp_path):
+    folder = tmp_path / "folds"
+    for n_voxels, n_done in [(50, 3), (50, 3), (20, 6)]:
+        synthesizer = _linear().set_params(n_voxels=n_voxels).fit(*paths)
+        _run(folder, paths, a=FrozenEstimator(synthesizer))
+        assert len(list(folder.iterdir())) == n_done
 
 
 def _cut(path):
