@@ -30,8 +30,8 @@ from sklearn_lsdn.volumes.budget import (
     TrainingPlan,
     bytes_to_draw,
     bytes_to_predict,
-    folds_at_once,
     parse_size,
+    share_among_folds,
     subjects_at_once,
 )
 from sklearn_lsdn.volumes.cohort import SubjectsFailed, predict_files
@@ -396,18 +396,76 @@ def test_no_more_members_train_than_fit(monkeypatch):
     assert TrainingPlan(synthesizer, ensemble, window, *subjects).n_jobs in (2, 3)
 
 
+SUBJECTS = ["a", "b", "c"]
+
+
 def test_each_fold_counts_as_a_process():
     images = [[_image(i + seed) for i in range(3)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]
     tasks = [("LSDN", VolumeSynthesizer(n_voxels=10), ([0, 1], [2]))] * 3
-    assert folds_at_once(tasks, *subjects, 3, "1T") == 3
-    assert folds_at_once(tasks, *subjects, 3, 3 * OF_THE_PROGRAM) == 1
-    assert folds_at_once(tasks, *subjects, 3, 4 * OF_THE_PROGRAM) == 2
+    for max_memory, n_folds in [
+        ("1T", 3),
+        (3 * OF_THE_PROGRAM, 1),
+        (4 * OF_THE_PROGRAM, 2),
+    ]:
+        found, shares = share_among_folds(tasks, *subjects, 3, max_memory)
+        assert found == n_folds
+        of_this_process = OF_THE_PROGRAM if n_folds > 1 else 0
+        assert sum(shares[:n_folds]) <= parse_size(max_memory) - of_this_process
+        assert sum(shares[:n_folds]) > parse_size(max_memory) - of_this_process - 99
     with pytest.raises(DoesNotFit, match="Training on 2 subjects"):
-        folds_at_once(tasks, *subjects, 3, OF_THE_PROGRAM)
+        share_among_folds(tasks, *subjects, 3, OF_THE_PROGRAM)
     with pytest.raises(DoesNotFit, match="Training on 2 subjects"):
         leave_one_subject_out(
-            {"a": tasks[0][1]}, *images, ["a", "b", "c"], max_memory=OF_THE_PROGRAM
+            {"a": tasks[0][1]}, *images, SUBJECTS, max_memory=OF_THE_PROGRAM
+        )
+
+
+def test_larger_folds_get_larger_shares():
+    shapes = [SMALL, SMALL, LARGE]
+    images = [[_image(seed, shape) for shape in shapes] for seed in (0, 20)]
+    subjects = [open_subjects(each, "images") for each in images]
+    synthesizer = VolumeSynthesizer(n_voxels=10)
+    tasks = [("a", synthesizer, ([0], [1])), ("a", synthesizer, ([0], [2]))]
+    _, (small, large) = share_among_folds(tasks, *subjects, 2, "2G")
+    assert large > small
+    synthesizer.set_params(max_memory=OF_THE_PROGRAM)  # its own counts too
+    with pytest.raises(DoesNotFit, match="max_memory is 400M"):
+        share_among_folds(tasks, *subjects, 2, "2G")
+
+
+def test_each_fold_keeps_to_its_share(monkeypatch):
+    images = [[_image(i + seed) for i in range(3)] for seed in (0, 20)]
+    fit, given = VolumeSynthesizer.fit, []
+
+    def observed(self, *args):
+        given.append(self.max_memory)
+        return fit(self, *args)
+
+    monkeypatch.setattr(VolumeSynthesizer, "fit", observed)
+    free = VolumeSynthesizer(LinearRegression(), n_voxels=10, random_state=0)
+    tight = VolumeSynthesizer(LinearRegression(), n_voxels=10, max_memory="1G")
+    limit = 20 * OF_THE_PROGRAM
+    with joblib.parallel_config(backend="threading"):
+        leave_one_subject_out(
+            {"a": free, "b": tight}, *images, SUBJECTS, n_jobs=2, max_memory=limit
+        )
+    assert sorted(given)[:3] == [2**30] * 3
+    assert len(given) == 6
+    assert 2**30 < max(given) <= (limit - OF_THE_PROGRAM) / 2
+    assert free.max_memory is None
+
+
+def test_a_fold_that_cannot_be_scored_is_refused_before_the_first(monkeypatch):
+    monkeypatch.setattr(VolumeSynthesizer, "fit", None)  # which would be too soon
+    images = [[_image(i + seed, LARGE) for i in range(3)] for seed in (0, 20)]
+    subjects = [open_subjects(each[:2], "images") for each in images]
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=10)
+    window = Window.of(3, (1, 2), 1, "world")
+    need = TrainingPlan(synthesizer, LinearRegression(), window, *subjects).need
+    with pytest.raises(DoesNotFit, match="Predicting"):
+        leave_one_subject_out(
+            {"a": synthesizer}, *images, SUBJECTS, max_memory=OF_THE_PROGRAM + need
         )
 
 
