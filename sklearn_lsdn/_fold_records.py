@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import scipy
 import sklearn
+from sklearn.frozen import FrozenEstimator
 
 from . import __version__
 from ._files import make_folder, written_whole
@@ -52,6 +53,15 @@ class FoldRecords:
             return None
         return records if whole else None
 
+    def done_before(self, keys, tasks, subjects) -> dict:
+        """Scores that are there, by the keys that `fold_keys` made of tasks."""
+        before = {}
+        for key, (_, _, (_, test)) in zip(keys, tasks, strict=True):
+            records = self.read(key, [subjects[i] for i in test])
+            if records is not None:
+                before[key] = records
+        return before
+
     def write(self, key, records):
         """Keep the scores of a fold, whole or not at all."""
         with written_whole(self._path(key), overwrite=True) as path:
@@ -61,27 +71,50 @@ class FoldRecords:
         return self._folder / f"fold-{key}.json"
 
 
-def fold_key(name, synthesizer, fingerprints, subjects, fold) -> str:
-    """Hash of all that decides the scores of a fold.
+def fold_keys(tasks, pairs, subjects, maskers) -> list[str]:
+    """Hashes of all that decides the scores of folds.
 
     Parameters
     ----------
-    name : str
-        Of the method.
-    synthesizer : estimator
-        With all its parameters.
-    fingerprints : list
-        Of the images of each subject.
+    tasks : list of (str, estimator, (train, test))
+        The method's name, the synthesizer with all its parameters, and whom to train
+        on and whom to score.
+    pairs : pair of lists of list of ImageFile
+        Sources and targets of each subject.
     subjects : list of str
-    fold : pair of arrays of int
-        Whom to train on, and whom to score.
+    maskers : dict of str to Masker
+        Of each method.
     """
+    files = [
+        [file.fingerprint() for file in [*source, *target]]
+        for source, target in zip(*pairs, strict=True)
+    ]
+    masks = {name: mask_hash(masker) for name, masker in maskers.items()}
+    return [
+        _fold_key(name, synthesizer, masks[name], files, subjects, fold)
+        for name, synthesizer, fold in tasks
+    ]
+
+
+def mask_hash(masker) -> str:
+    """What tells one way to find the brain from another."""
+    return joblib.hash((masker.strategy, masker.data, masker.affine))
+
+
+def _fold_key(name, synthesizer, mask, files, subjects, fold):
     parameters = {
-        key: type(value).__qualname__ if hasattr(value, "get_params") else repr(value)
+        key: _decisive(value)
         for key, value in synthesizer.get_params(deep=True).items()
         if key.split("__")[-1] not in _FREE
     }
     versions = [__version__, np.__version__, scipy.__version__, sklearn.__version__]
-    parts = [[(fingerprints[i], subjects[i]) for i in part] for part in fold]
-    kind = type(synthesizer).__qualname__
-    return joblib.hash((name, kind, parameters, parts, versions, platform.machine()))
+    parts = [[(files[i], subjects[i]) for i in part] for part in fold]
+    method = name, _decisive(synthesizer), parameters, mask
+    return joblib.hash((method, parts, versions, platform.machine()))
+
+
+def _decisive(value):
+    """What of a parameter decides scores, besides the parameters that it has."""
+    if isinstance(value, FrozenEstimator):  # it is not fitted again
+        return joblib.hash(value)
+    return type(value).__qualname__ if hasattr(value, "get_params") else repr(value)

@@ -1,24 +1,20 @@
 """Leave one subject out: how well each method predicts a subject never seen."""
 
 import os
-import threading
 import time
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
-from ._fold_records import FoldRecords, fold_key
-from ._network_training import TrainingInterrupted
+from ._fold_records import FoldRecords, fold_keys, mask_hash
+from ._network_training import interrupts_end_all
 from ._parallel import parallel_map
 from ._progress import teller
 from .metrics import psnr_score, snr_score
-from .volumes.budget import folds_at_once
+from .volumes.budget import share_among_folds
 from .volumes.masks import Masker
 from .volumes.normalization import resolve_normalizer
 from .volumes.subjects import (
@@ -27,6 +23,8 @@ from .volumes.subjects import (
     pair_subjects,
     subject_label,
 )
+
+_WORK = "Leaving one subject out"
 
 
 @dataclass
@@ -176,7 +174,7 @@ def leave_one_subject_out(
         By the name they shall have in the table.
     sources, targets : list
         Images, as `VolumeSynthesizer.fit` takes them.
-    subjects : list of str
+    subjects : array-like of str
         Subject of each; all images of one are held back together.
     n_jobs : int, default=None
         Folds to work on at once, in processes unless a
@@ -184,7 +182,8 @@ def leave_one_subject_out(
     max_memory : int or str, default=None
         Bytes that all processes may take together, or a size such as "4G": fewer
         folds are worked on at once where more would not fit, and none where one
-        does not. What ``inspect`` takes is not reckoned with.
+        does not; each keeps to its share. What ``inspect`` takes is not reckoned
+        with.
     verbose : int or callable, default=0
         Print each fold's result as it comes. A callable is told instead:
         ``verbose(work, done, total, line=None, note=None)``.
@@ -204,8 +203,9 @@ def leave_one_subject_out(
     Raises
     ------
     ValueError
-        If there are fewer than two subjects, an image cannot be used, one file is of
-        two subjects, or a fold does not fit ``max_memory``.
+        If there are fewer than two subjects, or not as many entries as images; if an
+        image cannot be used, one file is of two subjects, or a fold does not fit
+        ``max_memory``.
     KeyboardInterrupt
         Also where a network's training was interrupted: half-trained networks are not
         scored.
@@ -226,71 +226,68 @@ def leave_one_subject_out(
     >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
     True
     """
-    if resume is not None and inspect is not None:
-        raise ValueError(
-            "Only scores are kept for resuming, and inspecting needs all folds. Give "
-            "one of resume and inspect (lsdn evaluate --resume and --report)."
-        )
-    if len(set(subjects)) < 2:
-        raise ValueError(
-            "Leaving one subject out needs two subjects or more, got "
-            f"{len(set(subjects))}."
-        )
+    subjects = list(map(str, subjects))
+    _check_choices(synthesizers, subjects, inspect, resume)
     pairs = pair_subjects(sources, targets)
     _check_held_back(pairs[0], subjects)
-    first = next(iter(synthesizers.values()))
-    masker = Masker.resolve(getattr(first, "mask_img", None))
-    normalizer = resolve_normalizer(getattr(first, "normalization", "zscore"))
-    tell, n_pairs = teller(verbose), len(sources)
-    for i, (source, target) in enumerate(zip(*pairs, strict=True)):
-        # Rather now than after the first folds.
-        tell("Checking images", i, n_pairs, f"Checking subject {i + 1} of {n_pairs}")
-        check_voxels(source, target, masker, normalizer)
-    tell("Checking images", n_pairs, n_pairs)
+    tell = teller(verbose)
+    maskers = _check_images(synthesizers, pairs, tell)
+
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     tasks = [
         (name, _with_absolute_mask(synthesizer), fold)
         for name, synthesizer in synthesizers.items()
         for fold in folds
     ]
+    shares = [None] * len(tasks)
     if max_memory is not None:
-        n_jobs = folds_at_once(tasks, *pairs, n_jobs, max_memory)
+        n_jobs, shares = share_among_folds(tasks, *pairs, n_jobs, max_memory)
     keys, kept, before = [None] * len(tasks), None, {}
     if resume is not None:
         kept = FoldRecords(resume)
-        prints = [_fingerprint(*pair, masker) for pair in zip(*pairs, strict=True)]
-        keys = [fold_key(*task[:2], prints, subjects, task[2]) for task in tasks]
-        before = {
-            key: found
-            for key, (_, _, (_, test)) in zip(keys, tasks, strict=True)
-            if (found := kept.read(key, [subjects[i] for i in test])) is not None
-        }
-    work = "Leaving one subject out"
+        keys = fold_keys(tasks, pairs, subjects, maskers)
+        before = kept.done_before(keys, tasks, subjects)
     line = f"Training {len(synthesizers)} x {len(folds)} synthesizers"
     if before:
         line += f"; {len(before)} of {len(tasks)} were done before"
-    tell(work, 0, len(tasks), line)
+    tell(_WORK, 0, len(tasks), line)
+
     # Whoever does the work may do it in another folder.
     places = absolute_paths(sources), absolute_paths(targets)
     shared = *places, subjects, inspect, kept
     jobs = [
-        (*task, key) for task, key in zip(tasks, keys, strict=True) if key not in before
+        (*task, share, key)
+        for task, share, key in zip(tasks, shares, keys, strict=True)
+        if key not in before
     ]
     done = parallel_map(_evaluate_fold, shared, jobs, n_jobs=n_jobs)
-    records, inspections = [], []
-    for n, key in enumerate(keys, start=1):
-        known = key in before
-        fold_records, fold_inspections = (before[key], []) if known else next(done)
-        records.extend(fold_records)
-        inspections.extend(fold_inspections)
-        for record in fold_records:
-            line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
-            tell(work, n, len(tasks), line, note=line)
-    return Evaluation(records, inspections)
+    results = ((before[key], []) if key in before else next(done) for key in keys)
+    return _collected(results, len(tasks), tell)
+
+
+def _check_choices(synthesizers, subjects, inspect, resume):
+    """Raise ValueError for what needs no image to be refused."""
+    if resume is not None and inspect is not None:
+        raise ValueError(
+            "Only scores are kept for resuming, and inspecting needs all folds. Give "
+            "one of resume and inspect (lsdn evaluate --resume and --report)."
+        )
+    if not synthesizers:
+        raise ValueError("synthesizers is empty. Give one or more, by their names.")
+    if len(set(subjects)) < 2:
+        n = len(set(subjects))
+        raise ValueError(
+            f"Leaving one subject out needs two subjects or more, got {n}."
+        )
 
 
 def _check_held_back(sources, subjects):
-    """Raise ValueError if a file of a subject held back is among those trained on."""
+    """Raise ValueError unless each source has a subject, and each file but one."""
+    if len(subjects) != len(sources):
+        raise ValueError(
+            f"subjects has {len(subjects)} entries and sources {len(sources)}. Say of "
+            "each source whose it is, in the same order."
+        )
     owner = {}
     for files, subject in zip(sources, subjects, strict=True):
         for file in files:
@@ -304,6 +301,30 @@ def _check_held_back(sources, subjects):
                 )
 
 
+def _check_images(synthesizers, pairs, tell):
+    """Read all images, rather than after the first folds.
+
+    Returns
+    -------
+    maskers : dict of str to Masker
+        Of each synthesizer.
+    """
+    maskers, ways = {}, {}
+    for name, synthesizer in synthesizers.items():
+        masker = Masker.resolve(getattr(synthesizer, "mask_img", None))
+        normalization = getattr(synthesizer, "normalization", "zscore")
+        way = masker, resolve_normalizer(normalization)
+        maskers[name] = masker
+        ways[mask_hash(masker), repr(normalization)] = way
+    work, n = "Checking images", len(pairs[0])
+    for i, (source, target) in enumerate(zip(*pairs, strict=True)):
+        tell(work, i, n, f"Checking subject {i + 1} of {n}")
+        for way in ways.values():
+            check_voxels(source, target, *way)
+    tell(work, n, n)
+    return maskers
+
+
 def _with_absolute_mask(synthesizer):
     mask = getattr(synthesizer, "mask_img", None)
     if not isinstance(mask, str | os.PathLike) or mask == "mni152":
@@ -311,25 +332,32 @@ def _with_absolute_mask(synthesizer):
     return clone(synthesizer).set_params(mask_img=os.path.abspath(mask))
 
 
+def _collected(results, n_tasks, tell):
+    """Take in the folds' results as they come, and tell of them."""
+    evaluation = Evaluation([])
+    for n, (records, inspections) in enumerate(results, start=1):
+        evaluation.records.extend(records)
+        evaluation.inspections.extend(inspections)
+        for record in records:
+            line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
+            tell(_WORK, n, n_tasks, line, note=line)
+    return evaluation
+
+
 def _snr_and_psnr(y_true, y_pred):
     return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
 
 
-def _fingerprint(source, target, masker):
-    """What changes when a subject's images do, or the mask."""
-    files = [file.fingerprint() for file in [*source, *target]]
-    return files, joblib.hash((masker.data, masker.affine))
-
-
 def _evaluate_fold(
-    sources, targets, subjects, inspect, kept, name, synthesizer, fold, key
+    sources, targets, subjects, inspect, kept, name, synthesizer, fold, share, key
 ):
     train, test = fold
+    unfitted = clone(synthesizer)
+    if share is not None:
+        unfitted.set_params(max_memory=share)
     start = time.perf_counter()
-    with _not_half_trained():
-        fitted = clone(synthesizer).fit(
-            [sources[i] for i in train], [targets[i] for i in train]
-        )
+    with interrupts_end_all():
+        fitted = unfitted.fit([sources[i] for i in train], [targets[i] for i in train])
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
@@ -352,17 +380,3 @@ def _evaluate_fold(
     if kept is not None:
         kept.write(key, records)
     return records, inspections
-
-
-@contextmanager
-def _not_half_trained():
-    """Let an interrupt end the evaluation, and not the training alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # which interrupts do not reach, nor are its warnings its own
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", TrainingInterrupted)
-        try:
-            yield
-        except TrainingInterrupted as interrupted:
-            raise KeyboardInterrupt from interrupted

@@ -4,9 +4,11 @@ import re
 import threading
 import tracemalloc
 
+import joblib
 import nibabel as nib
 import numpy as np
 import pytest
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -28,8 +30,8 @@ from sklearn_lsdn.volumes.budget import (
     TrainingPlan,
     bytes_to_draw,
     bytes_to_predict,
-    folds_at_once,
     parse_size,
+    share_among_folds,
     subjects_at_once,
 )
 from sklearn_lsdn.volumes.cohort import SubjectsFailed, predict_files
@@ -138,6 +140,23 @@ def test_prediction_takes_no_more_than_is_reckoned(parameters, tmp_path):
     synthesizer.set_params(max_memory=reckoned + OF_THE_PROGRAM - 1)
     with pytest.raises(DoesNotFit, match="Predicting"):
         synthesizer.predict([paths])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        dict(estimator=DummyRegressor(), patch_size=9, patch_scales=(1,)),
+        dict(estimator=LinearRegression(), patch_size=9),
+        dict(estimator=DummyRegressor(), target_patch_size=9),
+    ],
+    ids=str,
+)
+def test_large_patches_take_no_more_than_is_reckoned(parameters, tmp_path):
+    synthesizer = _fitted(**parameters)
+    paths = _files(tmp_path, 1, (27, 28, 26))
+    peak = _traced_peak(lambda: synthesizer.predict(paths))
+    assert peak < _need(synthesizer, paths)
+    assert peak > 0.3 * BLOCKS  # for which few rows at once would be slow
 
 
 @pytest.mark.parametrize(
@@ -258,6 +277,20 @@ def test_large_subjects_count_for_more(tmp_path):
     assert subjects_at_once(synthesizer, subjects[:3], 8) == 2
 
 
+def test_each_process_takes_the_program(tmp_path):
+    paths = _files(tmp_path, 3)
+    synthesizer, subjects = _fitted(), open_subjects(paths, "sources")
+    limit = 2 * OF_THE_PROGRAM + 3 * _need(synthesizer, paths)
+    synthesizer.set_params(max_memory=limit)
+    assert subjects_at_once(synthesizer, subjects, 3) == 3
+    with joblib.parallel_config(backend="threading"):
+        assert subjects_at_once(synthesizer, subjects, 3) == 3
+    with joblib.parallel_config(backend="loky"):
+        assert subjects_at_once(synthesizer, subjects, 3) == 1
+        synthesizer.set_params(max_memory=limit + OF_THE_PROGRAM)
+        assert subjects_at_once(synthesizer, subjects, 3) == 2
+
+
 def test_a_subject_that_does_not_fit_is_refused_before_the_first(tmp_path):
     paths = _files(tmp_path, 1) + _files(tmp_path, 1, LARGE, name="large{}")
     synthesizer = _fitted()
@@ -278,6 +311,61 @@ def test_images_that_are_returned_count(tmp_path):
     synthesizer.set_params(max_memory=limit)
     with pytest.raises(DoesNotFit, match="Predict fewer subjects at a time"):
         synthesizer.predict(paths)
+
+
+def test_scoring_returns_no_images(tmp_path):
+    paths = _files(tmp_path, 1, LARGE)
+    targets = _files(tmp_path, 1, LARGE, kind="T2w")
+    synthesizer = _fitted()
+    (files,), (scans,) = (open_subjects(each, "images") for each in (paths, targets))
+    need = bytes_to_predict(synthesizer, files, scans)
+    synthesizer.set_params(max_memory=OF_THE_PROGRAM + need)
+    one = synthesizer.score(paths, targets)
+    assert synthesizer.score(3 * paths, 3 * targets) == pytest.approx(one)
+
+
+def test_standard_deviations_are_returned_and_count(tmp_path):
+    paths = _files(tmp_path, 1, LARGE) * 2
+    synthesizer = _fitted(n_estimators=2)
+    image = 4 * np.prod(LARGE)
+    limit = OF_THE_PROGRAM + int(_need(synthesizer, paths) + 1.5 * image)
+    synthesizer.set_params(max_memory=limit).predict(paths)
+    with pytest.raises(DoesNotFit, match="Predict fewer subjects at a time"):
+        synthesizer.predict(paths, return_std=True)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_shrinking_shares_the_jobs(n_jobs, monkeypatch):
+    fit, found = ShrinkConnect.fit, []
+
+    def observed(self, X, y):
+        found.append(joblib.effective_n_jobs(None))
+        return fit(self, X, y)
+
+    synthesizer = _fitted().set_params(n_jobs=n_jobs)
+    monkeypatch.setattr(ShrinkConnect, "fit", observed)
+    synthesizer.shrink([_image(0)], [_image(9)], keep=0.5, max_iter=1)
+    assert found == [n_jobs or 1]
+
+
+def test_shrinking_counts_as_training(monkeypatch):
+    monkeypatch.setattr(budget, "_OF_A_SUBJECT", 2**16)
+    images = [[_image(i + seed, (19, 19, 19)) for i in range(8)] for seed in (0, 20)]
+    subjects = [open_subjects(each, "images") for each in images]
+    synthesizer = _fitted().set_params(n_voxels=6000)
+    window = Window(*synthesizer._window)
+    drawing, training = (
+        TrainingPlan(synthesizer, estimator, window, *subjects).need
+        for estimator in (None, synthesizer.estimator_)
+    )
+    assert training > drawing
+    synthesizer.set_params(max_memory=OF_THE_PROGRAM + drawing)
+    synthesizer.sample_voxels(*images)
+    with pytest.raises(DoesNotFit, match="Training on 8 subjects"):
+        synthesizer.shrink(*images, keep=0.5, max_iter=1)
+    synthesizer.set_params(max_memory=OF_THE_PROGRAM + training)
+    peak = _traced_peak(lambda: synthesizer.shrink(*images, keep=0.5, max_iter=1))
+    assert peak < training
 
 
 def test_no_more_subjects_are_read_than_fit(monkeypatch):
@@ -308,18 +396,76 @@ def test_no_more_members_train_than_fit(monkeypatch):
     assert TrainingPlan(synthesizer, ensemble, window, *subjects).n_jobs in (2, 3)
 
 
+SUBJECTS = ["a", "b", "c"]
+
+
 def test_each_fold_counts_as_a_process():
     images = [[_image(i + seed) for i in range(3)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]
     tasks = [("LSDN", VolumeSynthesizer(n_voxels=10), ([0, 1], [2]))] * 3
-    assert folds_at_once(tasks, *subjects, 3, "1T") == 3
-    assert folds_at_once(tasks, *subjects, 3, 3 * OF_THE_PROGRAM) == 1
-    assert folds_at_once(tasks, *subjects, 3, 4 * OF_THE_PROGRAM) == 2
+    for max_memory, n_folds in [
+        ("1T", 3),
+        (3 * OF_THE_PROGRAM, 1),
+        (4 * OF_THE_PROGRAM, 2),
+    ]:
+        found, shares = share_among_folds(tasks, *subjects, 3, max_memory)
+        assert found == n_folds
+        of_this_process = OF_THE_PROGRAM if n_folds > 1 else 0
+        assert sum(shares[:n_folds]) <= parse_size(max_memory) - of_this_process
+        assert sum(shares[:n_folds]) > parse_size(max_memory) - of_this_process - 99
     with pytest.raises(DoesNotFit, match="Training on 2 subjects"):
-        folds_at_once(tasks, *subjects, 3, OF_THE_PROGRAM)
+        share_among_folds(tasks, *subjects, 3, OF_THE_PROGRAM)
     with pytest.raises(DoesNotFit, match="Training on 2 subjects"):
         leave_one_subject_out(
-            {"a": tasks[0][1]}, *images, ["a", "b", "c"], max_memory=OF_THE_PROGRAM
+            {"a": tasks[0][1]}, *images, SUBJECTS, max_memory=OF_THE_PROGRAM
+        )
+
+
+def test_larger_folds_get_larger_shares():
+    shapes = [SMALL, SMALL, LARGE]
+    images = [[_image(seed, shape) for shape in shapes] for seed in (0, 20)]
+    subjects = [open_subjects(each, "images") for each in images]
+    synthesizer = VolumeSynthesizer(n_voxels=10)
+    tasks = [("a", synthesizer, ([0], [1])), ("a", synthesizer, ([0], [2]))]
+    _, (small, large) = share_among_folds(tasks, *subjects, 2, "2G")
+    assert large > small
+    synthesizer.set_params(max_memory=OF_THE_PROGRAM)  # its own counts too
+    with pytest.raises(DoesNotFit, match="max_memory is 400M"):
+        share_among_folds(tasks, *subjects, 2, "2G")
+
+
+def test_each_fold_keeps_to_its_share(monkeypatch):
+    images = [[_image(i + seed) for i in range(3)] for seed in (0, 20)]
+    fit, given = VolumeSynthesizer.fit, []
+
+    def observed(self, *args):
+        given.append(self.max_memory)
+        return fit(self, *args)
+
+    monkeypatch.setattr(VolumeSynthesizer, "fit", observed)
+    free = VolumeSynthesizer(LinearRegression(), n_voxels=10, random_state=0)
+    tight = VolumeSynthesizer(LinearRegression(), n_voxels=10, max_memory="1G")
+    limit = 20 * OF_THE_PROGRAM
+    with joblib.parallel_config(backend="threading"):
+        leave_one_subject_out(
+            {"a": free, "b": tight}, *images, SUBJECTS, n_jobs=2, max_memory=limit
+        )
+    assert sorted(given)[:3] == [2**30] * 3
+    assert len(given) == 6
+    assert 2**30 < max(given) <= (limit - OF_THE_PROGRAM) / 2
+    assert free.max_memory is None
+
+
+def test_a_fold_that_cannot_be_scored_is_refused_before_the_first(monkeypatch):
+    monkeypatch.setattr(VolumeSynthesizer, "fit", None)  # which would be too soon
+    images = [[_image(i + seed, LARGE) for i in range(3)] for seed in (0, 20)]
+    subjects = [open_subjects(each[:2], "images") for each in images]
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=10)
+    window = Window.of(3, (1, 2), 1, "world")
+    need = TrainingPlan(synthesizer, LinearRegression(), window, *subjects).need
+    with pytest.raises(DoesNotFit, match="Predicting"):
+        leave_one_subject_out(
+            {"a": synthesizer}, *images, SUBJECTS, max_memory=OF_THE_PROGRAM + need
         )
 
 

@@ -159,3 +159,15 @@ def test_keeping_going_from_python(cohort, tmp_path):
     with pytest.raises(SubjectsFailed, match="1 of 4 subjects.*\n.*does not exist"):
         predict_files(synthesizer, sources, tmp_path / "out", keep_going=True)
     assert len(list((tmp_path / "out").iterdir())) == N - 1
+
+
+def test_one_who_lacks_a_contrast_does_not_take_the_others_along(tmp_path):
+    pairs = [[tmp_path / f"{i}_{kind}.nii" for kind in "ab"] for i in range(2)]
+    for i, path in enumerate(pairs[0] + pairs[1]):
+        nib.save(_image(i), path)
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=100, random_state=0)
+    synthesizer.fit([[_image(0), _image(1)]], [_image(2)])
+    sources, out = [pairs[0], pairs[1][:1]], tmp_path / "out"
+    with pytest.raises(SubjectsFailed, match="1 of 2 subjects.*\n.*had 2. Give"):
+        predict_files(synthesizer, sources, out, keep_going=True)
+    assert [path.name for path in out.iterdir()] == ["0_a_synth.nii"]

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
+from sklearn_lsdn import evaluation as evaluation_module
 from sklearn_lsdn.evaluation import Evaluation, leave_one_subject_out, subject_labels
 
 LABELS = ["sub-02", "sub-01", "sub-02", "sub-03"]  # two sessions of sub-02
@@ -233,6 +234,60 @@ def test_sources_and_targets_must_be_as_many(recorder, paths):
     with pytest.raises(ValueError, match=r"4 subjects and targets 3"):
         leave_one_subject_out({"a": recorder}, sources, targets[1:], LABELS)
     assert Recorder.fits == []
+
+
+@pytest.mark.parametrize("labels", [LABELS[:3], [*LABELS, "sub-04"]], ids=len)
+def test_every_source_needs_a_subject(recorder, paths, labels):
+    with pytest.raises(ValueError, match=f"subjects has {len(labels)} .* sources 4"):
+        leave_one_subject_out({"a": recorder}, *paths, labels)
+    assert Recorder.fits == []
+
+
+def test_a_method_is_needed(paths):
+    with pytest.raises(ValueError, match="synthesizers is empty"):
+        leave_one_subject_out({}, *paths, LABELS)
+
+
+def test_each_method_is_checked_with_its_own_mask(paths, tmp_path, capsys):
+    mask = np.zeros((5, 6, 4), dtype=np.uint8)
+    mask[0, 0, 0] = 1  # where a scan is constant, as it were
+    nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "mask.nii")
+    methods = {"a": _linear(), "b": _linear(mask_img=tmp_path / "mask.nii")}
+    with pytest.raises(ValueError, match="cannot be normalised"):
+        leave_one_subject_out(methods, *paths, LABELS, verbose=1)
+    assert capsys.readouterr().out == "Checking subject 1 of 4\n"
+
+
+def test_voxels_are_checked_once_for_methods_alike(paths, monkeypatch):
+    checked, check = [], evaluation_module.check_voxels
+
+    def counted(*args):
+        checked.append(args)
+        check(*args)
+
+    monkeypatch.setattr(evaluation_module, "check_voxels", counted)
+    methods = {
+        "a": _linear(),
+        "b": _linear(patch_size=1),
+        "c": _linear(normalization="nyul"),
+    }
+    leave_one_subject_out(methods, *paths, LABELS)
+    assert len(checked) == 2 * len(LABELS)
+
+
+def test_a_series_of_subjects_counts_by_its_values(paths):
+    pandas = pytest.importorskip("pandas")
+    names = ["sub-a", "sub-b", "sub-c", "sub-d"]
+    series = pandas.Series(names, index=[3, 2, 1, 0])
+    plain, found = (
+        leave_one_subject_out({"a": _linear()}, *paths, subjects).records
+        for subjects in (names, series)
+    )
+    for expected, record in zip(plain, found, strict=True):
+        assert (record["subject"], record["snr"]) == (
+            expected["subject"],
+            expected["snr"],
+        )
 
 
 # Numbers

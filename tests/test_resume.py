@@ -2,11 +2,15 @@
 
 import json
 import os
+import pickle
 
 import nibabel as nib
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.cli import main
@@ -147,6 +151,50 @@ def test_a_changed_mask_or_version_is_noticed(paths, tmp_path, fits, monkeypatch
     monkeypatch.setattr("sklearn_lsdn._fold_records.__version__", "99")
     _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
     assert len(fits) == 6
+
+
+def test_a_changed_mask_of_the_second_method_is_noticed(paths, tmp_path, fits):
+    mask = str(tmp_path / "mask.nii")
+    data = np.ones((7, 8, 6), dtype=np.uint8)
+    methods = {"a": _linear(), "b": _linear(mask_img=mask)}
+    for n_done in (6, 3):  # all, and those of the second
+        nib.save(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])), mask)
+        fits.clear()
+        _run(tmp_path / "folds", paths, **methods)
+        assert len(fits) == n_done
+        data[:3] = 0
+
+
+def _frozen(seed):
+    X = np.random.RandomState(seed).uniform(-1, 1, (50, 57))
+    scale = FrozenEstimator(StandardScaler().fit(X))
+    return _linear().set_params(estimator=make_pipeline(scale, LinearRegression()))
+
+
+def test_what_is_frozen_counts_as_it_is_fitted(paths, tmp_path, fits):
+    for seed, n_done in [(0, 3), (0, 0), (1, 3)]:
+        fits.clear()
+        _run(tmp_path / "folds", paths, a=pickle.loads(pickle.dumps(_frozen(seed))))
+        assert len(fits) == n_done
+
+
+def test_a_frozen_synthesizer_counts_as_it_is_fitted(paths, tmp_path):
+    folder = tmp_path / "folds"
+    for n_voxels, n_done in [(50, 3), (50, 3), (20, 6)]:
+        synthesizer = _linear().set_params(n_voxels=n_voxels).fit(*paths)
+        _run(folder, paths, a=FrozenEstimator(synthesizer))
+        assert len(list(folder.iterdir())) == n_done
+
+
+@pytest.mark.parametrize("subjects", [np.arange(3), range(3)], ids=str)
+def test_subjects_may_be_numbers(paths, tmp_path, subjects, fits):
+    for n_done in (3, 0):
+        fits.clear()
+        evaluation = leave_one_subject_out(
+            {"a": _linear()}, *paths, subjects, resume=tmp_path / "folds"
+        )
+        assert [r["subject"] for r in evaluation.records] == ["0", "1", "2"]
+        assert len(fits) == n_done
 
 
 def _cut(path):

@@ -55,7 +55,7 @@ class VolumePredictor:
         self._check_contrasts(sources, "sources", self.n_contrasts_in_)
         if return_std:
             self.check_ensemble()
-        check_prediction(self, sources, scans)
+        check_prediction(self, sources, scans, n_images=1 + bool(return_std))
         images, std_images = [], []
         for source, scan in zip(sources, scans, strict=True):
             each = self._predict_subject(source, scan, return_std)

@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
 from sklearn.base import clone
 
 from .._network_regressor import _NetworkRegressor
@@ -107,6 +108,11 @@ def refuse(what, need, max_memory, remedy):
     )
 
 
+def _check_fits(what, need, max_memory, remedy):
+    if need > room(max_memory):
+        refuse(what, need, max_memory, remedy)
+
+
 # Prediction
 
 
@@ -122,16 +128,21 @@ def bytes_to_predict(synthesizer, files, scan=()) -> int:
     scan : list of ImageFile
         Scans of the target that are read as well, and held.
     """
-    size, scales, target_size, _ = synthesizer._window
     n_targets = len(synthesizer.target_normalizers_)
+    window = Window(*synthesizer._window)
+    return _bytes_to_predict(synthesizer.estimator_, window, n_targets, files, scan)
+
+
+def _bytes_to_predict(estimator, window, n_targets, files, scan):
+    """The same by a regressor that need not be fitted."""
     n = math.prod(files[0].shape)
     volumes, held = 4 * n * len(files), 4 * n * len(scan)
-    padded = _padded(files, size, scales)
+    padded = _padded(files, window.patch_size, window.scales)
     means = 8 * n_targets
     per_voxel = 8 + means  # of the brain: places and means
-    if target_size > 1:
+    if window.target_patch_size > 1:
         per_voxel += 10 + means
-    if isinstance(synthesizer.estimator_, EnsembleRegressor):
+    if isinstance(estimator, EnsembleRegressor):
         per_voxel, means = per_voxel + 4 * means, 2 * means
     return _OF_A_SUBJECT + max(
         held + volumes + 12 * n,  # reading the last image
@@ -142,25 +153,29 @@ def bytes_to_predict(synthesizer, files, scan=()) -> int:
     )
 
 
-def subjects_at_once(synthesizer, sources, n_threads) -> int:
-    """How many subjects can be predicted at the same time, up to ``n_threads``.
+def subjects_at_once(synthesizer, sources, n_jobs) -> int:
+    """How many subjects can be predicted at the same time, up to ``n_jobs``.
 
-    Those that do not fit even alone are left out of account.
+    Those that do not fit even alone are left out of account. Where a
+    :obj:`joblib.parallel_config` names processes, each takes the program as well.
 
     Parameters
     ----------
     synthesizer : VolumeSynthesizer
         A fitted one.
     sources : list of list of ImageFile
-    n_threads : int
+    n_jobs : int
     """
     n_bytes = room(synthesizer.max_memory)
     needs = [bytes_to_predict(synthesizer, files) for files in sources]
-    fitting = [need for need in needs if need <= n_bytes]
-    return max(1, min(n_threads, n_that_fit(fitting, n_bytes)))
+    backend, _ = get_active_backend(prefer="threads")
+    in_threads = getattr(backend, "supports_sharedmem", False)
+    of_each = 0 if in_threads else OF_THE_PROGRAM
+    fitting = [need + of_each for need in needs if need <= n_bytes]
+    return max(1, min(n_jobs, n_that_fit(fitting, n_bytes)))  # one is done here
 
 
-def check_prediction(synthesizer, sources, scans=None):
+def check_prediction(synthesizer, sources, scans=None, *, n_images=0):
     """Raise DoesNotFit if subjects cannot be predicted one after another.
 
     Parameters
@@ -170,20 +185,20 @@ def check_prediction(synthesizer, sources, scans=None):
     sources : list of list of ImageFile
     scans : list of list of ImageFile, default=None
         Scans of the target that are read as well.
+    n_images : int, default=0
+        Images of each target contrast that are returned, and held till then.
     """
     if synthesizer.max_memory is None:
         return
     n_targets = len(synthesizer.target_normalizers_)
-    kept = 0  # the images that are returned
+    kept = 0
     for files, scan in zip(sources, scans or [()] * len(sources), strict=True):
         need = kept + bytes_to_predict(synthesizer, files, scan or ())
-        if need > room(synthesizer.max_memory):
-            remedy = "Give more, or crop or resample the image."
-            if kept:
-                remedy = "Predict fewer subjects at a time, or to files."
-            what = f"Predicting {files[0].name}"
-            refuse(what, need, synthesizer.max_memory, remedy)
-        kept += 4 * n_targets * math.prod(files[0].shape)
+        remedy = "Give more, or crop or resample the image."
+        if kept:
+            remedy = "Predict fewer subjects at a time, or to files."
+        _check_fits(f"Predicting {files[0].name}", need, synthesizer.max_memory, remedy)
+        kept += 4 * n_images * n_targets * math.prod(files[0].shape)
 
 
 # Training
@@ -294,8 +309,11 @@ def _padded(files, patch_size, scales) -> int:
     return 4 * voxels * len(scales) * len(files)
 
 
-def folds_at_once(tasks, sources, targets, n_jobs, max_memory) -> int:
-    """How many folds of an evaluation may be under way at once, each in a process.
+# Evaluation
+
+
+def share_among_folds(tasks, sources, targets, n_jobs, max_memory):
+    """How many folds may be under way at once, and what each may take.
 
     Parameters
     ----------
@@ -303,26 +321,56 @@ def folds_at_once(tasks, sources, targets, n_jobs, max_memory) -> int:
     sources, targets : list of list of ImageFile
     n_jobs : int or None
     max_memory : int or str
+        For all processes together.
+
+    Returns
+    -------
+    n_folds : int
+        At once, each in a process; one alone is done in this process.
+    shares : list of int
+        The ``max_memory`` of each.
 
     Raises
     ------
     DoesNotFit
         If one does not fit alone.
     """
-    needs = []
-    for _, synthesizer, (train, _) in tasks:
-        plan = TrainingPlan(
-            clone(synthesizer).set_params(n_jobs=1, max_memory=max_memory),
-            make_estimator(synthesizer, np.random.RandomState(0)),
-            Window.of(
-                synthesizer.patch_size,
-                synthesizer.patch_scales,
-                synthesizer.target_patch_size,
-                synthesizer.coordinates,
-            ),
-            [sources[i] for i in train],
-            [targets[i] for i in train],
-        )
-        needs.append(plan.need + OF_THE_PROGRAM)
-    n = min(effective_n_jobs(n_jobs), n_that_fit(needs, room(max_memory)))
-    return max(1, n)  # which is done in this process
+    limits, needs = [], []
+    for _, synthesizer, (train, test) in tasks:
+        limit = parse_size(max_memory)
+        if synthesizer.max_memory is not None:
+            limit = min(limit, parse_size(synthesizer.max_memory))
+        parts = [
+            ([sources[i] for i in part], [targets[i] for i in part])
+            for part in (train, test)
+        ]
+        limits.append(limit)
+        needs.append(OF_THE_PROGRAM + _bytes_of_fold(synthesizer, *parts, limit))
+    n_bytes = room(max_memory)
+    n_folds = min(effective_n_jobs(n_jobs), n_that_fit(needs, n_bytes))
+    if n_folds < 2:
+        return 1, limits
+    spare = int(n_bytes - sum(sorted(needs)[-n_folds:])) // n_folds
+    shares = [
+        min(limit, need + spare) for limit, need in zip(limits, needs, strict=True)
+    ]
+    return n_folds, shares
+
+
+def _bytes_of_fold(synthesizer, train, test, max_memory):
+    """Peak of training on some subjects and scoring others; DoesNotFit if too much."""
+    estimator = make_estimator(synthesizer, np.random.RandomState(0))
+    window = Window.of(
+        synthesizer.patch_size,
+        synthesizer.patch_scales,
+        synthesizer.target_patch_size,
+        synthesizer.coordinates,
+    )
+    limited = clone(synthesizer).set_params(max_memory=max_memory)
+    needs = [TrainingPlan(limited, estimator, window, *train).need]
+    for files, scan in zip(*test, strict=True):
+        need = _bytes_to_predict(estimator, window, len(scan), files, scan)
+        remedy = "Give more, or crop or resample the image."
+        _check_fits(f"Predicting {files[0].name}", need, max_memory, remedy)
+        needs.append(need)
+    return max(needs)

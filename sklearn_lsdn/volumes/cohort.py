@@ -126,8 +126,7 @@ def predict_files(
     folder = Path(folder)
     if uncertainty:
         synthesizer.check_ensemble()
-    several = list, tuple, np.ndarray
-    first = [s[0] if isinstance(s, several) else s for s in sources]
+    first = [_images(source)[0] for source in sources]
     n_targets = len(synthesizer.target_normalizers_)
     kinds = ("synth", "std") if uncertainty else ("synth",)
     outputs = [
@@ -220,7 +219,7 @@ def predict_to_files(
     prepare_outputs(
         [path for i in todo for path in outputs[i]],
         overwrite=overwrite,
-        inputs=np.ravel(sources),
+        inputs=[image for source in sources for image in _images(source)],
     )
     n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
     if synthesizer.max_memory is not None:
@@ -259,6 +258,11 @@ def predict_to_files(
     return [path for paths in outputs for path in paths]
 
 
+def _images(source):
+    """One image for each contrast of a subject."""
+    return source if isinstance(source, list | tuple | np.ndarray) else [source]
+
+
 def _attempt(synthesizer, uncertainty, overwrite, keep_going, source, paths, finish):
     """Predict one subject; say how it went, and what went wrong."""
     start = time.perf_counter()
@@ -284,7 +288,7 @@ def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
         save_image(image, path, overwrite=overwrite)
 
 
-def _that_fit(synthesizer, sources, n_threads, keep_going):
+def _that_fit(synthesizer, sources, n_jobs, keep_going):
     """How many subjects to have under way at once."""
     subjects = []
     for source in sources:
@@ -295,7 +299,7 @@ def _that_fit(synthesizer, sources, n_threads, keep_going):
         except (OSError, TypeError, ValueError):
             if not keep_going:
                 raise
-    return subjects_at_once(synthesizer, subjects, n_threads)
+    return subjects_at_once(synthesizer, subjects, n_jobs)
 
 
 def _are_whole(source, paths):

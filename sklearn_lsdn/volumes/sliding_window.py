@@ -12,7 +12,9 @@ from ..shrink import ShrinkConnect
 from .aggregation import PatchAverage, VolumePatches
 from .sampling import Window
 
-_VOXELS_AT_ONCE = 16384  # patches held during prediction by any regressor
+_VOXELS_AT_ONCE = 16384  # at most, during prediction by any regressor
+_BYTES_AT_ONCE = 48 * 2**20  # of their patches, and of what it answers
+_OF_A_FEATURE = 24  # bytes: its place, and copies in float32 and float64
 _OUTPUTS_AT_ONCE = 1_000_000  # of a network that reads patches from the volume
 
 
@@ -119,8 +121,12 @@ class SlidingWindow:
         centers = padded.centers(self.mask)
         if means is not None:
             estimate = VolumePatches(means, self.mask, self.window.target_patch_size)
-        for start in range(0, len(centers), _VOXELS_AT_ONCE):
-            rows = slice(start, start + _VOXELS_AT_ONCE)
+        n_values = padded.offsets.size + 3
+        n_values += self.n_targets * self.window.target_patch_size**3
+        fitting = _BYTES_AT_ONCE // (_OF_A_FEATURE * n_values)
+        step = max(1, min(_VOXELS_AT_ONCE, fitting))
+        for start in range(0, len(centers), step):
+            rows = slice(start, start + step)
             X = padded.patches(centers[rows])
             if self.window.coordinates:
                 X = np.hstack([X, padded.coordinates(centers[rows])])

@@ -144,8 +144,9 @@ class VolumeSynthesizer(
         Mean voxel size of the training images in mm, towards right, anterior and
         superior.
     bids_query_ : dict
-        Names of the source and target contrasts, space and desc, by which `lsdn fit`
-        chose images of a BIDS dataset. Only there if it did.
+        Names of the source and target contrasts by which `lsdn fit` chose images of a
+        BIDS dataset, and the space and desc that all sources share. Only there if it
+        did.
 
     See Also
     --------
@@ -401,6 +402,10 @@ class VolumeSynthesizer(
             the voxel alone where ``target_patch_size`` is 1.
         """
         check_is_fitted(self)
+        return self._sample_to_train(None, sources, targets, random_state)[:2]
+
+    def _sample_to_train(self, estimator, sources, targets, random_state):
+        """Draw voxels to train an estimator on, or None, and plan that training."""
         sources, targets = pair_subjects(sources, targets)
         self._check_contrasts(sources, "sources", self.n_contrasts_in_)
         self._check_contrasts(targets, "targets", len(self.target_normalizers_))
@@ -408,14 +413,15 @@ class VolumeSynthesizer(
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         window = Window(*self._window)
-        plan = TrainingPlan(self, None, window, sources, targets)
+        plan = TrainingPlan(self, estimator, window, sources, targets)
         drawn = self._draw_samples(
             sources, targets, self._masker, normalizers, window, seeds, plan.n_readers
         )
         samples = list(drawn)
-        return self._training_arrays(
+        X, y = self._training_arrays(
             samples, normalizers, self.background_, window, seeds
         )
+        return X, y, plan
 
     def shrink(
         self, sources, targets, *, keep="auto", random_state=None, **parameters
@@ -460,15 +466,13 @@ class VolumeSynthesizer(
                 f"{type(network).__name__}."
             )
         rng = check_random_state(random_state)
-        X, y = self.sample_voxels(sources, targets, random_state=rng)
+        shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
+        X, y, plan = self._sample_to_train(shrunk, sources, targets, rng)
+        shrunk.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
+        with shared_n_jobs(plan.n_jobs):
+            shrunk.fit(X, y)
         smaller = copy.copy(self)
-        smaller.estimator_ = ShrinkConnect(
-            network,
-            prefit=True,
-            keep=keep,
-            random_state=rng.randint(np.iinfo(np.int32).max),
-            **parameters,
-        ).fit(X, y)
+        smaller.estimator_ = shrunk
         # What it was made of would weigh more than what it became.
         smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
