@@ -75,7 +75,7 @@ def predict_cohort(sources, model, n_jobs, max_memory):
 
 def fit_cohort(sources, targets, n_voxels, n_jobs, max_memory):
     from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
-    from sklearn_lsdn.volumes import synthesizer as synthesizer_module
+    from sklearn_lsdn.volumes import _voxel_drawer
 
     synthesizer = VolumeSynthesizer(
         LSDNRegressor(max_iter=1),
@@ -85,13 +85,13 @@ def fit_cohort(sources, targets, n_voxels, n_jobs, max_memory):
         max_memory=max_memory,
     )
     readers = []
-    parallel = synthesizer_module.Parallel
+    share = _voxel_drawer.parallel_map
 
-    def counting(n_jobs, **parameters):
+    def counting(*work, n_jobs, **parameters):
         readers.append(n_jobs)
-        return parallel(n_jobs, **parameters)
+        return share(*work, n_jobs=n_jobs, **parameters)
 
-    synthesizer_module.Parallel = counting
+    _voxel_drawer.parallel_map = counting
     try:
         synthesizer.fit(sources, targets)
     except ValueError as refused:

@@ -933,8 +933,9 @@ def test_a_number_out_of_range_is_wrong_usage(data, tmp_path, capsys, given):
 @pytest.mark.parametrize("name", ["model.pkl", "model", "model.SKOPS.gz"])
 def test_a_model_of_another_ending_is_wrong_usage(data, tmp_path, capsys, name):
     output = tmp_path / name
-    error = _misused(capsys, "fit", *_train(data), "-o", output)
-    assert f"{output} does not end in .skops" in error
+    for command in (["fit"], ["shrink", "model.skops"]):
+        error = _misused(capsys, *command, *_train(data), "-o", output)
+        assert f"{output} does not end in .skops" in error
     assert not output.exists()
 
 
@@ -1041,10 +1042,12 @@ def test_a_half_trained_network_is_no_model(data, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("command", ["fit", "evaluate"])
-def test_no_input_is_ever_replaced(command, data, capsys):
+def test_no_input_is_ever_replaced(command, data, tmp_path, capsys):
     target = Path(_files(data, "T2w")[0])
     before = target.read_bytes()
-    option = {"fit": "-o", "evaluate": "--json"}[command]
-    assert _run(command, *_train(data), option, target, "--overwrite") == 1
+    link = tmp_path / "link.skops"
+    link.symlink_to(target)
+    option, path = {"fit": ("-o", link), "evaluate": ("--json", target)}[command]
+    assert _run(command, *_train(data), option, path, "--overwrite") == 1
     assert "is among the inputs" in capsys.readouterr().err
     assert target.read_bytes() == before

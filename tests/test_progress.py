@@ -125,7 +125,7 @@ TASKS = {
 def run(data, model, tmp_path, terminal):
     """Run a task of `TASKS`, with the terminal as standard error."""
     words = {"DATA": data, "SOURCES": data[1:3], "MODEL": [model]}
-    words["OUT"] = [str(tmp_path / "out")]
+    words["OUT"] = [str(tmp_path / "out.skops")]
 
     def run(task, *more):
         command, _ = TASKS[task]
@@ -149,7 +149,7 @@ def test_bars_on_a_terminal(run, task, terminal, capsys):
 
 def test_the_model_does_not_keep_the_bars(run, terminal, tmp_path):
     assert run("fit") == 0
-    synthesizer = load_model(tmp_path / "out")
+    synthesizer = load_model(tmp_path / "out.skops")
     for part in (synthesizer, synthesizer.estimator, synthesizer.estimator_):
         assert not hasattr(part, "_skl_callbacks")
 

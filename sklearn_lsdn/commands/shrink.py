@@ -1,7 +1,7 @@
 """`lsdn shrink`."""
 
 from .arguments import at_rest, by_subject, find_images, inputs
-from .options import add_dataset, cluster, images, keep, running
+from .options import add_dataset, cluster, images, keep, model_file, running
 from .progress import shown
 
 HELP = "make a model smaller and faster"
@@ -21,7 +21,12 @@ def add_arguments(command):
         "error allow (default: auto)",
     )
     command.add_argument(
-        "-o", "--output", required=True, metavar="MODEL", help="model file, .skops"
+        "-o",
+        "--output",
+        type=model_file,
+        required=True,
+        metavar="MODEL",
+        help="model file, .skops",
     )
 
 
