@@ -82,7 +82,7 @@ def test_a_dataset_after_the_options_is_told_where_to_go(
 ):
     if command == "register":
         pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
-    output = [] if command == "evaluate" else ["-o", tmp_path / "out"]
+    output = [] if command == "evaluate" else ["-o", tmp_path / "out.skops"]
     task = [command, "--source", "T1w", "--target", "T2w", dataset, *output]
     assert f"lsdn {command} {dataset} --source" in _refused(capsys, *task)
 
