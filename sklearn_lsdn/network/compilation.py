@@ -108,7 +108,7 @@ class _Announcer(event.Listener):
         ours = module.startswith("sklearn_lsdn.")
         if ours and not self.announced and _somebody_watches():
             print(
-                "sklearn_lsdn: compiling its kernels (some 10 s, on first use only)",
+                "sklearn_lsdn: compiling its kernels (some 5 s, on first use only)",
                 file=sys.stderr,
             )
             self.announced = True
