@@ -82,6 +82,8 @@ def convolutions(n_inputs, n_outputs):
 class UNetSynthesizer(VolumePredictor, BaseEstimator):
     """The U-Net in the manner of `VolumeSynthesizer`, which scores it too."""
 
+    max_memory = None  # no limit
+
     def __init__(
         self,
         channels=(16, 32, 64),
