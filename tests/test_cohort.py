@@ -171,3 +171,13 @@ def test_one_who_lacks_a_contrast_does_not_take_the_others_along(tmp_path):
     with pytest.raises(SubjectsFailed, match="1 of 2 subjects.*\n.*had 2. Give"):
         predict_files(synthesizer, sources, out, keep_going=True)
     assert [path.name for path in out.iterdir()] == ["0_a_synth.nii"]
+
+
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_one_without_images_is_refused(cohort, tmp_path, keep_going):
+    sources, _, synthesizer = cohort
+    with pytest.raises(ValueError, match=r"sources\[1\] is empty: it names no image"):
+        predict_files(
+            synthesizer, [sources[0], []], tmp_path / "out", keep_going=keep_going
+        )
+    assert not (tmp_path / "out").exists()

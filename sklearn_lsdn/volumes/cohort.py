@@ -126,6 +126,9 @@ def predict_files(
     folder = Path(folder)
     if uncertainty:
         synthesizer.check_ensemble()
+    for i, source in enumerate(sources):
+        if len(_images(source)) == 0:
+            raise ValueError(f"sources[{i}] is empty: it names no image.")
     first = [_images(source)[0] for source in sources]
     n_targets = len(synthesizer.target_normalizers_)
     kinds = ("synth", "std") if uncertainty else ("synth",)
