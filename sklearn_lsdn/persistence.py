@@ -230,7 +230,7 @@ def describe_model(path) -> str:
             "mni152": "nilearn's MNI152 brain mask",
             "image": "the mask image given in training, kept in this file",
         }
-        size_of_patch, each, *_ = model._window
+        size_of_patch, each, size_of_target, _ = model._window
         scales = ", ".join(map(str, each))
         size = " x ".join(f"{side:g}" for side in model.voxel_size_.round(3))
         names = getattr(model, "bids_query_", {})
@@ -242,6 +242,8 @@ def describe_model(path) -> str:
             "brain": mask[model.mask_strategy_],
             "normalisation": type(model.target_normalizers_[0]).__name__,
             "patch": f"{size_of_patch} voxels a side, scales {scales}",
+            "target patch": f"{size_of_target} voxels a side",
+            "smoothing": f"{model.smoothing:g} mm",
             "voxel size": f"{size} mm (mean of the training images)",
             "training images": len(model.n_voxels_),
             "training voxels": sum(model.n_voxels_),

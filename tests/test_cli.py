@@ -239,6 +239,22 @@ def test_uncertainty_is_written_beside_the_synthesis(data, tmp_path, capsys):
     assert (_voxels(out / names[1])[_voxels(source) != 0] > 0).all()
 
 
+def test_target_patches_and_smoothing(data, tmp_path, capsys):
+    path = tmp_path / "model.skops"
+    options = ["--target-patch-size", "3", "--smoothing", "0"]
+    assert _run("fit", *_train(data), "-o", path, *SMALL, *options) == 0
+    synthesizer = load_model(path)
+    assert (synthesizer.target_patch_size, synthesizer.smoothing) == (3, 0)
+    assert synthesizer.estimator_.n_outputs_ == 27
+    capsys.readouterr()
+    assert _run("info", path) == 0
+    facts = _facts(capsys.readouterr().out)
+    assert facts["target patch"] == "3 voxels a side"
+    assert facts["smoothing"] == "0 mm"
+    assert _run("evaluate", *_train(data), *SMALL, *options) == 0
+    assert "-27]" in capsys.readouterr().out
+
+
 def test_uncertainty_of_a_single_network_is_refused(data, model, tmp_path, capsys):
     out = tmp_path / "out"
     error = _refused(
@@ -908,6 +924,9 @@ def test_source_contrasts_must_be_as_many(data, tmp_path, capsys):
         "--patch-size 2",
         "--patch-size 0",
         "--patch-scales 1 0",
+        "--target-patch-size 2",
+        "--smoothing -1",
+        "--smoothing nan",
         "--max-iter 0",
         "--max-iter -1",
         "--sigma 0",

@@ -122,6 +122,8 @@ def make_synthesizer(arguments, model):
         n_estimators=arguments.n_estimators,
         patch_size=arguments.patch_size,
         patch_scales=tuple(arguments.patch_scales),
+        target_patch_size=arguments.target_patch_size,
+        smoothing=arguments.smoothing,
         mask_img=arguments.mask,
         normalization=arguments.normalization,
         n_voxels=arguments.n_voxels,
@@ -134,8 +136,9 @@ def layers(arguments, model):
     n_scales = len(arguments.patch_scales)
     n_features = arguments.patch_size**3 * n_scales * len(arguments.source)
     n_coordinates = 0 if model == "vdn" else 3
+    n_outputs = arguments.target_patch_size**3 * len(arguments.target)
     sizes = _sizes(arguments, model)
-    layers = [n_features + n_coordinates, *sizes, len(arguments.target)]
+    layers = [n_features + n_coordinates, *sizes, n_outputs]
     return f"{model.upper()} [{'-'.join(map(str, layers))}]"
 
 

@@ -25,6 +25,7 @@ _odd = _number(int, lambda n: n > 0 and n % 2, "an odd number from 1 on")
 _jobs = _number(int, lambda n: n != 0, "a number of cores, or -1 for all")
 _seed = _number(int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
 _width = _number(float, lambda x: 0 < x < math.inf, "a number above 0")
+_width_or_none = _number(float, lambda x: 0 <= x < math.inf, "a number from 0 on")
 
 
 def _size(text):
@@ -157,7 +158,7 @@ def add_entities(command):
 
 
 def preparation():
-    """What is done to images before the network."""
+    """What is done to images before and after the network."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("preparation")
     group.add_argument(
@@ -187,6 +188,22 @@ def preparation():
         metavar="N",
         help="voxels from one of a patch's to the next; a patch for each number, "
         "those from 2 on of the smoothed scan (default: 1 2)",
+    )
+    group.add_argument(
+        "--target-patch-size",
+        type=_odd,
+        default=1,
+        metavar="N",
+        help="voxels along each side of the patch that is predicted, odd; with more "
+        "than one, patches are averaged where they overlap (default: %(default)s)",
+    )
+    group.add_argument(
+        "--smoothing",
+        type=_width_or_none,
+        default=1.2,
+        metavar="MM",
+        help="full width at half maximum of the Gaussian that smooths the synthesis, 0 "
+        "for none (default: %(default)s)",
     )
     return parser
 
