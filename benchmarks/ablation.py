@@ -7,8 +7,9 @@
 One subject is left out at a time: SNR over the brain in the target scan's units for
 each, its mean, mean PSNR and SSIM, and the mean SNR inside the lesions. First comes the
 paper's setting with one change at a time, then the package's default with one of its
-choices taken back at a time or one added, then peers on the patches and coordinates of
-either, boosted trees with each normalisation. Cohorts: open MS (Lesjak et al.,
+choices taken back at a time or one added; "larger" has more nodes, and averages target
+patches instead of smoothing. Then come peers on the patches and coordinates of either,
+smoothed or not, boosted trees with each normalisation. Cohorts: open MS (Lesjak et al.,
 Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7); ten simulated subjects at 2 mm,
 of whom four are held back; and these four in scans of another scanner's settings.
 
@@ -62,7 +63,7 @@ CHANGES = {
     "gamma, 0.1": dict(random_gamma=0.1),
     "bias field, 0.1": dict(random_bias_field=0.1),
     "smoothing, 1.2 mm": dict(smoothing=1.2),
-    "target patches averaged": dict(target_patch_size=3),
+    "target patches averaged": dict(target_patch_size=3, smoothing=0.0),
     "3 networks": dict(n_estimators=3),
     **{name: dict(normalization=name) for name in NORMALIZATIONS[1:]},
     "sigma 0.25": dict(estimator=LSDNRegressor(sigma=0.25)),
@@ -73,6 +74,7 @@ CHANGES = {
     ),
 }
 ADDED = (*NORMALIZATIONS[1:], "target patches averaged", "sigma 1", "400-40 nodes")
+LARGER = CHANGES["400-40 nodes"] | CHANGES["target patches averaged"]
 FOREST = RandomForestRegressor(
     60, min_samples_leaf=5, max_features=1 / 3, max_samples=0.25
 )
@@ -96,14 +98,21 @@ def rows():
             table[without] = DEFAULT | {name: PAPER[name]}
     for name in ADDED:
         table[f"default + {name}"] = DEFAULT | CHANGES[name]
+    table["larger"] = larger = DEFAULT | LARGER
+    for name in ("scales 1, 2, 4", "3 networks"):
+        table[f"larger + {name}"] = larger | CHANGES[name]
+    table["larger + both"] = larger | CHANGES["scales 1, 2, 4"] | CHANGES["3 networks"]
     single = PAPER | dict(patch_scales=DEFAULT["patch_scales"])
+    smooth = single | dict(smoothing=DEFAULT["smoothing"])
     for name, peer in PEERS.items():
         table[name] = PAPER | dict(estimator=peer)
         table[f"{name}, default's scales"] = single | dict(estimator=peer)
+        table[f"{name}, default's scales, smoothed"] = smooth | dict(estimator=peer)
     for name in NORMALIZATIONS[1:]:
         peer = dict(estimator=PEERS["boosted trees"], normalization=name)
         table[f"boosted trees, {name}"] = PAPER | peer
         table[f"boosted trees, default's scales, {name}"] = single | peer
+        table[f"boosted trees, default's scales, smoothed, {name}"] = smooth | peer
     return table
 
 
