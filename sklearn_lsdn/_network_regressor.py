@@ -10,15 +10,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_consistent_length,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
 from ._callbacks import FitTasks
 from ._coordinates import as_slice, resolve_coordinates
 from ._documentation import DocumentedMixin
+from ._groups import check_groups
 from ._network_training import ROWS_AT_ONCE, NetworkTraining
 from ._threads import effective_n_threads
 from .network.architecture import Architecture
@@ -353,8 +352,7 @@ class _NetworkRegressor(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         if groups is not None:
-            groups = column_or_1d(groups, input_name="groups")
-            check_consistent_length(X, groups)
+            groups = check_groups(groups, X)
         flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         if fresh:

@@ -113,6 +113,11 @@ class NetworkTraining:
 
     def _hold_out(self, arrays, groups, rng):
         """Part samples at random, by whole groups where they are given."""
+        if len(arrays[0]) < 2:
+            raise ValueError(
+                "early_stopping=True holds out samples, but there is one alone. Give "
+                "more, or X_val and y_val."
+            )
         if groups is None:
             share, splitter = self.validation_fraction, ShuffleSplit
         else:

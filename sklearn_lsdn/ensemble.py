@@ -20,15 +20,14 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_consistent_length,
     check_is_fitted,
-    column_or_1d,
     has_fit_parameter,
     validate_data,
 )
 
 from ._callbacks import FitTasks
 from ._documentation import DocumentedMixin
+from ._groups import check_groups
 from ._network_regressor import _NetworkRegressor
 from ._network_training import interrupts_end_all
 from ._parallel import parallel_map
@@ -273,8 +272,7 @@ class EnsembleRegressor(
             sample_weight, checked, dtype=np.float64, ensure_non_negative=True
         )
         if groups is not None:
-            groups = column_or_1d(groups, input_name="groups")
-            check_consistent_length(y, groups)
+            groups = check_groups(groups, y)
         if weight.all():
             return X, y, weight, groups
         used = np.flatnonzero(weight)

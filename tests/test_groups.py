@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import (
+    EnsembleRegressor,
     LSDNRegressor,
     ShrinkConnect,
     VolumeSynthesizer,
@@ -101,12 +102,27 @@ def test_a_single_group_is_refused():
 
 @pytest.mark.parametrize(
     ("groups", "message"),
-    [(SUBJECTS[:-1], "inconsistent numbers"), (np.zeros((300, 2)), "1d array")],
+    [
+        (SUBJECTS[:-1], "inconsistent numbers"),
+        (np.zeros((300, 2)), "1d array"),
+        ([None] * 300, r"groups\[0\] is None"),
+        ([*SUBJECTS[:-1], np.nan], "groups"),
+        (np.array(["a"] * 299 + [np.nan], dtype=object), r"groups\[299\] is nan"),
+        (pd.Series(["a"] * 299 + [pd.NA], dtype="string"), r"groups\[299\] is <NA>"),
+        (np.array([1, "a"] * 150, dtype=object), "different types, int, str"),
+    ],
 )
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_groups_that_cannot_be(groups, message, early_stopping):
     with pytest.raises(ValueError, match=message):
         small(early_stopping=early_stopping).fit(*make_data(), groups=groups)
+    with pytest.raises(ValueError, match=message):
+        EnsembleRegressor(small(), 2).fit(*make_data(), groups=groups)
+
+
+def test_a_sample_alone_is_not_held_out():
+    with pytest.raises(ValueError, match="one alone. Give more, or X_val"):
+        small(**STOPPING).fit(*make_data(1))
 
 
 def test_groups_have_no_part_without_early_stopping():

@@ -13,13 +13,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
-    check_consistent_length,
     check_is_fitted,
-    column_or_1d,
 )
 
 from .._callbacks import FitTasks
 from .._documentation import DocumentedMixin
+from .._groups import check_groups
 from .._network_regressor import _NetworkRegressor
 from ..ensemble import EnsembleRegressor, given_to_fit
 from ..shrink import ShrinkConnect
@@ -310,8 +309,8 @@ class VolumeSynthesizer(
         n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
         tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
-        groups = range(len(sources)) if groups is None else column_or_1d(groups)
-        check_consistent_length(sources, groups)
+        groups = range(len(sources)) if groups is None else groups
+        groups = check_groups(groups, sources)
         sources, targets, groups, sample_weight = weighted_subjects(
             sources, targets, groups, sample_weight
         )
