@@ -183,21 +183,6 @@ def test_a_shrunken_model_remembers_its_contrasts(dataset, tmp_path):
     assert json.loads(sidecar.read_text())["Estimator"]["Name"] == "ShrinkConnect"
 
 
-def test_shrink_takes_images_of_the_desc_of_training(dataset, tmp_path, capsys):
-    for path in list(dataset.rglob("*_T[12]w.nii.gz")):
-        name = path.name.replace("_T", "_desc-preproc_T")
-        path.with_name(name).write_bytes(path.read_bytes())
-    model, small = tmp_path / "model.skops", tmp_path / "small.skops"
-    names = ["--source", "T1w", "--target", "T2w"]
-    fit = ["fit", dataset, *names, "--desc", "preproc", *BRIEF, "-o", model]
-    assert _run(*fit) == 0
-    task = ["shrink", model, dataset, *names, "--keep", "0.5", "--n-voxels", "300"]
-    assert _run(*task, "-o", small) == 0
-    capsys.readouterr()
-    _run(*task, "--desc", "", "-o", small, "--overwrite")
-    assert "preproc" in capsys.readouterr().err  # two images of each contrast
-
-
 def test_evaluate_holds_sessions_of_a_subject_back_together(dataset, capsys):
     names = ["--source", "T1w", "--target", "T2w"]
     assert _run("evaluate", dataset, *names, *BRIEF) == 0

@@ -37,14 +37,11 @@ def run(arguments):
     from .._files import check_output
     from ..persistence import load_synthesizer, save_model
 
-    synthesizer = load_synthesizer(arguments.model)
-    if arguments.dataset is not None:
-        _choose_as_in_training(arguments, synthesizer)
     find_images(arguments)
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )
-    synthesizer.set_params(
+    synthesizer = load_synthesizer(arguments.model).set_params(
         n_jobs=arguments.jobs,
         max_memory=arguments.max_memory,
         n_voxels=arguments.n_voxels,
@@ -63,11 +60,3 @@ def run(arguments):
     save_model(at_rest(smaller), arguments.output, overwrite=arguments.overwrite)
     sizes = smaller.estimator_.estimator_.hidden_layer_sizes
     return f"Saved {arguments.output} with {'-'.join(map(str, sizes))} hidden nodes"
-
-
-def _choose_as_in_training(arguments, synthesizer):
-    """Take images of the space and desc of training, unless others are asked for."""
-    remembered = getattr(synthesizer, "bids_query_", {})
-    for name in ("space", "desc"):
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, remembered.get(name))
