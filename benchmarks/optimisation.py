@@ -108,14 +108,17 @@ class ErrorDrivenLSDN(LSDNRegressor):
 
 
 class StoppedThenWholeLSDN(LSDNRegressor):
-    """As many epochs as suit a subject held out, then anew on all of them."""
+    """As many epochs as suit a subject held out, then anew on all of them.
+
+    For ``early_stopping=True``, by which it is given groups.
+    """
 
     def fit(self, X, y, groups=None):
         parameters = self.get_params()
-        watched = LSDNRegressor(**{**parameters, "early_stopping": True})
-        watched.fit(X, y, groups=groups)
-        best = 1 + int(np.argmin(watched.validation_loss_curve_))
-        whole = LSDNRegressor(**{**parameters, "max_iter": best}).fit(X, y)
+        watched = LSDNRegressor(**parameters).fit(X, y, groups=groups)
+        self.best_ = 1 + int(np.argmin(watched.validation_loss_curve_))
+        all_of_them = {"early_stopping": False, "max_iter": self.best_}
+        whole = LSDNRegressor(**parameters | all_of_them).fit(X, y)
         vars(self).update(vars(whole) | parameters)
         return self
 
@@ -198,12 +201,13 @@ def networks():
         "10 epochs, decay 0.75": L(max_iter=10, learning_rate_decay=0.75),
         "40 epochs, decay 0.92": L(max_iter=40, learning_rate_decay=0.92),
         "average of 5 epochs": AveragedLSDN(),
-        "average of 10, decay 0.95": Averaged10LSDN(learning_rate_decay=0.95),
+        "decay 0.95": L(learning_rate_decay=0.95),
+        "decay 0.95, average of 10": Averaged10LSDN(learning_rate_decay=0.95),
         "alpha 10": L(alpha=10),
         "alpha 100": L(alpha=100),
         "alpha 1000": L(alpha=1000),
         "stop early, by subject": L(early_stopping=True),
-        "stop early, then all": StoppedThenWholeLSDN(),
+        "stop early, then all": StoppedThenWholeLSDN(early_stopping=True),
         "k-means": KMeansLSDN(),
         "error-driven": ErrorDrivenLSDN(),
         "sigma 0.25": L(sigma=0.25),

@@ -352,7 +352,7 @@ class _NetworkRegressor(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         if groups is not None:
-            groups = check_groups(groups, X)
+            groups = check_groups(groups, len(X))
         flat = y.ndim == 1
         y = y.reshape(len(y), -1)
         if fresh:

@@ -115,8 +115,8 @@ class NetworkTraining:
         """Part samples at random, by whole groups where they are given."""
         if len(arrays[0]) < 2:
             raise ValueError(
-                "early_stopping=True holds out samples, but there is one alone. Give "
-                "more, or X_val and y_val."
+                "early_stopping=True holds out samples, but there is only 1 sample. "
+                "Give more, or X_val and y_val."
             )
         if groups is None:
             share, splitter = self.validation_fraction, ShuffleSplit

@@ -272,7 +272,7 @@ class EnsembleRegressor(
             sample_weight, checked, dtype=np.float64, ensure_non_negative=True
         )
         if groups is not None:
-            groups = check_groups(groups, y)
+            groups = check_groups(groups, len(y))
         if weight.all():
             return X, y, weight, groups
         used = np.flatnonzero(weight)

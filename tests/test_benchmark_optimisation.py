@@ -7,7 +7,8 @@ import pytest
 from conftest import REPOSITORY
 from numpy.testing import assert_allclose
 
-from sklearn_lsdn import LSDNRegressor
+from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn.datasets import make_brain_cohort
 
 BRIEF = dict(hidden_layer_sizes=(12, 4), max_iter=4, random_state=0)
 
@@ -56,13 +57,34 @@ def test_the_average_is_that_of_the_last_epochs(optimisation, data):
     assert_allclose(average.latent_coordinates_, np.mean(both, axis=0), rtol=1e-6)
 
 
-def test_epochs_are_chosen_on_a_group_held_out(optimisation, data):
-    X, y, groups = data
-    network = optimisation.StoppedThenWholeLSDN(**BRIEF).fit(X, y, groups=groups)
-    watched = LSDNRegressor(**BRIEF, early_stopping=True).fit(X, y, groups=groups)
-    best = 1 + int(np.argmin(watched.validation_loss_curve_))
-    whole = LSDNRegressor(**BRIEF | {"max_iter": best}).fit(X, y)
+def test_epochs_are_chosen_on_subjects_held_out(optimisation, data, monkeypatch):
+    held_out = []
+    hold_out = LSDNRegressor._hold_out
+
+    def spy(self, arrays, groups, rng):
+        held_out.append(groups)
+        return hold_out(self, arrays, groups, rng)
+
+    monkeypatch.setattr(LSDNRegressor, "_hold_out", spy)
+    images = make_brain_cohort(3, voxel_size=8, random_state=0).images
+    network = optimisation.networks()["stop early, then all"].set_params(**BRIEF)
+    VolumeSynthesizer(network, n_voxels=300).fit(images["T1w"], images["T2w"])
+    (groups,) = held_out  # once, of all three
+    assert set(groups) == {0, 1, 2}
+
+
+def test_the_best_number_of_epochs_is_trained_on_all(optimisation, data):
+    X, _, groups = data
+    y = X[:, 0] + np.random.RandomState(1).normal(0, 5, len(X))  # hardly to be learned
+    many = BRIEF | {"max_iter": 20, "early_stopping": True, "learning_rate_init": 0.05}
+    network = optimisation.StoppedThenWholeLSDN(**many).fit(X, y, groups=groups)
+    assert network.best_ < 20
+    brief = many | {"max_iter": network.best_, "early_stopping": False}
+    whole = LSDNRegressor(**brief).fit(X, y)
     assert (network.predict(X) == whole.predict(X)).all()
+    assert (
+        network.get_params() == optimisation.StoppedThenWholeLSDN(**many).get_params()
+    )
 
 
 @pytest.mark.parametrize("name", ["KMeansLSDN", "ErrorDrivenLSDN"])
@@ -79,13 +101,29 @@ def test_latent_coordinates_start_elsewhere(optimisation, data, name):
         assert distances.min(axis=1).max() < 1e-5  # each is a voxel
 
 
-def test_the_network_in_pytorch_is_the_same(optimisation, data):
-    pytest.importorskip("torch")
+@pytest.fixture
+def torch():
+    torch = pytest.importorskip("torch")
+    n_threads = torch.get_num_threads()
+    yield torch
+    torch.set_num_threads(n_threads)
+
+
+def test_the_network_in_pytorch_is_the_same(optimisation, data, torch, monkeypatch):
     X, y, _ = data
+    untrained = dict(max_iter=1, learning_rate_init=1e-12, random_state=0)
+    ours = LSDNRegressor(**untrained).fit(X, y).predict(X)
+    monkeypatch.setattr(optimisation.TorchLSDN, "_train", lambda *_: None)
+    theirs = optimisation.TorchLSDN(random_state=0).fit(X, y).predict(X)
+    assert_allclose(theirs, ours, atol=1e-5 * np.ptp(y))
+
+
+def test_the_network_in_pytorch_is_trained_alike(optimisation, data, torch):
+    X, y, _ = (values[:500] for values in data)
     ours = LSDNRegressor(random_state=0).fit(X, y).predict(X)
     theirs = optimisation.TorchLSDN(random_state=0).fit(X, y)
     assert theirs.sigma_ == pytest.approx([0.5])
-    assert np.corrcoef(ours, theirs.predict(X))[0, 1] > 0.99
+    assert np.corrcoef(ours, theirs.predict(X))[0, 1] > 0.999
     learned = optimisation.TorchLSDN("learned for each node", random_state=0).fit(X, y)
     assert len(learned.sigma_) == 200
     assert np.ptp(learned.sigma_) > 0.01

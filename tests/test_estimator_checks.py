@@ -24,6 +24,7 @@ ESTIMATORS = [
     LSDNRegressor(),
     CDNRegressor(),
     VDNRegressor(),
+    LSDNRegressor(early_stopping=True),
     ShrinkConnect(LSDNRegressor(SMALL)),
     ShrinkConnect(CDNRegressor(SMALL), keep=0.5),
     EnsembleRegressor(LSDNRegressor((10,)), 2),

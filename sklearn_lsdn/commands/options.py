@@ -202,8 +202,9 @@ def preparation():
         type=_width_or_none,
         default=1.2,
         metavar="MM",
-        help="full width at half maximum of the Gaussian that smooths the synthesis, 0 "
-        "for none (default: %(default)s)",
+        help="full width at half maximum of the Gaussian that smooths the synthesis; "
+        "where voxels are smaller than 1 mm, in voxels; 0 for none (default: "
+        "%(default)s)",
     )
     return parser
 

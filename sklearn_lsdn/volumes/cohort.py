@@ -116,8 +116,9 @@ def predict_files(
     OSError
         If the folder cannot be written to.
     ValueError
-        If an image cannot be used, two subjects would get the same file name, or
-        the synthesizer has no ensemble to take the uncertainty from.
+        If a subject has no image, an image cannot be used, two subjects would get
+        the same file name, or the synthesizer has no ensemble to take the uncertainty
+        from.
         Headers of all images are checked before the first is synthesised, unless
         with ``keep_going``.
     SubjectsFailed

@@ -352,6 +352,7 @@ def _about(synthesizer, model_file):
             "patch_size": synthesizer.patch_size,
             "patch_scales": [int(scale) for scale in synthesizer.patch_scales],
             "target_patch_size": synthesizer.target_patch_size,
+            "smoothing": float(synthesizer.smoothing),
             "coordinates": synthesizer.coordinates,
         },
     }

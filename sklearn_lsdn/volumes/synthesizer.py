@@ -310,7 +310,7 @@ class VolumeSynthesizer(
         tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
         groups = range(len(sources)) if groups is None else groups
-        groups = check_groups(groups, sources)
+        groups = check_groups(groups, len(sources), "subjects")
         sources, targets, groups, sample_weight = weighted_subjects(
             sources, targets, groups, sample_weight
         )
