@@ -111,6 +111,9 @@ def rows():
         table[f"{name}, default's scales"] = single | dict(estimator=peer)
         table[f"{name}, default's scales, smoothed"] = smooth | dict(estimator=peer)
         table[f"{name}, default's setting"] = DEFAULT | dict(estimator=peer)
+    wide = PAPER | CHANGES["scales 1, 2, 4"] | dict(estimator=PEERS["boosted trees"])
+    table["boosted trees, scales 1, 2, 4"] = wide
+    table["boosted trees, scales 1, 2, 4, nyul"] = wide | CHANGES["nyul"]
     for name in NORMALIZATIONS[1:]:
         peer = dict(estimator=PEERS["boosted trees"], normalization=name)
         table[f"boosted trees, {name}"] = PAPER | peer
