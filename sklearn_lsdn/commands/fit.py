@@ -7,10 +7,10 @@ from .arguments import at_rest, by_subject, find_images, inputs, make_synthesize
 from .options import (
     NETWORKS,
     add_dataset,
+    add_model_output,
     cluster,
     images,
     keep,
-    model_file,
     network,
     preparation,
     running,
@@ -49,14 +49,7 @@ def add_arguments(command):
         help="keep the state of training in a file, .npz; if training is cut off, the "
         "same command goes on from there. It is removed once the model is saved",
     )
-    command.add_argument(
-        "-o",
-        "--output",
-        type=model_file,
-        required=True,
-        metavar="MODEL",
-        help="model file, .skops",
-    )
+    add_model_output(command)
 
 
 def run(arguments):

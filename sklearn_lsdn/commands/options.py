@@ -50,6 +50,18 @@ def model_file(text):
     return text
 
 
+def add_model_output(command):
+    """Where the model goes."""
+    command.add_argument(
+        "-o",
+        "--output",
+        type=model_file,
+        required=True,
+        metavar="MODEL",
+        help="model file, .skops",
+    )
+
+
 def running(jobs=True, memory=True, verbose=True):
     """How to run, whatever is run."""
     parser = argparse.ArgumentParser(add_help=False)

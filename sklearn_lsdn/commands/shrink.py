@@ -1,7 +1,7 @@
 """`lsdn shrink`."""
 
 from .arguments import at_rest, by_subject, find_images, inputs
-from .options import add_dataset, cluster, images, keep, model_file, running
+from .options import add_dataset, add_model_output, cluster, images, keep, running
 from .progress import shown
 
 HELP = "make a model smaller and faster"
@@ -20,14 +20,7 @@ def add_arguments(command):
         help="fraction of the hidden nodes to keep, or as few as 2 %% of training "
         "error allow (default: auto)",
     )
-    command.add_argument(
-        "-o",
-        "--output",
-        type=model_file,
-        required=True,
-        metavar="MODEL",
-        help="model file, .skops",
-    )
+    add_model_output(command)
 
 
 def run(arguments):
