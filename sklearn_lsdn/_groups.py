@@ -26,6 +26,8 @@ def check_groups(groups, n_members, members="samples") -> np.ndarray:
     """
     if not isinstance(groups, np.ndarray):
         groups = np.asarray(groups, dtype=object)  # which keeps what is missing
+    if groups.ndim == 2 and groups.shape[1] == 1:
+        groups = groups[:, 0]
     if groups.ndim != 1:
         raise ValueError(
             f"groups must be one-dimensional, but its shape is {groups.shape}."
@@ -34,22 +36,32 @@ def check_groups(groups, n_members, members="samples") -> np.ndarray:
         raise ValueError(
             f"groups has {len(groups)} entries, but there are {n_members} {members}."
         )
-    if groups.dtype.kind not in "biuSU":
-        for i, group in enumerate(groups):
-            if _is_missing(group):
-                raise ValueError(
-                    f"groups[{i}] is {group}. Say of all {members} which group they "
-                    "are of."
-                )
+    if groups.dtype.kind in "fcmM":
+        missing = groups != groups
+    elif groups.dtype == object:
+        missing = [_is_missing(group) for group in groups]
+    else:
+        return groups  # which has no such value
+    if np.any(missing):
+        i = int(np.argmax(missing))
+        raise ValueError(
+            f"groups[{i}] is {groups[i]}. Say of all {members} which group they are of."
+        )
+    return groups if groups.dtype != object else _in_order(groups)
+
+
+def _in_order(groups):
+    """Names or numbers as an array of their own type, and others as they are."""
     try:
-        np.unique(groups)
+        different = sorted(set(groups))
     except TypeError as error:
         types = sorted({type(group).__name__ for group in groups})
         raise ValueError(
             f"groups cannot be put in order, as values of type {', '.join(types)}. "
             "Give numbers or names, and not both."
         ) from error
-    return np.array(groups.tolist()) if groups.dtype == object else groups
+    plain = all(np.isscalar(group) for group in different)
+    return np.array(groups.tolist()) if plain else groups
 
 
 def _is_missing(group):

@@ -76,6 +76,8 @@ def test_whole_groups_are_held_out(splits, fraction, n_held_out):
         lambda groups: [f"sub-{g}" for g in groups],
         lambda groups: pd.Series([f"sub-{g}" for g in groups]),
         lambda groups: pd.Series([f"sub-{g}" for g in groups], dtype="category"),
+        lambda groups: pd.Series([("site", g) for g in groups]),
+        lambda groups: pd.DataFrame({"subject": groups}),
     ],
 )
 def test_groups_may_be_names(splits, as_given):
