@@ -101,9 +101,8 @@ def rows():
     for name in ADDED:
         table[f"default + {name}"] = DEFAULT | CHANGES[name]
     table["larger"] = larger = DEFAULT | LARGER
-    for name in ("scales 1, 2, 4", "3 networks"):
-        table[f"larger + {name}"] = larger | CHANGES[name]
-    table["larger + both"] = larger | CHANGES["scales 1, 2, 4"] | CHANGES["3 networks"]
+    table["larger + scales 1, 2, 4"] = larger = larger | CHANGES["scales 1, 2, 4"]
+    table["larger + scales 1, 2, 4 + 3 networks"] = larger | CHANGES["3 networks"]
     single = PAPER | dict(patch_scales=DEFAULT["patch_scales"])
     smooth = single | dict(smoothing=DEFAULT["smoothing"])
     for name, peer in PEERS.items():
@@ -260,6 +259,29 @@ def table(runs):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def simulated_folds(cohort):
+    """Which of the simulated subjects are held back."""
+    step = max(1, len(cohort.subjects) // (N_SIMULATED_FOLDS - 1))
+    return range(0, len(cohort.subjects), step)
+
+
+def carry_out(plans, n_jobs):
+    """Compute what is missing of each cohort's runs, and print its table."""
+    every = [run for runs in plans.values() for run in runs]
+    compute_missing(every, joblib.effective_n_jobs(n_jobs))
+    for name, runs in plans.items():
+        print(f"{name}\n\n{table(runs)}\n", flush=True)
+
+
+def add_options(parser, rows, cache):
+    """Options of a script that computes runs and keeps them."""
+    parser.add_argument("--rows", nargs="+", choices=rows, metavar="ROW")
+    parser.add_argument("--jobs", type=int, default=-1, help="runs at a time")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache", type=Path, default=Path(cache))
+    parser.add_argument("--quick", action="store_true", help="a smoke test")
+
+
 def other_scanner(cohort, cache, seed):
     """The simulated subjects as another scanner's settings show them."""
     make = {k: v for k, v in cohort.settings.items() if k != "cohort"}
@@ -282,12 +304,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     names = ["open_ms", "simulated", "other_scanner"]
     parser.add_argument("--cohort", nargs="+", choices=names, default=names)
-    parser.add_argument("--rows", nargs="+", choices=rows(), metavar="ROW")
     parser.add_argument("--directions", nargs="+", help='such as "T1w -> T2w"')
-    parser.add_argument("--jobs", type=int, default=-1, help="runs at a time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=Path("ablation_results"))
-    parser.add_argument("--quick", action="store_true", help="a smoke test")
+    add_options(parser, rows(), "ablation_results")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     both = arguments.directions or ["T1w -> T2w", "T2w -> T1w"]
@@ -299,17 +317,13 @@ def main():
         plans["open_ms"] = plan(cohort, directions, range(3), arguments)
     if {"simulated", "other_scanner"} & set(arguments.cohort):
         cohort = simulated_cohort(arguments.cache, arguments.seed, arguments.quick)
-        step = max(1, len(cohort.subjects) // (N_SIMULATED_FOLDS - 1))
-        folds = range(0, len(cohort.subjects), step)
+        folds = simulated_folds(cohort)
         if "simulated" in arguments.cohort:
             plans["simulated"] = plan(cohort, both, folds, arguments)
         if "other_scanner" in arguments.cohort and not arguments.quick:
             images = other_scanner(cohort, arguments.cache, arguments.seed)
             plans["other_scanner"] = plan(cohort, both, folds, arguments, images)
-    every = [run for runs in plans.values() for run in runs]
-    compute_missing(every, joblib.effective_n_jobs(arguments.jobs))
-    for name, runs in plans.items():
-        print(f"{name}\n\n{table(runs)}\n", flush=True)
+    carry_out(plans, arguments.jobs)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,9 @@ left out.
 
 import argparse
 import sys
-from pathlib import Path
 
-import joblib
 import numpy as np
-from ablation import DEFAULT, N_SIMULATED_FOLDS, compute_missing, make_run, table
+from ablation import DEFAULT, add_options, carry_out, make_run, simulated_folds
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.cluster import MiniBatchKMeans
 from table1 import open_ms_cohort, simulated_cohort
@@ -248,11 +246,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     names = ["open_ms", "simulated"]
     parser.add_argument("--cohort", nargs="+", choices=names, default=names)
-    parser.add_argument("--rows", nargs="+", choices=networks(), metavar="ROW")
-    parser.add_argument("--jobs", type=int, default=-1, help="runs at a time")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=Path("optimisation_results"))
-    parser.add_argument("--quick", action="store_true", help="a smoke test")
+    add_options(parser, networks(), "optimisation_results")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     plans = {}
@@ -260,13 +254,8 @@ def main():
         plans["open_ms"] = plan(open_ms_cohort(), range(3), arguments)
     if "simulated" in arguments.cohort:
         cohort = simulated_cohort(arguments.cache, arguments.seed, arguments.quick)
-        step = max(1, len(cohort.subjects) // (N_SIMULATED_FOLDS - 1))
-        folds = range(0, len(cohort.subjects), step)
-        plans["simulated"] = plan(cohort, folds, arguments)
-    every = [run for runs in plans.values() for run in runs]
-    compute_missing(every, joblib.effective_n_jobs(arguments.jobs))
-    for name, runs in plans.items():
-        print(f"{name}\n\n{table(runs)}\n", flush=True)
+        plans["simulated"] = plan(cohort, simulated_folds(cohort), arguments)
+    carry_out(plans, arguments.jobs)
 
 
 if __name__ == "__main__":

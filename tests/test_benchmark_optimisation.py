@@ -57,7 +57,7 @@ def test_the_average_is_that_of_the_last_epochs(optimisation, data):
     assert_allclose(average.latent_coordinates_, np.mean(both, axis=0), rtol=1e-6)
 
 
-def test_epochs_are_chosen_on_subjects_held_out(optimisation, data, monkeypatch):
+def test_epochs_are_chosen_on_subjects_held_out(optimisation, monkeypatch):
     held_out = []
     hold_out = LSDNRegressor._hold_out
 
