@@ -43,10 +43,10 @@ from table1 import (
 from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import CDNRegressor, LSDNRegressor, VolumeSynthesizer, __version__
-from sklearn_lsdn._files import written_whole
+from sklearn_lsdn._utils.files import written_whole
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
-from sklearn_lsdn.volumes.images import open_image
+from sklearn_lsdn.volumes._images import open_image
 
 DEFAULT = {
     name: value for name, value in VolumeSynthesizer().get_params().items()

@@ -36,9 +36,9 @@ from distributed.comm.tcp import TCP
 from joblib import parallel_config
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
-from sklearn_lsdn._parallel import _pickled, parallel_map
+from sklearn_lsdn._utils.parallel import _pickled, parallel_map
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes.cohort import predict_files
+from sklearn_lsdn.jobs._prediction import predict_files
 
 
 def make_files(folder, n_subjects, voxel_size):

@@ -14,9 +14,9 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_lsdn import LSDNRegressor, to_onnx
-from sklearn_lsdn.network import reference
-from sklearn_lsdn.network.training import Trainer
-from sklearn_lsdn.volumes.patches import PaddedVolumes
+from sklearn_lsdn._network import reference
+from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn.volumes._patches import PaddedVolumes
 
 TILES = (512, 2048, 8192, 32768)
 PEER_VOXELS = 2**18

@@ -41,8 +41,8 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn.persistence import describe_model
-from sklearn_lsdn.volumes.images import open_image
+from sklearn_lsdn._persistence.model_files import describe_model
+from sklearn_lsdn.volumes._images import open_image
 
 DOCUMENTED = ValueError, TypeError, OSError
 MEMORY = 4 * 2**30  # of addresses, most of which libraries take at the start

@@ -58,9 +58,9 @@ def fit(sources, targets, n_voxels):
 def predict_cohort(sources, model, n_jobs, max_memory):
     """Peak of the process in MB, and how many subjects were under way at once."""
     from sklearn_lsdn import load_model
-    from sklearn_lsdn.volumes.budget import subjects_at_once
-    from sklearn_lsdn.volumes.cohort import predict_files
-    from sklearn_lsdn.volumes.subjects import open_subjects
+    from sklearn_lsdn.jobs._prediction import predict_files
+    from sklearn_lsdn.volumes._budget import subjects_at_once
+    from sklearn_lsdn.volumes._subjects import open_subjects
 
     synthesizer = load_model(model).set_params(n_jobs=n_jobs, max_memory=max_memory)
     at_once = n_jobs
@@ -117,7 +117,7 @@ def budgets(shape, n_subjects):
     import nibabel as nib
 
     from sklearn_lsdn.datasets import make_brain_cohort
-    from sklearn_lsdn.volumes.images import save_image
+    from sklearn_lsdn.volumes._images import save_image
 
     print("| task | at once | max_memory | peak of the process, MB |")
     print("|---|---|---|---|", flush=True)

@@ -25,7 +25,7 @@ import SimpleITK
 from open_ms import data_folder
 from scipy.spatial.transform import Rotation
 
-from sklearn_lsdn.volumes.registration import RigidTransform, resample
+from sklearn_lsdn.volumes._registration import RigidTransform, resample
 
 PAGE = Path(__file__).parents[1] / "docs" / "pipeline.md"
 SUBJECTS = ("sub-07", "sub-19", "sub-26")

@@ -29,9 +29,9 @@ from memory import fit, in_new_process, predict, save_small_model, volume
 from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import LSDNRegressor
-from sklearn_lsdn.network.architecture import Architecture
-from sklearn_lsdn.network.training import Trainer
-from sklearn_lsdn.volumes.patches import PaddedVolumes
+from sklearn_lsdn._network.architecture import Architecture
+from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn.volumes._patches import PaddedVolumes
 
 HIDDEN = (200, 20)
 

@@ -111,8 +111,8 @@ def smaller_networks(network, fraction, X, y, max_iter, seed):
 
 def predict_seconds(synthesizer, networks, source, repeats=5):
     """Median seconds to predict a volume that has been read and normalised."""
-    from sklearn_lsdn.volumes.images import open_image
-    from sklearn_lsdn.volumes.patches import PaddedVolumes
+    from sklearn_lsdn.volumes._images import open_image
+    from sklearn_lsdn.volumes._patches import PaddedVolumes
 
     file = open_image(source, "source")
     volume = file.read()

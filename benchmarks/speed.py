@@ -43,9 +43,9 @@ from sklearn.metrics import root_mean_squared_error
 from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn._network.kernels.compilation import kernel
+from sklearn_lsdn._network.kernels.matmul import STRIP, add_product
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.network.compilation import kernel
-from sklearn_lsdn.network.matmul import STRIP, add_product
 
 
 def medians(functions, repeats):

@@ -49,10 +49,10 @@ from sklearn_lsdn import (
     VolumeSynthesizer,
     __version__,
 )
-from sklearn_lsdn._files import written_whole
+from sklearn_lsdn._utils.files import written_whole
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
-from sklearn_lsdn.volumes.images import open_image
+from sklearn_lsdn.volumes._images import open_image
 
 # The paper does not say how many samples an update sees.
 SGD = dict(

@@ -19,8 +19,8 @@ import numpy as np
 from table1 import open_ms_cohort
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
-from sklearn_lsdn.volumes.cohort import predict_files
-from sklearn_lsdn.volumes.images import open_image, save_image
+from sklearn_lsdn.jobs._prediction import predict_files
+from sklearn_lsdn.volumes._images import open_image, save_image
 
 
 def stages(synthesizer, path, folder):

@@ -40,9 +40,9 @@ from torch import nn
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.volumes import ZScoreNormalizer
+from sklearn_lsdn.volumes._masks import Masker
 from sklearn_lsdn.volumes._predictor import VolumePredictor
-from sklearn_lsdn.volumes.masks import Masker
-from sklearn_lsdn.volumes.subjects import describe, pair_subjects
+from sklearn_lsdn.volumes._subjects import describe, pair_subjects
 
 N_THREADS = 2
 DIRECTIONS = "T1w -> T2w", "T2w -> T1w"

@@ -3,26 +3,26 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0.dev0"
+from ._version import __version__
 
 _HOME = {
-    "CDNRegressor": "regressor",
-    "CoupledSparseRegressor": "baselines.coupled_sparse",
-    "EnsembleRegressor": "ensemble",
-    "LSDNRegressor": "regressor",
-    "ModalityPropagationRegressor": "baselines.modality_propagation",
-    "ShrinkConnect": "shrink",
-    "VDNRegressor": "regressor",
+    "CDNRegressor": "_regressors.networks",
+    "CoupledSparseRegressor": "_baselines.coupled_sparse",
+    "EnsembleRegressor": "_regressors.ensemble",
+    "LSDNRegressor": "_regressors.networks",
+    "ModalityPropagationRegressor": "_baselines.modality_propagation",
+    "ShrinkConnect": "_regressors.shrink_connect",
+    "VDNRegressor": "_regressors.networks",
     "VolumeSynthesizer": "volumes",
-    "load_model": "persistence",
+    "load_model": "_persistence.model_files",
     "psnr_score": "metrics",
-    "register_onnx_converters": "export",
-    "save_model": "persistence",
-    "simultaneous_omp": "pursuit",
+    "register_onnx_converters": "_export",
+    "save_model": "_persistence.model_files",
+    "simultaneous_omp": "_regressors.pursuit",
     "snr_score": "metrics",
     "snr_scorer": "metrics",
     "ssim_score": "metrics",
-    "to_onnx": "export",
+    "to_onnx": "_export",
     "volume_snr_scorer": "metrics",
 }
 __all__ = [*_HOME]
@@ -40,10 +40,14 @@ def __dir__():
 
 
 if TYPE_CHECKING:
-    from .baselines.coupled_sparse import CoupledSparseRegressor
-    from .baselines.modality_propagation import ModalityPropagationRegressor
-    from .ensemble import EnsembleRegressor
-    from .export import register_onnx_converters, to_onnx
+    from ._baselines.coupled_sparse import CoupledSparseRegressor
+    from ._baselines.modality_propagation import ModalityPropagationRegressor
+    from ._export import register_onnx_converters, to_onnx
+    from ._persistence.model_files import load_model, save_model
+    from ._regressors.ensemble import EnsembleRegressor
+    from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
+    from ._regressors.pursuit import simultaneous_omp
+    from ._regressors.shrink_connect import ShrinkConnect
     from .metrics import (
         psnr_score,
         snr_score,
@@ -51,8 +55,4 @@ if TYPE_CHECKING:
         ssim_score,
         volume_snr_scorer,
     )
-    from .persistence import load_model, save_model
-    from .pursuit import simultaneous_omp
-    from .regressor import CDNRegressor, LSDNRegressor, VDNRegressor
-    from .shrink import ShrinkConnect
     from .volumes import VolumeSynthesizer

@@ -2,7 +2,9 @@
 
 import numpy as np
 from sklearn.metrics import make_scorer
-from sklearn.utils.validation import _check_sample_weight, check_array
+from sklearn.utils.validation import check_array
+
+from ._utils.sklearn_private import _check_sample_weight
 
 __all__ = ["psnr_score", "snr_score", "snr_scorer", "ssim_score", "volume_snr_scorer"]
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import LSDNRegressor, ShrinkConnect, VolumeSynthesizer
-from sklearn_lsdn.volumes.aggregation import (
+from sklearn_lsdn.volumes._aggregation import (
     PatchAverage,
     VolumePatches,
     filled_patches,

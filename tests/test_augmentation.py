@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_lsdn.volumes.augmentation import Augmentation
+from sklearn_lsdn.volumes._augmentation import Augmentation
 
 N = 4000
 BACKGROUND = np.array([-2.0, -1.0])

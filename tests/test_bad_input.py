@@ -15,10 +15,10 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
-from sklearn_lsdn.cli import main
-from sklearn_lsdn.evaluation import leave_one_subject_out
-from sklearn_lsdn.volumes import images
-from sklearn_lsdn.volumes.images import open_image
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.volumes import _images as images
+from sklearn_lsdn.volumes._images import open_image
 
 SHAPE = (9, 10, 8)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -96,8 +96,8 @@ def test_peers_learn_as_the_reference_does(folder):
     import peers
     import torch
 
-    from sklearn_lsdn.network import reference
-    from sklearn_lsdn.network.architecture import Architecture
+    from sklearn_lsdn._network import reference
+    from sklearn_lsdn._network.architecture import Architecture
 
     rng = np.random.RandomState(0)
     architecture = Architecture((6, 8, 5, 2), 3, 0.5)

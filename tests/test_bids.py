@@ -2,7 +2,7 @@
 
 import pytest
 
-from sklearn_lsdn.volumes.bids import derived_name, find_sessions
+from sklearn_lsdn.jobs._bids import derived_name, find_sessions
 
 pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
 

@@ -21,10 +21,11 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn.cli import main
-from sklearn_lsdn.evaluation import leave_one_subject_out
-from sklearn_lsdn.volumes import budget
-from sklearn_lsdn.volumes.budget import (
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
+from sklearn_lsdn.volumes import _budget as budget
+from sklearn_lsdn.volumes._budget import (
     OF_THE_PROGRAM,
     DoesNotFit,
     TrainingPlan,
@@ -34,9 +35,8 @@ from sklearn_lsdn.volumes.budget import (
     share_among_folds,
     subjects_at_once,
 )
-from sklearn_lsdn.volumes.cohort import SubjectsFailed, predict_files
-from sklearn_lsdn.volumes.sampling import Window
-from sklearn_lsdn.volumes.subjects import open_subjects
+from sklearn_lsdn.volumes._sampling import Window
+from sklearn_lsdn.volumes._subjects import open_subjects
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 SMALL, LARGE = (8, 9, 7), (60, 50, 55)

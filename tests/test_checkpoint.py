@@ -17,8 +17,8 @@ from sklearn_lsdn import (
     VDNRegressor,
     load_model,
 )
-from sklearn_lsdn.checkpoint import Checkpoint
-from sklearn_lsdn.cli import main
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn._regressors.checkpoint import Checkpoint
 
 PARAMETERS = {
     "adam": {},

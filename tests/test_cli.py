@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import sklearn_lsdn
-from sklearn_lsdn import VolumeSynthesizer, demo, load_model
-from sklearn_lsdn.cli import main
+from sklearn_lsdn import VolumeSynthesizer, load_model
+from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.jobs import _demo as demo
 
 SUBJECTS = ["sub-01", "sub-02", "sub-03"]
 BRIEF = ["--max-iter", "2", "--n-voxels", "500"]
@@ -1024,7 +1025,7 @@ def test_help_names_every_command_and_gives_examples_that_parse(capsys, monkeypa
     examples = re.findall(r"^  lsdn (.*)$", text, re.MULTILINE)
     assert {line.split()[0] for line in examples} == set(OPTIONS)
     for line in examples:
-        command = f"sklearn_lsdn.commands.{line.split()[0]}.run"
+        command = f"sklearn_lsdn._commands.{line.split()[0]}.run"
         monkeypatch.setattr(command, lambda args: "")
         assert _run(*shlex.split(line)) == 0
 
@@ -1036,7 +1037,7 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == sklearn_lsdn.__version__
 
 
-@pytest.mark.parametrize("module", ["sklearn_lsdn", "sklearn_lsdn.cli"])
+@pytest.mark.parametrize("module", ["sklearn_lsdn", "sklearn_lsdn._commands.main"])
 def test_importing_loads_nothing_heavy(module):
     heavy = ["numba", "sklearn", "nilearn", "SimpleITK", "matplotlib", "nibabel"]
     heavy += ["ancpbids"]
@@ -1054,7 +1055,7 @@ def test_a_half_trained_network_is_no_model(data, tmp_path, monkeypatch, capsys)
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sklearn_lsdn.network.training.Trainer.epoch", interrupted)
+    monkeypatch.setattr("sklearn_lsdn._network.training.Trainer.epoch", interrupted)
     assert _run("fit", *_train(data), "-o", output) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not output.exists()

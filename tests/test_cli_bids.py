@@ -11,9 +11,9 @@ import pytest
 
 import sklearn_lsdn
 from sklearn_lsdn import load_model
-from sklearn_lsdn.cli import main
+from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes.bids import find_sessions
+from sklearn_lsdn.jobs._bids import find_sessions
 
 pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sklearn_lsdn import load_model
-from sklearn_lsdn.cli import main
+from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes.registration import RigidTransform, resample
+from sklearn_lsdn.volumes._registration import RigidTransform, resample
 
 sitk = pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
 
@@ -150,7 +150,7 @@ def test_existing_outputs_are_found_before_the_work(
 ):
     path = tmp_path / "sub-01_T2w_reg.tfm"
     path.write_text("mine")
-    work = "sklearn_lsdn.alignment.estimate_rigid"
+    work = "sklearn_lsdn.jobs._alignment.estimate_rigid"
     monkeypatch.setattr(work, lambda *args, **more: pytest.fail("work began"))
     task = [*_register(data, SUBJECTS[:1]), "-o", tmp_path]
     assert f"{path} exists already" in _refused(capsys, *task)
@@ -185,7 +185,7 @@ def test_what_cannot_be_read_is_named(data, tmp_path, capsys):
 
 def test_sources_and_targets_must_be_as_many(data, tmp_path, capsys, monkeypatch):
     """Which is said before the reference is read."""
-    reading = "sklearn_lsdn.alignment.Reference.resolve"
+    reading = "sklearn_lsdn.jobs._alignment.Reference.resolve"
     monkeypatch.setattr(reading, lambda *args: pytest.fail("the reference was read"))
     images = ["--source", *_files(data, "T1w"), "--target", _files(data, "T2w")[0]]
     error = _refused(capsys, "register", *images, "-o", tmp_path / "out")

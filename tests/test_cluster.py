@@ -23,21 +23,21 @@ from sklearn_lsdn import (
     EnsembleRegressor,
     LSDNRegressor,
     VolumeSynthesizer,
-    _parallel,
     load_model,
     save_model,
 )
-from sklearn_lsdn._threads import effective_n_threads
-from sklearn_lsdn.cli import main
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn._utils import parallel as _parallel
+from sklearn_lsdn._utils.threads import effective_n_threads
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.evaluation import leave_one_subject_out
-from sklearn_lsdn.volumes.cohort import (
+from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.jobs._prediction import (
     SubjectsFailed,
     predict_files,
     predict_to_files,
 )
-from sklearn_lsdn.volumes.images import open_image
-from sklearn_lsdn.volumes.sliding_window import shared_n_jobs
+from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._sliding_window import shared_n_jobs
 
 distributed = pytest.importorskip("distributed")
 

@@ -22,7 +22,7 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn._consistency import check_consistency
+from sklearn_lsdn._persistence.consistency import check_consistency
 
 SHAPE = (7, 8, 6)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

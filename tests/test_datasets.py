@@ -7,11 +7,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rice
 
-from sklearn_lsdn.datasets import anatomy as anatomy_module
+from sklearn_lsdn.datasets import _anatomy as anatomy_module
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.datasets.anatomy import Anatomy, displacement_on, draw_displacement
-from sklearn_lsdn.datasets.fields import BOX, MAX_DISPLACEMENT, Grid, smooth_field
-from sklearn_lsdn.datasets.physics import (
+from sklearn_lsdn.datasets._anatomy import Anatomy, displacement_on, draw_displacement
+from sklearn_lsdn.datasets._fields import BOX, MAX_DISPLACEMENT, Grid, smooth_field
+from sklearn_lsdn.datasets._physics import (
     PROTOCOLS,
     TISSUES,
     Sequence,

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from sklearn_lsdn import VolumeSynthesizer, demo, psnr_score, snr_score
-from sklearn_lsdn.demo import run_demo
+from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
 from sklearn_lsdn.display import SynthesisDisplay
+from sklearn_lsdn.jobs import _demo as demo
+from sklearn_lsdn.jobs._demo import run_demo
 
 TINY = dict(n_subjects=2, voxel_size=8, random_state=0)
 IMAGES = ["source_T1w", "target_T2w", "synthesis_T2w"]

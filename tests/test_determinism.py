@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sklearn_lsdn import LSDNRegressor, ShrinkConnect, VolumeSynthesizer
-from sklearn_lsdn.volumes.cohort import predict_files
+from sklearn_lsdn.jobs._prediction import predict_files
 
 OTHER_PROCESS = """
 import sys

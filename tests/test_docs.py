@@ -10,7 +10,7 @@ from sklearn.neural_network import MLPRegressor
 
 import sklearn_lsdn
 from sklearn_lsdn import LSDNRegressor, datasets, display, report, volumes
-from sklearn_lsdn.cli import _parser
+from sklearn_lsdn._commands.main import _parser
 
 DOCS = REPOSITORY / "docs"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}

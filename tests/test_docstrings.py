@@ -85,9 +85,9 @@ def test_all_floors_are_there():
     for name in ("LSDNRegressor.fit", "VolumeSynthesizer.predict", "snr_score"):
         assert f"sklearn_lsdn.{name}" in NAMES
     assert "sklearn_lsdn.datasets.make_brain_cohort" in NAMES
-    assert "sklearn_lsdn.checkpoint.Checkpoint" in NAMES
-    assert "sklearn_lsdn.evaluation.Evaluation" in NAMES
-    assert "sklearn_lsdn.volumes.registration.register_rigid" in NAMES
+    assert "sklearn_lsdn._regressors.checkpoint.Checkpoint" in NAMES
+    assert "sklearn_lsdn.jobs.Evaluation" in NAMES
+    assert "sklearn_lsdn.volumes.register_rigid" in NAMES
     assert "sklearn_lsdn.volumes.ZScoreNormalizer.describe" in NAMES
     assert "sklearn_lsdn.LSDNRegressor.get_params" not in NAMES
 

@@ -19,8 +19,8 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn.checkpoint import Checkpoint
-from sklearn_lsdn.network.training import Trainer
+from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._regressors.checkpoint import Checkpoint
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
 

@@ -9,8 +9,12 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
-from sklearn_lsdn import evaluation as evaluation_module
-from sklearn_lsdn.evaluation import Evaluation, leave_one_subject_out, subject_labels
+from sklearn_lsdn.jobs import _evaluation as evaluation_module
+from sklearn_lsdn.jobs._evaluation import (
+    Evaluation,
+    leave_one_subject_out,
+    subject_labels,
+)
 
 LABELS = ["sub-02", "sub-01", "sub-02", "sub-03"]  # two sessions of sub-02
 

@@ -11,8 +11,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
-from sklearn_lsdn.cli import main
-from sklearn_lsdn.volumes.images import save_image
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn.volumes._images import save_image
 
 SHAPE = (9, 10, 8)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from sklearn_lsdn.volumes import images
-from sklearn_lsdn.volumes.images import check_same_grid, open_image, save_image
+from sklearn_lsdn.volumes import _images as images
+from sklearn_lsdn.volumes._images import check_same_grid, open_image, save_image
 
 SHAPE = (5, 6, 7)
 OBLIQUE = np.array(

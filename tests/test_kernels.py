@@ -9,17 +9,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 
-from sklearn_lsdn.network import backward, matmul, reference, sigmoid
-from sklearn_lsdn.network.architecture import Architecture
-from sklearn_lsdn.network.compilation import kernel
-from sklearn_lsdn.network.forward import TILE
-from sklearn_lsdn.network.inference import _SLICE, predict_rows, predict_voxels
-from sklearn_lsdn.network.matmul import LANES
-from sklearn_lsdn.network.training import (
-    Trainer,
-    mean_loss,
-    minimize_full_batch,
-)
+from sklearn_lsdn._network import reference
+from sklearn_lsdn._network.architecture import Architecture
+from sklearn_lsdn._network.inference import _SLICE, predict_rows, predict_voxels
+from sklearn_lsdn._network.kernels import backward, matmul, sigmoid
+from sklearn_lsdn._network.kernels.compilation import kernel
+from sklearn_lsdn._network.kernels.forward import TILE
+from sklearn_lsdn._network.kernels.matmul import LANES
+from sklearn_lsdn._network.training import Trainer, mean_loss, minimize_full_batch
 
 add_gradient, transpose_filters, add_product, padded, logistic_layer = (
     kernel(part.py_func)

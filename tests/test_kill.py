@@ -71,7 +71,7 @@ def _wait_until(condition):
 
 def _drive(folder):
     from sklearn_lsdn import load_model
-    from sklearn_lsdn.cli import main
+    from sklearn_lsdn._commands.main import main
 
     source, target = _make_images(folder)
     model, again, out = (folder / name for name in ("a.skops", "b/b.skops", "out"))

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from sklearn_lsdn.volumes.images import open_image
-from sklearn_lsdn.volumes.masks import Masker
+from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._masks import Masker
 
 SHAPE = (6, 7, 5)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.0]), [-10, -20, 4])

@@ -13,7 +13,7 @@ from sklearn_lsdn.volumes import (
     PercentileNormalizer,
     ZScoreNormalizer,
 )
-from sklearn_lsdn.volumes.normalization import resolve_normalizer
+from sklearn_lsdn.volumes._normalization import resolve_normalizer
 
 LINEAR = [ZScoreNormalizer(), PercentileNormalizer(), PercentileNormalizer(5, 75)]
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import REPOSITORY
 
 from sklearn_lsdn import load_model, save_model
-from sklearn_lsdn.persistence import describe_model
+from sklearn_lsdn._persistence.model_files import describe_model
 
 DATA = REPOSITORY / "tests" / "data"
 MODELS = [

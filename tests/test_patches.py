@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine, from_matvec
 
-from sklearn_lsdn.volumes.patches import PaddedVolumes
+from sklearn_lsdn.volumes._patches import PaddedVolumes
 
 SHAPE = (5, 7, 6)
 AFFINE = from_matvec([[2, 0.1, 0], [-0.1, 2, 0.3], [0, -0.3, 2.5]], [-5, 8, 13])

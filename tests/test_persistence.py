@@ -28,7 +28,7 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn.persistence import PROTOCOL
+from sklearn_lsdn._persistence.model_files import PROTOCOL
 from sklearn_lsdn.volumes import PercentileNormalizer
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]

@@ -14,9 +14,9 @@ import pytest
 from conftest import REPOSITORY
 from scipy.spatial.transform import Rotation
 
-from sklearn_lsdn.cli import main
+from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes.registration import RigidTransform, register_rigid, resample
+from sklearn_lsdn.volumes._registration import RigidTransform, register_rigid, resample
 
 pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
 pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")

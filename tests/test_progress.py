@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from sklearn_lsdn import LSDNRegressor, load_model
-from sklearn_lsdn.cli import main
-from sklearn_lsdn.commands.progress import Bars
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn._commands.progress import Bars
 from sklearn_lsdn.datasets import make_brain_cohort
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")

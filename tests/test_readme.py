@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from sklearn_lsdn.cli import _parser
+from sklearn_lsdn._commands.main import _parser
 from sklearn_lsdn.datasets import make_brain_cohort
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_lsdn.network import reference
-from sklearn_lsdn.network.architecture import Architecture
+from sklearn_lsdn._network import reference
+from sklearn_lsdn._network.architecture import Architecture
 
 N_SAMPLES, N_FEATURES, WIDTHS = 7, 5, (6, 4, 3)
 STEP = 3e-5

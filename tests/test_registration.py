@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes.registration import (
+from sklearn_lsdn.volumes._registration import (
     RegistrationWarning,
     RigidTransform,
     estimate_rigid,

@@ -21,7 +21,7 @@ from sklearn_lsdn import (
     psnr_score,
     ssim_score,
 )
-from sklearn_lsdn.cli import main
+from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.report import generate_report
 

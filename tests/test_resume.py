@@ -13,9 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
-from sklearn_lsdn.cli import main
-from sklearn_lsdn.evaluation import leave_one_subject_out
-from sklearn_lsdn.network.training import Trainer
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
 
 SUBJECTS = ["sub-0", "sub-1", "sub-2"]
 
@@ -148,7 +148,7 @@ def test_a_changed_mask_or_version_is_noticed(paths, tmp_path, fits, monkeypatch
     fits.clear()
     _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
     assert len(fits) == 3
-    monkeypatch.setattr("sklearn_lsdn._fold_records.__version__", "99")
+    monkeypatch.setattr("sklearn_lsdn.jobs._fold_records.__version__", "99")
     _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
     assert len(fits) == 6
 

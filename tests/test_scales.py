@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from sklearn_lsdn.volumes.scales import at_scale, smoothed
+from sklearn_lsdn.volumes._scales import at_scale, smoothed
 
 SHAPE = (14, 13, 12)
 

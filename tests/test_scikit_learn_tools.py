@@ -34,8 +34,8 @@ from sklearn_lsdn import (
     ShrinkConnect,
     VDNRegressor,
     VolumeSynthesizer,
-    _documentation,
 )
+from sklearn_lsdn._utils import documentation as _documentation
 from sklearn_lsdn.volumes import ZScoreNormalizer
 
 NETWORK = LSDNRegressor((12, 4), max_iter=15, random_state=0)

@@ -29,8 +29,8 @@ from sklearn_lsdn import (
     save_model,
     simultaneous_omp,
 )
-from sklearn_lsdn._network_training import TrainingInterrupted
-from sklearn_lsdn.network.training import Trainer
+from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._regressors.training import TrainingInterrupted
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 SELECTIONS = ["absolute", "squared", "residual"]

@@ -15,8 +15,8 @@ from sklearn_lsdn import (
 )
 from sklearn_lsdn.volumes import NyulNormalizer
 from sklearn_lsdn.volumes._estimator import make_estimator
-from sklearn_lsdn.volumes.images import open_image
-from sklearn_lsdn.volumes.scales import at_scale, smoothed
+from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._scales import at_scale, smoothed
 
 SHAPE = (12, 14, 10)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import Lasso, orthogonal_mp_gram
 
-from sklearn_lsdn.baselines.sparse_coding import SparseCoder, decode
+from sklearn_lsdn._baselines.sparse_coding import SparseCoder, decode
 
 SHAPES = [(1, 1), (3, 1), (40, 2), (5, 9), (32, 8), (100, 10), (300, 31)]
 

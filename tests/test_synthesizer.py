@@ -32,7 +32,7 @@ from sklearn_lsdn import (
 )
 from sklearn_lsdn.metrics import snr_score
 from sklearn_lsdn.volumes import PercentileNormalizer, ZScoreNormalizer
-from sklearn_lsdn.volumes.images import ImageFile
+from sklearn_lsdn.volumes._images import ImageFile
 
 SHAPE = (12, 14, 10)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])

@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 
 import sklearn_lsdn
 from sklearn_lsdn import LSDNRegressor
-from sklearn_lsdn._threads import effective_n_threads
-from sklearn_lsdn.network import compilation
-from sklearn_lsdn.network.compilation import kernel
+from sklearn_lsdn._network.kernels import compilation
+from sklearn_lsdn._network.kernels.compilation import kernel
+from sklearn_lsdn._utils.threads import effective_n_threads
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_never_more_threads_than_asked_for(data, monkeypatch):
             started.append(max_workers)
             super().__init__(max_workers)
 
-    monkeypatch.setattr("sklearn_lsdn.network.threads.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("sklearn_lsdn._network.threads.ThreadPoolExecutor", Pool)
     with threadpool_limits(8):
         train_and_predict(data, n_jobs=1)
         assert started == []
@@ -144,7 +144,7 @@ def test_kernels_compile_without_a_place_for_a_cache(monkeypatch):
 def test_the_cache_is_stale_where_parts_have_changed(tmp_path, monkeypatch):
     path = tmp_path / "kernels.py"
     path.write_text(
-        "from sklearn_lsdn.network.compilation import kernel\n"
+        "from sklearn_lsdn._network.kernels.compilation import kernel\n"
         "@kernel\ndef double(x):\n    return 2 * x\n"
     )
 
@@ -189,9 +189,9 @@ def test_what_others_compile_is_left_alone():
 
 
 _TINY = """
-from sklearn_lsdn.network import compilation
-from sklearn_lsdn.network.compilation import kernel
-from sklearn_lsdn.network.matmul import padded
+from sklearn_lsdn._network import compilation
+from sklearn_lsdn._network.kernels.compilation import kernel
+from sklearn_lsdn._network.kernels.matmul import padded
 print(kernel(padded.py_func)(3))
 """
 

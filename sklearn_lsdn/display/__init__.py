@@ -1,10 +1,10 @@
 """Pictures, in the manner of scikit-learn's Display classes."""
 
-from .comparison import ComparisonDisplay
-from .joint_histogram import JointHistogramDisplay
-from .loss_curve import LossCurveDisplay
-from .registration import RegistrationDisplay
-from .synthesis import SynthesisDisplay
+from ._comparison import ComparisonDisplay
+from ._joint_histogram import JointHistogramDisplay
+from ._loss_curve import LossCurveDisplay
+from ._registration import RegistrationDisplay
+from ._synthesis import SynthesisDisplay
 
 __all__ = [
     "ComparisonDisplay",

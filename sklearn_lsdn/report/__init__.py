@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from .._files import check_output
-from ..evaluation import subject_labels
-from ..volumes.images import open_image
-from ..volumes.subjects import check_is_list
-from .inspection import inspect_network, inspect_subject
-from .page import require_report, write_page
+from .._utils.files import check_output
+from ..jobs._evaluation import subject_labels
+from ..volumes._images import open_image
+from ..volumes._subjects import check_is_list
+from ._inspection import inspect_network, inspect_subject
+from ._page import require_report, write_page
 
 __all__ = ["generate_report"]
 
@@ -64,7 +64,7 @@ def generate_report(
     See Also
     --------
     VolumeSynthesizer : Makes the syntheses.
-    sklearn_lsdn.evaluation.leave_one_subject_out : Scores of subjects held back.
+    sklearn_lsdn.jobs.leave_one_subject_out : Scores of subjects held back.
 
     Notes
     -----

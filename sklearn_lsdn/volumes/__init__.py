@@ -1,12 +1,13 @@
 """Images in, images out."""
 
-from .normalization import (
+from ._normalization import (
     NyulNormalizer,
     PeakNormalizer,
     PercentileNormalizer,
     ZScoreNormalizer,
 )
-from .synthesizer import VolumeSynthesizer
+from ._registration import register_rigid
+from ._synthesizer import VolumeSynthesizer
 
 __all__ = [
     "NyulNormalizer",
@@ -14,4 +15,5 @@ __all__ = [
     "PercentileNormalizer",
     "VolumeSynthesizer",
     "ZScoreNormalizer",
+    "register_rigid",
 ]

@@ -4,12 +4,12 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import _check_sample_weight
 
-from .._network_regressor import _NetworkRegressor
-from ..ensemble import EnsembleRegressor
-from ..regressor import LSDNRegressor
-from ..shrink import ShrinkConnect
+from .._regressors.ensemble import EnsembleRegressor
+from .._regressors.network_regressor import _NetworkRegressor
+from .._regressors.networks import LSDNRegressor
+from .._regressors.shrink_connect import ShrinkConnect
+from .._utils.sklearn_private import _check_sample_weight
 
 
 def to_be_trained(synthesizer):

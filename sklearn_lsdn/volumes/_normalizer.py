@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._documentation import DocumentedMixin
+from .._utils.documentation import DocumentedMixin
 
 _BLOCK = 2**18  # intensities
 

@@ -3,13 +3,13 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..ensemble import EnsembleRegressor
+from .._regressors.ensemble import EnsembleRegressor
 from ..metrics import snr_score
-from .budget import check_prediction
-from .sampling import Window
-from .scales import smoothed
-from .sliding_window import SlidingWindow
-from .subjects import describe, open_subjects, pair_subjects
+from ._budget import check_prediction
+from ._sampling import Window
+from ._scales import smoothed
+from ._sliding_window import SlidingWindow
+from ._subjects import describe, open_subjects, pair_subjects
 
 
 class VolumePredictor:

@@ -6,11 +6,11 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from .._parallel import parallel_map
-from .augmentation import Augmentation
-from .budget import TrainingPlan
-from .sampling import Window, draw_sample, training_arrays
-from .subjects import pair_subjects
+from .._utils.parallel import parallel_map
+from ._augmentation import Augmentation
+from ._budget import TrainingPlan
+from ._sampling import Window, draw_sample, training_arrays
+from ._subjects import pair_subjects
 
 
 class VoxelDrawer:

@@ -1,0 +1,117 @@
+"""`lsdn fit`."""
+
+import tempfile
+from pathlib import Path
+
+from .arguments import at_rest, by_subject, find_images, inputs, make_synthesizer
+from .options import (
+    NETWORKS,
+    add_dataset,
+    add_model_output,
+    cluster,
+    images,
+    keep,
+    network,
+    preparation,
+    running,
+)
+from .progress import shown
+
+HELP = "train, and save a model"
+PARENTS = (images, preparation, network, running, cluster)
+
+
+def add_arguments(command):
+    """Declare what the command takes."""
+    add_dataset(command)
+    command.add_argument(
+        "--model",
+        choices=tuple(NETWORKS),
+        default="lsdn",
+        help="location-sensitive, coordinates concatenated, or vanilla network "
+        "(default: %(default)s)",
+    )
+    command.add_argument(
+        "--shrink",
+        type=keep,
+        metavar="auto|FRACTION",
+        help="shrink the network by ShrinkConnect to this fraction of its hidden "
+        "nodes, or as far as 2 %% of training error allow",
+    )
+    command.add_argument(
+        "--register",
+        action="store_true",
+        help="first align each subject's images to its first source, rigidly",
+    )
+    command.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the state of training in a file, .npz; if training is cut off, the "
+        "same command goes on from there. It is removed once the model is saved",
+    )
+    add_model_output(command)
+
+
+def run(arguments):
+    """Train a network to predict the target contrast from the source contrasts, and
+    save it."""
+    from .._persistence.model_files import require_skops, save_model
+    from .._regressors.shrink_connect import ShrinkConnect
+    from .._utils.files import check_output
+    from ..volumes._registration import require_sitk
+
+    require_skops()
+    if arguments.register:
+        require_sitk()
+    query = find_images(arguments)
+    check_output(
+        arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
+    )
+    synthesizer = make_synthesizer(arguments, arguments.model)
+    if arguments.checkpoint:
+        _keep_training(arguments, synthesizer)
+    synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
+    with tempfile.TemporaryDirectory() as folder, shown(arguments) as progress:
+        synthesizer.set_params(verbose=progress.verbose)
+        for part in (synthesizer, synthesizer.estimator):
+            progress.watch(part)
+        if arguments.shrink:
+            network = ShrinkConnect(synthesizer.estimator, keep=arguments.shrink)
+            synthesizer.set_params(estimator=network)
+        if arguments.register:
+            _align(arguments, folder, progress)
+        synthesizer.fit(by_subject(arguments.source), by_subject(arguments.target))
+    if query:
+        synthesizer.bids_query_ = query
+    save_model(at_rest(synthesizer), arguments.output, overwrite=arguments.overwrite)
+    if arguments.checkpoint:
+        Path(arguments.checkpoint).unlink(missing_ok=True)
+    return f"Saved {arguments.output}"
+
+
+def _keep_training(arguments, synthesizer):
+    """Let the network keep the state of its training."""
+    from .._regressors.checkpoint import Checkpoint
+    from .._utils.files import check_output
+
+    if arguments.n_estimators > 1:
+        raise ValueError("--checkpoint is for a single network, not for several.")
+    given = [*inputs(arguments), arguments.output]
+    check_output(arguments.checkpoint, overwrite=True, inputs=given)
+    synthesizer.estimator.set_callbacks(Checkpoint(arguments.checkpoint))
+
+
+def _align(arguments, folder, progress):
+    """Put aligned images in the place of those given."""
+    from ..jobs._alignment import align_within
+
+    n_sources = len(arguments.source)
+    subjects = by_subject([*arguments.source, *arguments.target])
+    sources, targets = align_within(
+        [images[:n_sources] for images in subjects],
+        [images[n_sources:] for images in subjects],
+        folder,
+        verbose=progress.tell,
+    )
+    arguments.source = [list(images) for images in zip(*sources, strict=True)]
+    arguments.target = [list(images) for images in zip(*targets, strict=True)]

@@ -1,0 +1,264 @@
+"""Options that several commands share, as parsers to inherit from."""
+
+import argparse
+import contextlib
+import math
+
+NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
+"""The paper's sizes of hidden layers."""
+
+
+def _number(convert, fits, name):
+    """Type of an option that takes such a number."""
+
+    def number(text):
+        with contextlib.suppress(ValueError):
+            if fits(value := convert(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {name}")
+
+    return number
+
+
+_count = _number(int, lambda n: n > 0, "a whole number from 1 on")
+_odd = _number(int, lambda n: n > 0 and n % 2, "an odd number from 1 on")
+_jobs = _number(int, lambda n: n != 0, "a number of cores, or -1 for all")
+_seed = _number(int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
+_width = _number(float, lambda x: 0 < x < math.inf, "a number above 0")
+_width_or_none = _number(float, lambda x: 0 <= x < math.inf, "a number from 0 on")
+
+
+def _size(text):
+    """Type of --max-memory."""
+    from ..volumes._budget import parse_size
+
+    try:
+        parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size such as 800M, 4G or a number of bytes"
+        ) from error
+    return text
+
+
+def model_file(text):
+    """Type of the file that a model is saved to."""
+    if not text.endswith(".skops"):
+        raise argparse.ArgumentTypeError(
+            f"{text} does not end in .skops, as model files do"
+        )
+    return text
+
+
+def add_model_output(command):
+    """Where the model goes."""
+    command.add_argument(
+        "-o",
+        "--output",
+        type=model_file,
+        required=True,
+        metavar="MODEL",
+        help="model file, .skops",
+    )
+
+
+def running(jobs=True, memory=True, verbose=True):
+    """How to run, whatever is run."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("running")
+    if jobs:
+        group.add_argument(
+            "-j",
+            "--jobs",
+            type=_jobs,
+            default=-1,
+            metavar="N",
+            help="processor cores to use; -1 is all of them (default)",
+        )
+    if jobs and memory:
+        group.add_argument(
+            "--max-memory",
+            type=_size,
+            metavar="SIZE",
+            help="memory that the work may take in all, such as 4G or 800M: fewer "
+            "subjects at once where more would not fit, and none where one does not",
+        )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace existing files"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    if verbose:
+        group.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="on a terminal, print each step above the progress bars, which need "
+            "rich; elsewhere steps are printed anyway",
+        )
+    group.add_argument(
+        "--traceback", action="store_true", help="on an error, show where it arose"
+    )
+    return parser
+
+
+def cluster():
+    """Where to run."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="share the work among the workers of a Dask scheduler, which must find "
+        "all files under the same paths; --jobs then counts the cores of this machine "
+        "for what stays here, the training of a single network",
+    )
+    return parser
+
+
+def images():
+    """Subjects who have both contrasts."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("images")
+    what = {"source": ("taken", "T1w"), "target": ("to be synthesised", "T2w")}
+    for name, (role, example) in what.items():
+        group.add_argument(
+            f"--{name}",
+            nargs="+",
+            action="append",
+            required=True,
+            metavar="NIFTI",
+            help=f"images of the contrast {role}, one a subject; repeat the option for "
+            f"several contrasts. With BIDS_DIR: suffixes, such as {example}",
+        )
+    group.add_argument(
+        "--n-voxels",
+        type=_count,
+        default=100_000,
+        metavar="N",
+        help="voxels drawn from each training subject (default: %(default)s)",
+    )
+    group.add_argument(
+        "--seed",
+        type=_seed,
+        default=0,
+        help="of everything random (default: %(default)s)",
+    )
+    return parser
+
+
+def add_dataset(command):
+    """Let a dataset's folder stand for the images."""
+    command.add_argument(
+        "dataset",
+        nargs="?",
+        metavar="BIDS_DIR",
+        help="a BIDS dataset, to use all its sessions that have both contrasts",
+    )
+    add_entities(command)
+
+
+def add_entities(command):
+    """Choose among the images of a dataset."""
+    group = command.add_argument_group("images of BIDS_DIR")
+    for name, example in (("space", "MNI152NLin2009cAsym"), ("desc", "preproc")):
+        group.add_argument(
+            f"--{name}",
+            metavar="LABEL",
+            help=f"what their {name} entity must be, such as {example}",
+        )
+    return group
+
+
+def preparation():
+    """What is done to images before and after the network."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("preparation")
+    group.add_argument(
+        "--mask",
+        metavar="NIFTI",
+        help='the brain, for all subjects, or "mni152"; by default the voxels that '
+        "differ from 0 in all images of a subject",
+    )
+    group.add_argument(
+        "--normalization",
+        choices=("zscore", "percentile", "peak", "nyul"),
+        default="zscore",
+        help="what makes the intensities of scans comparable (default: %(default)s)",
+    )
+    group.add_argument(
+        "--patch-size",
+        type=_odd,
+        default=3,
+        metavar="N",
+        help="voxels along each side of a patch, odd (default: %(default)s)",
+    )
+    group.add_argument(
+        "--patch-scales",
+        type=_count,
+        nargs="+",
+        default=[1, 2],
+        metavar="N",
+        help="voxels from one of a patch's to the next; a patch for each number, "
+        "those from 2 on of the smoothed scan (default: 1 2)",
+    )
+    group.add_argument(
+        "--target-patch-size",
+        type=_odd,
+        default=1,
+        metavar="N",
+        help="voxels along each side of the patch that is predicted, odd; with more "
+        "than one, patches are averaged where they overlap (default: %(default)s)",
+    )
+    group.add_argument(
+        "--smoothing",
+        type=_width_or_none,
+        default=1.2,
+        metavar="MM",
+        help="full width at half maximum of the Gaussian that smooths the synthesis; "
+        "where voxels are smaller than 1 mm, in voxels; 0 for none (default: "
+        "%(default)s)",
+    )
+    return parser
+
+
+def network():
+    """Size and training of a network."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--hidden-layer-sizes",
+        type=_count,
+        nargs="+",
+        metavar="N",
+        help="nodes of each hidden layer (default: the paper's, 200 20 for lsdn and "
+        "400 40 for cdn and vdn)",
+    )
+    group.add_argument(
+        "--sigma",
+        type=_width,
+        default=0.5,
+        help="width of lsdn's spatial response, where the training data span -1 to 1 "
+        "along each axis (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-iter", type=_count, metavar="N", help="largest number of training epochs"
+    )
+    group.add_argument(
+        "--n-estimators",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="networks to average; with 2 or more, predict --uncertainty says how far "
+        "the synthesis may be off (default: %(default)s)",
+    )
+    return parser
+
+
+def keep(text):
+    """Type of --shrink and --keep."""
+    if text == "auto":
+        return text
+    with contextlib.suppress(ValueError):
+        if 0 < (fraction := float(text)) <= 1:
+            return fraction
+    raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a fraction up to 1")

@@ -1,0 +1,1 @@
+"""What is compiled, and the only place that knows internals of Numba."""

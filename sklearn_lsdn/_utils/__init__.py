@@ -1,0 +1,1 @@
+"""Small tools that know neither networks nor images."""

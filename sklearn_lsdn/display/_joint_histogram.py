@@ -1,0 +1,216 @@
+"""How often each pair of intensities of two contrasts occurs."""
+
+from numbers import Integral
+from typing import Self
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from .._utils.sklearn_private import Interval, validate_params
+from ..volumes._images import check_same_grid, open_image
+from ..volumes._masks import Masker
+from ._figures import axes_or_new
+
+_RANGE = 0.1, 99.9  # percentiles over the brain
+
+
+class JointHistogramDisplay:
+    """Joint histogram of two contrasts of a subject, with logarithmic colours.
+
+    Create it with `from_images`, which draws it.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_bins_x, n_bins_y)
+        Voxels in each bin.
+    edges_x, edges_y : ndarray of shape (n_bins + 1,)
+        Borders of the bins, in scanner units.
+    name_x, name_y : str, default="x" and "y"
+        The contrasts.
+    title : str, default=None
+        Which voxels were counted.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        What was drawn on.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+    im_ : matplotlib.collections.QuadMesh
+        The histogram.
+
+    See Also
+    --------
+    ComparisonDisplay : What methods make of one contrast.
+
+    References
+    ----------
+    H. V. Nguyen, K. Zhou and R. Vemulapalli, "Cross-domain synthesis of medical
+    images using efficient location-sensitive deep network", MICCAI 2015, figure 1.
+    :doi:`10.1007/978-3-319-24553-9_83`
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.display import JointHistogramDisplay
+    >>> cohort = make_brain_cohort(1, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"][0], cohort.images["T2w"][0]
+    >>> display = JointHistogramDisplay.from_images(
+    ...     t1w, t2w, center=(20, -20, 10), size=4, name_x="T1w", name_y="T2w")
+    >>> display.ax_.get_xlabel()
+    'T1w (scanner units)'
+    >>> int(display.counts.sum()) <= 4**3
+    True
+    """
+
+    def __init__(self, counts, edges_x, edges_y, *, name_x="x", name_y="y", title=None):
+        self.counts = counts
+        self.edges_x = edges_x
+        self.edges_y = edges_y
+        self.name_x = name_x
+        self.name_y = name_y
+        self.title = title
+
+    @classmethod
+    @validate_params(
+        {
+            "size": [Interval(Integral, 1, None, closed="left")],
+            "bins": [Interval(Integral, 1, None, closed="left")],
+            "center": ["array-like", None],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def from_images(
+        cls,
+        image_x,
+        image_y,
+        *,
+        mask_img=None,
+        center=None,
+        size=10,
+        bins=64,
+        name_x="x",
+        name_y="y",
+        ax=None,
+        **plot_parameters,
+    ) -> Self:
+        """Count the pairs of intensities of two images, and draw them.
+
+        Parameters
+        ----------
+        image_x, image_y : path or nibabel image
+            Two contrasts of a subject, on one grid.
+        mask_img : path, image, "mni152" or None, default=None
+            The brain; None takes the voxels that differ from zero in both images.
+        center : array-like of shape (3,), default=None
+            Where a neighbourhood lies, in world mm; None takes the whole brain.
+        size : int, default=10
+            Voxels along each side of the neighbourhood.
+        bins : int, default=64
+            Bins of each contrast. They reach from the 0.1th to the 99.9th
+            percentile over the whole brain, also where a neighbourhood is counted,
+            so that both can be compared. What lies beyond is left out.
+        name_x, name_y : str, default="x" and "y"
+            The contrasts.
+        ax : matplotlib axes, default=None
+            Where to draw, as in `plot`.
+        **plot_parameters
+            Further parameters of `plot`.
+
+        Returns
+        -------
+        display : JointHistogramDisplay
+            Drawn.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            If an image cannot be used, the images lie on different grids, or there
+            is no brain in the neighbourhood.
+        """
+        files = [open_image(image_x, "image_x"), open_image(image_y, "image_y")]
+        check_same_grid(*files)
+        volumes = [file.read() for file in files]
+        mask = Masker.resolve(mask_img).find(files, volumes)
+        ranges = [np.percentile(volume[mask], _RANGE) for volume in volumes]
+        place = f"whole brain\n{np.count_nonzero(mask):,} voxels"
+        if center is not None:
+            mask = mask & _neighbourhood(mask.shape, files[0].affine, center, size)
+            where = ", ".join(f"{x:g}" for x in center)
+            place = f"{size} × {size} × {size} voxels\naround ({where}) mm"
+            if not mask.any():
+                raise ValueError(
+                    f"No brain lies within {size} voxels around ({where}) mm. Give "
+                    "center as x, y and z in the world mm of the images."
+                )
+        counts, *edges = np.histogram2d(
+            volumes[0][mask], volumes[1][mask], bins=bins, range=ranges
+        )
+        display = cls(counts, *edges, name_x=name_x, name_y=name_y, title=place)
+        return display.plot(ax=ax, **plot_parameters)
+
+    def plot(self, ax=None, *, cmap="viridis", vmax=None, colorbar=True) -> Self:
+        """Draw the histogram.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, default=None
+            Where to draw; by default, the axes of a new figure.
+        cmap : str or matplotlib Colormap, default="viridis"
+            From empty bins to the fullest.
+        vmax : float, default=None
+            Count that gets the last colour; by default, the largest.
+        colorbar : bool, default=True
+            Draw the scale of the counts.
+
+        Returns
+        -------
+        self : JointHistogramDisplay
+            With ``ax_``, ``figure_`` and ``im_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        """
+        ax = axes_or_new(ax, (5.2, 4.2))
+        from matplotlib.colors import SymLogNorm
+
+        # Linear from 0 to 1, so that empty bins have a place on the scale.
+        norm = SymLogNorm(
+            1, linscale=0.5, vmin=0, vmax=vmax or max(self.counts.max(), 1)
+        )
+        self.im_ = ax.pcolormesh(
+            self.edges_x,
+            self.edges_y,
+            self.counts.T,
+            cmap=cmap,
+            norm=norm,
+            rasterized=True,
+        )
+        ax.set(
+            xlabel=f"{self.name_x} (scanner units)",
+            ylabel=f"{self.name_y} (scanner units)",
+            title=self.title,
+        )
+        if colorbar:
+            ax.figure.colorbar(self.im_, ax=ax, label="voxels per bin", format="{x:g}")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _neighbourhood(shape, affine, center, size):
+    """Mask of a cube of voxels around a place in world mm."""
+    center = np.asarray(center, dtype=np.float64)
+    if center.shape != (3,) or not np.isfinite(center).all():
+        raise ValueError(
+            "center must be three world coordinates x, y and z in mm, got "
+            f"{center.tolist()}."
+        )
+    middle = apply_affine(np.linalg.inv(affine), center)
+    # Rounded, lest noise of the inverse decide between two voxels.
+    first = np.ceil(np.round(middle, 6) - size / 2).astype(int)
+    cube = tuple(slice(max(i, 0), max(i + size, 0)) for i in first)
+    mask = np.zeros(shape, dtype=bool)
+    mask[cube] = True
+    return mask

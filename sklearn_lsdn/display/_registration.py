@@ -1,0 +1,129 @@
+"""RegistrationDisplay: edges of one image over another."""
+
+from typing import Self
+
+import numpy as np
+
+from .._utils.files import written_whole
+from ..volumes._images import check_same_grid, open_image
+from ._figures import require_matplotlib
+from ._slices import PLANES, Slice
+
+
+class RegistrationDisplay:
+    """Edges of registered images, drawn over what they were registered to.
+
+    Where the red lines follow the borders below, the registration is good. Make one
+    by `from_images`.
+
+    Parameters
+    ----------
+    pairs : list of tuple
+        Name, volume below and volume whose edges are drawn, as arrays of one shape
+        turned towards right, anterior and superior.
+    affine : ndarray of shape (4, 4)
+        From their indices to world mm.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+        Set by `plot`.
+
+    See Also
+    --------
+    SynthesisDisplay : Source, target and synthesis.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.display import RegistrationDisplay
+    >>> cohort = make_brain_cohort(1, voxel_size=4, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"][0], cohort.images["T2w"][0]
+    >>> display = RegistrationDisplay.from_images([("T2w on T1w", t1w, t2w)]).plot()
+    >>> len(display.figure_.axes)
+    3
+    """
+
+    def __init__(self, pairs, affine):
+        self.pairs = pairs
+        self.affine = affine
+
+    @classmethod
+    def from_images(cls, pairs) -> Self:
+        """Put images together.
+
+        Parameters
+        ----------
+        pairs : list of tuple
+            Name, image below, and image whose edges are drawn; all on one grid.
+
+        Returns
+        -------
+        display : RegistrationDisplay
+            Not yet drawn.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            If an image cannot be used, or lies on another grid.
+        """
+        opened = [
+            (name, open_image(below, f"{name}, below"), open_image(above, name))
+            for name, below, above in pairs
+        ]
+        for _, below, above in opened:
+            check_same_grid(opened[0][1], below)
+            check_same_grid(opened[0][1], above)
+        volumes = [(name, below.read(), above.read()) for name, below, above in opened]
+        return cls(volumes, opened[0][1].affine)
+
+    def plot(self, *, title=None, figure=None) -> Self:
+        """Draw three planes of each pair, through the middle of what lies below.
+
+        Parameters
+        ----------
+        title : str, default=None
+            Over the whole figure.
+        figure : matplotlib.figure.Figure, default=None
+            Where to draw; by default, a new figure that pyplot does not know of.
+
+        Returns
+        -------
+        self : RegistrationDisplay
+            With ``figure_``.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        """
+        if figure is None:
+            Figure = require_matplotlib().Figure
+            size = (11, 4 * len(self.pairs) + 0.6)
+            figure = Figure(figsize=size, layout="constrained")
+        rows = figure.subfigures(len(self.pairs), 1, squeeze=False)[:, 0]
+        for row, (name, below, above) in zip(rows, self.pairs, strict=True):
+            inside = below != 0 if below.any() else np.ones_like(below, dtype=bool)
+            row.suptitle(name, fontsize="medium")
+            axes = row.subplots(1, len(PLANES))
+            low, high = np.percentile(below[inside], [0.5, 99.5])
+            for ax, axis in zip(axes, PLANES.values(), strict=True):
+                plane = Slice(inside, self.affine, axis, None)
+                plane.draw(ax, below, cmap="gray", vmin=min(0, low), vmax=high)
+                plane.draw_edges(ax, above, colors="red", linewidths=0.7)
+        if title:
+            figure.suptitle(title)
+        self.figure_ = figure
+        return self
+
+    def save(self, path, *, overwrite=False) -> None:
+        """Write the drawn figure as a PNG.
+
+        Parameters
+        ----------
+        path : str or path-like
+        overwrite : bool, default=False
+            Replace an existing file.
+        """
+        with written_whole(path, suffix=".png", overwrite=overwrite) as temporary:
+            self.figure_.savefig(temporary, dpi=120)

@@ -1,0 +1,250 @@
+"""`lsdn register`: subjects from files to files, each onto one reference."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .._utils.files import make_folder, prepare_outputs
+from .._utils.progress import teller
+from ..display._registration import RegistrationDisplay
+from ..volumes._images import open_image, save_image
+from ..volumes._registration import estimate_rigid, register_rigid, resample
+from ._bids import derived_name
+from ._derivatives import begin_dataset, read_json, sidecar_of, source_uri, write_json
+from ._prediction import split_name
+
+MNI152 = "MNI152NLin2009aSym"
+"""BIDS name of the template that nilearn ships."""
+
+_HEAD = 2e6  # mm3; brains are smaller, heads larger
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What images are aligned to.
+
+    Parameters
+    ----------
+    image : path or nibabel image
+    mask : nibabel image or None
+        Its brain, where it is known.
+    space : str
+        BIDS label of its space.
+    """
+
+    image: object
+    mask: object
+    space: str
+
+    @classmethod
+    def resolve(cls, reference) -> "Reference":
+        """Take a path, or "mni152" for the template that nilearn ships."""
+        if reference != "mni152":
+            open_image(reference, "reference")
+            stem, _ = split_name(reference)
+            return cls(reference, None, re.sub("[^0-9A-Za-z]", "", stem))
+        try:
+            from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+        except ImportError as error:
+            raise ImportError(
+                'The MNI152 template needs nilearn: pip install "sklearn_lsdn[demo]"'
+            ) from error
+        template = load_mni152_template(resolution=1)
+        return cls(template, load_mni152_brain_mask(resolution=1), MNI152)
+
+
+def outputs_in_folder(subjects, folder):
+    """Where `align_subjects` shall write: names of the inputs, with _reg.
+
+    Parameters
+    ----------
+    subjects : list of list of path-like
+    folder : Path
+
+    Returns
+    -------
+    outputs : list of list of Path
+    """
+    return [
+        [folder / f"{split_name(image)[0]}_reg.nii.gz" for image in images]
+        for images in subjects
+    ]
+
+
+def outputs_in_dataset(sessions, contrasts, folder, space):
+    """Where `align_subjects` shall write into a BIDS derivative dataset.
+
+    Parameters
+    ----------
+    sessions : list of Session
+    contrasts : list of str
+        BIDS names of the scans of each, as far as it has them.
+    folder : Path
+    space : str
+        BIDS label of the reference's space.
+
+    Returns
+    -------
+    outputs : list of list of Path
+    """
+    return [
+        [
+            folder.joinpath(
+                *scan.levels, "anat", derived_name(scan, name, desc="reg", space=space)
+            )
+            for scan, name in zip(session.scans, contrasts, strict=False)
+        ]
+        for session in sessions
+    ]
+
+
+def align_subjects(
+    subjects, outputs, reference, *, dataset=None, folder, overwrite=False, verbose=0
+):
+    """Register each subject's images to its first, that one to a reference.
+
+    Each image is resampled once, onto the grid of the reference. Beside it lies the
+    transform, with the ending ``.tfm``, and beside the first a picture, ``.png``.
+
+    Parameters
+    ----------
+    subjects : list of list of path-like
+        Images of each subject.
+    outputs : list of list of Path
+        What they shall become.
+    reference : Reference
+    dataset : path-like, default=None
+        BIDS dataset that the images are of, if the outputs are to be one.
+    folder : path-like
+        Where the outputs lie.
+    overwrite : bool, default=False
+        Replace existing files.
+    verbose : int or callable, default=0
+        Print each subject as it is begun. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
+
+    Returns
+    -------
+    paths : list of Path
+        Images and pictures.
+
+    Raises
+    ------
+    OSError
+        If an output exists or cannot be written.
+    ValueError
+        If an image cannot be used, or two would get the same name.
+    """
+    for images in subjects:
+        for image in images:
+            open_image(image, "image")
+    files = [path for paths in outputs for path in paths]
+    if len(set(files)) < len(files):
+        twice = next(path for path in files if files.count(path) > 1)
+        raise ValueError(f"Two images would become {twice}. Register them apart.")
+    others = [_beside(path, ".tfm") for path in files]
+    others += [_beside(paths[0], ".png") for paths in outputs]
+    if dataset is None:
+        files += others
+        prepare_outputs(files, overwrite=overwrite, inputs=sum(subjects, []))
+    else:
+        files += [*others, *map(sidecar_of, files)]
+        begin_dataset(
+            Path(dataset),
+            Path(folder),
+            "registered",
+            files,
+            ignored=("*.tfm", "*.png"),
+            overwrite=overwrite,
+        )
+    written, tell, n_subjects = [], teller(verbose), len(subjects)
+    for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
+        name = Path(images[0]).name
+        tell("Registering", i, n_subjects, f"{i + 1}/{n_subjects} {name}", note=name)
+        aligned = []
+        for image, transform, path in zip(
+            images, _transforms(images, reference), paths, strict=True
+        ):
+            aligned.append(resample(image, reference.image, transform))
+            save_image(aligned[-1], path, overwrite=overwrite)
+            transform.save(_beside(path, ".tfm"), overwrite=overwrite)
+            if dataset is not None:
+                about = _about(image, aligned[-1], reference, dataset)
+                write_json(sidecar_of(path), about, overwrite)
+        names = [split_name(image)[0] for image in images]
+        pairs = [(f"{names[0]} on {reference.space}", reference.image, aligned[0])]
+        pairs += [
+            (f"{name} on {names[0]}", aligned[0], image)
+            for name, image in zip(names[1:], aligned[1:], strict=True)
+        ]
+        picture = _beside(paths[0], ".png")
+        display = RegistrationDisplay.from_images(pairs)
+        display.plot(title="Edges (red) of registered images")
+        display.save(picture, overwrite=overwrite)
+        written += [*paths, picture]
+    tell("Registering", n_subjects, n_subjects)
+    return written
+
+
+def align_within(sources, targets, folder, *, verbose=0):
+    """Register each subject's images to the first source, onto its grid.
+
+    Parameters
+    ----------
+    sources, targets : list of list of path-like
+        Images of each subject.
+    folder : path-like
+        Where the aligned ones go.
+    verbose : int or callable, default=0
+        As in `align_subjects`.
+
+    Returns
+    -------
+    sources, targets : list of list of Path
+        The first source as it was, all others aligned.
+    """
+    aligned, tell, n = [], teller(verbose), len(sources)
+    for i, images in enumerate(zip(sources, targets, strict=True)):
+        first, *others = [image for part in images for image in part]
+        name = Path(first).name
+        tell("Aligning", i, n, f"Aligning {i + 1}/{n} {name}", note=name)
+        paths = [first]
+        for c, other in enumerate(others):
+            # The file's own name still tells which subject it is of.
+            paths.append(Path(folder) / f"{i}-{c}" / f"{split_name(other)[0]}.nii")
+            make_folder(paths[-1].parent)
+            image, _ = register_rigid(other, first)
+            save_image(image, paths[-1])
+        n_sources = len(images[0])
+        aligned.append((paths[:n_sources], paths[n_sources:]))
+    tell("Aligning", n, n)
+    return [each[0] for each in aligned], [each[1] for each in aligned]
+
+
+def _transforms(images, reference):
+    """From points of the reference to those of each image."""
+    first, *others = images
+    from_reference = estimate_rigid(first, reference.image, fixed_mask=reference.mask)
+    yield from_reference
+    for other in others:
+        yield from_reference.then(estimate_rigid(other, first))
+
+
+def _about(image, aligned, reference, dataset):
+    """What the sidecar of an aligned image tells."""
+    own = read_json(sidecar_of(Path(image)))
+    volume = np.count_nonzero(aligned.dataobj) * np.prod(aligned.header.get_zooms())
+    about = {
+        "Description": f"Aligned rigidly to {reference.space}, resampled once",
+        "Sources": [source_uri(image, dataset)],
+        "SkullStripped": own.get("SkullStripped", bool(volume < _HEAD)),
+    }
+    if reference.space != MNI152:
+        about["SpatialReference"] = Path(reference.image).resolve().as_uri()
+    return about
+
+
+def _beside(path, ending):
+    return path.with_name(split_name(path)[0] + ending)

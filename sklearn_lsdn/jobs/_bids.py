@@ -1,0 +1,304 @@
+"""BIDS datasets: which image of a subject and session has which contrast."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Images of one suffix that differ in these differ in contrast: none stands for another
+# unless it was asked for by name.
+_OF_CONTRAST = ("ce", "trc", "stain", "mod", "echo", "flip", "inv", "mt", "part")
+# Within a dataset's folder, but not of the dataset, and perhaps huge.
+_OTHERS = ["derivatives", "sourcedata", "rawdata", "code", "stimuli", ".*"]
+_SHOWN = 5  # of the sessions that an error lists
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A contrast by its BIDS name: a suffix, and entities that it must have.
+
+    Parameters
+    ----------
+    suffix : str
+    entities : dict of str to str
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.jobs._bids import Contrast
+    >>> Contrast.parse("ce-gadolinium_T1w")
+    Contrast(suffix='T1w', entities={'ce': 'gadolinium'})
+    >>> Contrast.parse("scans/T1.nii.gz")
+    Traceback (most recent call last):
+        ...
+    ValueError: 'scans/T1.nii.gz' is no BIDS name of a contrast. With the folder of a \
+dataset, give a suffix such as T1w, or ce-gadolinium_T1w.
+    """
+
+    suffix: str
+    entities: dict
+
+    @classmethod
+    def parse(cls, name) -> "Contrast":
+        """Take a name such as ``"T1w"`` or ``"acq-mprage_T1w"`` apart."""
+        if not re.fullmatch(r"([a-z]+-[0-9A-Za-z+]+_)*[0-9A-Za-z]+", name):
+            raise ValueError(
+                f"{name!r} is no BIDS name of a contrast. With the folder of a "
+                "dataset, give a suffix such as T1w, or ce-gadolinium_T1w."
+            )
+        *entities, suffix = name.split("_")
+        return cls(suffix, dict(entity.split("-") for entity in entities))
+
+    def matches(self, scan) -> bool:
+        """Whether a scan has this contrast."""
+        foreign = set(_OF_CONTRAST) - set(self.entities)
+        return (
+            scan.suffix == self.suffix
+            and self.entities.items() <= scan.entities.items()
+            and foreign.isdisjoint(scan.entities)
+        )
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An image of a dataset.
+
+    Parameters
+    ----------
+    path : Path
+    entities : dict of str to str
+        As its file name gives them.
+    suffix : str
+    """
+
+    path: Path
+    entities: dict
+    suffix: str
+
+    @property
+    def levels(self) -> list[str]:
+        """Folders of its subject and session, such as ``["sub-01", "ses-2"]``."""
+        present = (key for key in ("sub", "ses") if key in self.entities)
+        return [f"{key}-{self.entities[key]}" for key in present]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Scans of one subject in one session, or of a subject without sessions.
+
+    Parameters
+    ----------
+    label : str
+        Such as ``"sub-01_ses-2"``.
+    scans : list of Scan
+        One for each contrast that was asked for.
+    """
+
+    label: str
+    scans: list
+
+
+def require_ancpbids():
+    """Import ancpbids, or say how to install it.
+
+    Returns
+    -------
+    ancpbids : module
+
+    Raises
+    ------
+    ImportError
+        If it is missing.
+    """
+    try:
+        import ancpbids
+    except ImportError as error:
+        raise ImportError(
+            'BIDS datasets need ancpbids: pip install "sklearn_lsdn[bids]"'
+        ) from error
+    return ancpbids
+
+
+def find_sessions(
+    folder, contrasts, *, space=None, desc=None, every_run=False, hint=""
+):
+    """Find the sessions of a BIDS dataset in which every contrast was taken.
+
+    Parameters
+    ----------
+    folder : path-like
+        The dataset, raw or derivative. What lies in ``derivatives`` below it is not
+        looked at; give such a folder itself.
+    contrasts : list of str
+        Suffixes such as ``"T1w"``, with entities where they matter:
+        ``"ce-gadolinium_T1w"``.
+    space, desc : str, default=None
+        What these entities of an image must be; by default anything.
+    every_run : bool, default=False
+        Make a session of each run of a contrast, if there is but one contrast. By
+        default sessions with repeated runs are left out.
+    hint : str, default=""
+        What the error should say in the end if no session has all contrasts.
+
+    Returns
+    -------
+    sessions : list of Session
+        By label; sessions of a subject are kept apart.
+    left_out : list of str
+        A sentence about each other session, such as ``"sub-02 lacks T2w"``.
+
+    Raises
+    ------
+    ImportError
+        If ancpbids is not installed.
+    NotADirectoryError
+        If there is no such folder.
+    ValueError
+        If a contrast's name is none, or no session has all contrasts.
+    """
+    wanted = [Contrast.parse(name) for name in contrasts]
+    limits = {k: v for k, v in {"space": space, "desc": desc}.items() if v}
+    by_session = {}
+    for scan in _read_dataset(folder):
+        label = "_".join(
+            f"{key}-{scan.entities[key]}"
+            for key in ("sub", "ses")
+            if key in scan.entities
+        )
+        by_session.setdefault(label, []).append(scan)
+    sessions, left_out, empty = [], [], []
+    for label, scans in sorted(by_session.items()):
+        scans = [scan for scan in scans if limits.items() <= scan.entities.items()]
+        choices = [[scan for scan in scans if c.matches(scan)] for c in wanted]
+        if not any(choices):
+            empty.append(label)
+        elif every_run and len(wanted) == 1 and _are_runs(*choices):
+            for scan in choices[0]:
+                run = scan.entities.get("run")
+                sessions.append(Session(f"{label}_run-{run}" if run else label, [scan]))
+        elif fault := _fault(contrasts, choices):
+            left_out.append(f"{label} {fault}")
+        else:
+            sessions.append(Session(label, [scan for (scan,) in choices]))
+    # Sessions without any of the contrasts, of functional images say, are worth a
+    # word only where their subject has nothing else.
+    seen = {text.split("_")[0] for text in by_session.keys() - set(empty)}
+    for subject in dict.fromkeys(label.split("_")[0] for label in empty):
+        if subject not in seen:
+            left_out.append(f"{subject} lacks {' and '.join(contrasts)}")
+    if not sessions:
+        limits = "".join(f", with {key}-{value}" for key, value in limits.items())
+        raise ValueError(
+            f"No session in {folder} has {' and '.join(contrasts)}{limits}"
+            + "".join(f"; {text}" for text in left_out[:_SHOWN])
+            + ("; ..." if len(left_out) > _SHOWN else ".")
+            + (f" {hint}" if hint else "")
+        )
+    return sessions, sorted(left_out)
+
+
+def _fault(contrasts, choices):
+    """What keeps a session from being used, if anything does."""
+    lacking = [
+        name for name, found in zip(contrasts, choices, strict=True) if not found
+    ]
+    if lacking:
+        return f"lacks {' and '.join(lacking)}"
+    for name, found in zip(contrasts, choices, strict=True):
+        if len(found) > 1:
+            names = " and ".join(sorted(scan.path.name for scan in found))
+            advice = _how_to_choose(name, found)
+            return f"has {len(found)} images of {name} ({names}): {advice}"
+    spaces = [scan.entities.get("space") or "no space" for (scan,) in choices]
+    if len(set(spaces)) > 1:
+        return f"has contrasts in different spaces ({', '.join(spaces)})"
+    return None
+
+
+def _how_to_choose(name, scans):
+    """Between images that differ in an entity or more."""
+    differing = _differing(scans)
+    if not differing:
+        return "keep one of them"
+    named = [
+        f"{key}-{value}_{name}"
+        for key, value in differing.items()
+        if key not in ("space", "desc")
+    ]
+    options = " and ".join(f"--{key}" for key in ("space", "desc") if key in differing)
+    ways = [f"name the one meant, such as {named[0]}"] if named else []
+    ways += [f"choose by {options}"] if options else []
+    return " or ".join(ways)
+
+
+def _differing(scans):
+    """Entities that scans differ in, with a value that one of them has."""
+    values = {}
+    for scan in scans:
+        for key, value in scan.entities.items():
+            values.setdefault(key, []).append(value)
+    return {
+        key: found[0]
+        for key, found in values.items()
+        if len(found) < len(scans) or len(set(found)) > 1
+    }
+
+
+def _are_runs(scans):
+    """Whether several scans differ in the number of their run alone."""
+    runs = {scan.entities.get("run") for scan in scans}
+    return len(runs) == len(scans) > 1 and list(_differing(scans)) == ["run"]
+
+
+def _read_dataset(folder):
+    """All images of all subjects."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not the folder of a dataset.")
+    try:
+        ancpbids = require_ancpbids()
+    except ImportError as error:
+        raise ImportError(f"{folder} is a folder. {error}") from error
+    options = ancpbids.DatasetOptions(
+        ignore=[*_OTHERS, *(f"{name}/*" for name in _OTHERS)],
+        ignore_pickle_file=True,  # which could run code
+    )
+    dataset = ancpbids.load_dataset(str(folder), options)
+    scans = []
+    for file in dataset.query(extension=[".nii", ".nii.gz"]):
+        path = folder / file.get_relative_path()
+        name = ancpbids.utils.parse_bids_name(path.name)
+        if name and "sub" in name["entities"]:
+            scans.append(Scan(path, name["entities"], name["suffix"]))
+    return sorted(scans, key=lambda scan: scan.path)
+
+
+def derived_name(scan, contrast, *, desc="synth", space=None) -> str:
+    """File name of an image that was made from a scan.
+
+    Parameters
+    ----------
+    scan : Scan
+        It hands on what tells of subject, session and grid.
+    contrast : str
+        The contrast that it was turned into.
+    desc : str, default="synth"
+        What was done.
+    space : str, default=None
+        The space that it was brought into, if it was.
+
+    Returns
+    -------
+    name : str
+        With the entities in the order that BIDS asks for.
+    """
+    contrast = Contrast.parse(contrast)
+    handed_on = ("sub", "ses", "run", "space", "res", "den")
+    entities = {key: scan.entities[key] for key in handed_on if key in scan.entities}
+    entities |= contrast.entities | {"desc": desc}
+    if space is not None:
+        entities["space"] = space
+    schema = require_ancpbids().model_latest
+    order = [entity.value["name"] for entity in schema.EntityEnum]  # desc is last
+    unknown = [key for key in entities if key not in order]
+    parts = [key for key in [*order[:-1], *unknown, "desc"] if key in entities]
+    name = "_".join(f"{key}-{entities[key]}" for key in parts)
+    return f"{name}_{contrast.suffix}.nii.gz"

@@ -1,0 +1,261 @@
+"""What a fitted synthesizer makes of a subject, and what it consists of."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import apply_affine
+from sklearn.utils.validation import check_is_fitted
+
+from .._regressors.network_regressor import _NetworkRegressor
+from ..metrics import psnr_score, snr_score, ssim_score
+from ..volumes._images import open_image
+from ..volumes._sampling import Window
+from ..volumes._subjects import describe, open_subjects, pair_subjects
+from ._pictures import draw_places, draw_subject
+
+_FAR = 5  # standard deviations of the training patches
+_MANY_FAR = 0.005  # share of voxels beyond, to be warned of
+_MANY_OUTSIDE = 0.01  # share of voxels where training had none, likewise
+_OTHER_SIZE = 0.1  # relative difference of voxel sizes, likewise
+
+
+@dataclass
+class SubjectResult:
+    """One subject: a picture and scores for each target contrast."""
+
+    model: str
+    subject: str
+    files: list
+    pictures: list
+    scores: list  # of dict with "snr", "psnr" and "ssim"; empty without a target
+    warnings: list
+
+
+@dataclass
+class NetworkResult:
+    """A fitted synthesizer, without what weighs much."""
+
+    model: str
+    held_out: str | None
+    facts: dict
+    parameters: dict
+    curves: dict = field(default_factory=dict)
+    validation_curves: dict = field(default_factory=dict)
+    search: list = field(default_factory=list)  # ShrinkConnect's path_
+    places: bytes | None = None
+
+
+def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectResult:
+    """Predict a subject, score the synthesis and draw it.
+
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+    source : path, image or list of them
+    target : path, image, list of them or None
+    subject, model : str
+        What to call them.
+    """
+    check_is_fitted(synthesizer)
+    ensemble = hasattr(synthesizer.estimator_, "noise_estimator_")
+    if target is None:
+        (sources,), scans = open_subjects([source], "sources"), []
+    else:
+        (sources,), (scans,) = pair_subjects([source], [target])
+    volumes = [file.read() for file in sources]
+    outputs = [file.read() for file in scans]
+    mask = synthesizer._masker.find([*sources, *scans], [*volumes, *outputs])
+    pairs, scores = [], []
+    if target is not None:
+
+        def metric(y_true, y_pred):
+            pairs.append((y_true, y_pred))
+            return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
+
+        (each,) = synthesizer.score_volumes([source], [target], metric=metric)
+        scores = [{"snr": float(snr), "psnr": float(psnr)} for snr, psnr in each]
+    deviations = []
+    if ensemble or target is None:
+        predicted = synthesizer.predict(
+            [source],
+            scale_to=None if target is None else [target],
+            return_std=ensemble,
+        )
+        if ensemble:
+            predicted, std_images = predicted
+            deviations = _arrays(std_images[0])
+        if target is None:
+            pairs = [(None, array[mask]) for array in _arrays(predicted[0])]
+    pictures = []
+    for c, (y_true, y_pred) in enumerate(pairs):
+        synthesis = _volume(mask, y_pred)
+        scan = None if y_true is None else _volume(mask, y_true)
+        if scores:
+            scores[c]["ssim"] = _ssim(scan, synthesis, mask)
+        std = deviations[c] if deviations else None
+        pictures.append(
+            draw_subject(volumes, scan, synthesis, std, mask, sources[0].affine)
+        )
+    return SubjectResult(
+        model,
+        subject,
+        [Path(file.path).name for file in [*sources, *scans] if file.path],
+        pictures,
+        scores,
+        _warnings(synthesizer, sources, volumes, mask),
+    )
+
+
+def _arrays(images):
+    several = images if isinstance(images, list) else [images]
+    return [open_image(image, "synthesis").read() for image in several]
+
+
+def _volume(mask, values):
+    volume = np.zeros(mask.shape)
+    volume[mask] = values
+    return volume
+
+
+def _ssim(scan, synthesis, mask):
+    """SSIM, or None where the brain is too small for its windows."""
+    box = [np.ptp(i) + 1 for i in np.nonzero(mask)]
+    return ssim_score(scan, synthesis, mask=mask) if min(box) >= 7 else None
+
+
+def _warnings(synthesizer, files, volumes, mask):
+    """What a subject has that training had not, as far as the synthesizer knows."""
+    affine, found = files[0].affine, []
+    size = np.linalg.norm(affine[:3, :3], axis=0)
+    trained = synthesizer.voxel_size_
+    if (abs(size / trained - 1) > _OTHER_SIZE).any():
+        found.append(
+            f"Voxels of {_by(size)} mm, where training had {_by(trained)} mm: a patch "
+            "covers other anatomy. Resample to the size of training."
+        )
+    networks = _networks(synthesizer.estimator_)
+    if not networks:
+        return found
+    network = next(iter(networks.values()))
+    scaling, columns = network._scaling, network._feature_columns
+    descriptions = describe(synthesizer.source_normalizers_, files, volumes, mask)
+    window = Window(*synthesizer._window)
+    n_patch = window.patch_size**3
+    for c, normalizer in enumerate(synthesizer.source_normalizers_):
+        centre = n_patch * len(window.scales) * c + n_patch // 2
+        if centre not in columns:
+            continue
+        values = normalizer.to_shared(volumes[c][mask], descriptions[c])
+        of = columns.index(centre)
+        z = (values - scaling.feature_centre[of]) / scaling.feature_scale[of]
+        share = np.mean(abs(z) > _FAR)
+        if share > _MANY_FAR:
+            found.append(
+                f"{share:.1%} of the brain's voxels in source contrast {c + 1} are "
+                f"more than {_FAR} standard deviations from the mean of training. Is "
+                "it the same contrast, corrected for bias and without skull?"
+            )
+    if len(network._coordinate_columns) == 3:
+        places = apply_affine(affine, np.argwhere(mask))
+        scaled = (places - scaling.coordinate_centre) / scaling.coordinate_scale
+        share = np.mean((abs(scaled) > 1).any(axis=1))
+        if share > _MANY_OUTSIDE:
+            found.append(
+                f"{share:.1%} of the brain's voxels lie where no training brain did. "
+                "Is the image in the space of training?"
+            )
+    return found
+
+
+def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResult:
+    """Say what a fitted synthesizer consists of, and draw its places over a brain.
+
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+    source : path, image or list of them
+        Of the subject whose brain is drawn.
+    model : str, default=""
+        What to call it.
+    held_out : str, default=None
+        The subject that it has not seen.
+    """
+    check_is_fitted(synthesizer)
+    estimator = synthesizer.estimator_
+    networks = _networks(estimator)
+    result = NetworkResult(
+        model,
+        held_out,
+        _facts(synthesizer),
+        {name: repr(value) for name, value in synthesizer.get_params().items()},
+        {label: list(network.loss_curve_) for label, network in networks.items()},
+        {
+            label: list(network.validation_loss_curve_)
+            for label, network in networks.items()
+            if network.validation_loss_curve_
+        },
+        list(getattr(estimator, "path_", [])),
+    )
+    for network in networks.values():
+        if network.latent_coordinates_.shape[1] == 3:
+            (sources,) = open_subjects([source], "sources")
+            volumes = [file.read() for file in sources]
+            mask = synthesizer._masker.find(sources, volumes)
+            result.places = draw_places(
+                network.latent_coordinates_, volumes[0], mask, sources[0].affine
+            )
+            break
+    return result
+
+
+def _networks(estimator):
+    """Networks of this package that an estimator consists of, by names for them."""
+    if hasattr(estimator, "estimators_") and hasattr(estimator, "noise_estimator_"):
+        members = [list(_networks(each).values()) for each in estimator.estimators_]
+        return {f"member {i + 1}": m[0] for i, m in enumerate(members) if m}
+    network = getattr(estimator, "estimator_", estimator)
+    known = isinstance(network, _NetworkRegressor)
+    return {type(network).__name__: network} if known else {}
+
+
+def _facts(synthesizer):
+    """What a person wants to know of a fitted synthesizer, by name."""
+    estimator = synthesizer.estimator_
+    facts = {"estimator": type(estimator).__name__}
+    networks = _networks(estimator)
+    if hasattr(estimator, "estimators_"):
+        facts["members"] = len(estimator.estimators_)
+        estimator = estimator.estimators_[0]
+    if hasattr(estimator, "coefficients_") and hasattr(estimator, "support_"):
+        before = [len(each) for each in estimator.coefficients_]
+        after = [len(each) for each in estimator.support_]
+        facts["ShrinkConnect"] = f"{_chain(before)} hidden nodes became {_chain(after)}"
+    if networks:
+        network = next(iter(networks.values()))
+        layers = [network.n_features_in_, *(len(b) for b in network.intercepts_)]
+        facts |= {
+            "network": type(network).__name__,
+            "layers": _chain(layers),
+            "numbers learned": f"{network._architecture().n_parameters:,}",
+            "epochs": f"{network.n_iter_}, {network.solver}",
+            "last training loss": f"{network.loss_curve_[-1]:.3g}",
+        }
+        if network.latent_coordinates_.shape[1]:
+            reach = network._sigma * network._scaling.coordinate_scale
+            facts["sigma"] = f"{network._sigma:g} ({_by(reach.round())} mm)"
+    return facts | {
+        "training images": len(synthesizer.n_voxels_),
+        "training voxels": f"{sum(synthesizer.n_voxels_):,}",
+        "voxel size": f"{_by(synthesizer.voxel_size_)} mm",
+        "brain": synthesizer.mask_strategy_,
+        "normalisation": type(synthesizer.target_normalizers_[0]).__name__,
+    }
+
+
+def _chain(numbers):
+    return "-".join(map(str, numbers))
+
+
+def _by(sizes):
+    return " x ".join(f"{size:.3g}" for size in sizes)

@@ -1,0 +1,280 @@
+"""NIfTI in and out: reading with clear refusals, one orientation, whole files."""
+
+import gzip
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.orientations import (
+    apply_orientation,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
+
+from .._utils.files import written_whole
+
+try:
+    from isal import igzip  # as small as nibabel's own, in a fraction of the time
+except ImportError:
+    igzip = None
+
+_CANONICAL = np.array(
+    [[0, 1], [1, 1], [2, 1]]
+)  # axes towards right, anterior, superior
+_AFFINE_TOLERANCE = 1e-3  # mm, between the corners of grids taken for equal
+_ZIPPED = (".gz", ".mgz")
+_BYTES_FROM_ONE = 1032  # at most, by deflate
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image whose header has been checked and whose voxels wait to be read."""
+
+    image: nib.spatialimages.SpatialImage
+    name: str  # for messages
+    location: str = ""  # absolute path, if it was given by its path
+
+    def __reduce__(self):
+        # By its path, not its header: little to send, and found from any folder.
+        if self.location:
+            return _opened, (self.location, self.name)
+        return ImageFile, (self.image, self.name)
+
+    @property
+    def path(self) -> str:
+        """Path of the file; empty for an image in memory."""
+        return str(self.image.get_filename() or "")
+
+    @property
+    def shape(self):
+        """Voxels along each axis."""
+        return self.image.shape
+
+    def read(self) -> np.ndarray:
+        """A new float32 array of the voxels, turned towards right, anterior, superior.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or holds NaN or infinity.
+        """
+        try:
+            with np.errstate(over="ignore"):  # infinite voxels are reported below
+                data = _read_voxels(self.image)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise ValueError(
+                f"{self.name} cannot be read to its end ({error}). The file seems "
+                "truncated or damaged: copy or download it again."
+            ) from error
+        bad = data.size - np.count_nonzero(np.isfinite(data))
+        if bad:
+            raise ValueError(
+                f"{self.name} holds {bad} NaN or infinite voxels. Replace them, for "
+                "example by 0 outside the brain."
+            )
+        # A copy, since an image in memory hands out its own voxels.
+        return np.array(apply_orientation(data, self._orientation), order="C")
+
+    def fingerprint(self) -> tuple:
+        """What changes when the voxels or their places do, for caches."""
+        filename = self.image.get_filename()
+        if filename and nib.is_proxy(self.image.dataobj):
+            status = os.stat(filename)
+            return os.path.realpath(filename), status.st_size, status.st_mtime_ns
+        return joblib.hash((np.asanyarray(self.image.dataobj), self.image.affine)), 0, 0
+
+    @property
+    def _orientation(self):
+        return io_orientation(self.image.affine)
+
+    @property
+    def affine(self) -> np.ndarray:
+        """From indices of the array that `read` returns to world mm."""
+        return self.image.affine @ inv_ornt_aff(self._orientation, self.image.shape)
+
+    def like(self, data) -> nib.Nifti1Image:
+        """Image of an array on the grid of `read`, on the grid of the file.
+
+        Affine, sform, qform and their codes are the file's; the data are float32
+        without scaling.
+        """
+        back = ornt_transform(_CANONICAL, self._orientation)
+        data = np.ascontiguousarray(apply_orientation(data, back), dtype=np.float32)
+        if not isinstance(self.image, nib.Nifti1Pair):
+            return nib.Nifti1Image(data, self.image.affine)
+        header = self.image.header.copy()
+        header.extensions.clear()
+        header.set_data_dtype(np.float32)
+        header.set_slope_inter(1.0, 0.0)
+        header["cal_min"] = header["cal_max"] = 0
+        second = isinstance(header, nib.Nifti2Header)
+        kind = nib.Nifti2Image if second else nib.Nifti1Image
+        return kind(data, self.image.affine, header)
+
+
+def _opened(location, name):
+    return ImageFile(nib.load(location), name, location)
+
+
+def _read_voxels(image):
+    """Voxels as float32; a zipped file is read to its end, where its checksum is."""
+    proxy = image.dataobj
+    path = getattr(proxy, "file_like", None)
+    if type(proxy) is not ArrayProxy or image.in_memory or not isinstance(path, str):
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    zipped = path.lower().endswith(_ZIPPED)
+    compressed = zipped or path.lower().endswith((".bz2", ".zst"))
+    _check_room(proxy, os.path.getsize(path), compressed)
+    if not zipped:
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    with (igzip or gzip).open(path) as stream:
+        layout = proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter
+        voxels = ArrayProxy(stream, layout, order=proxy.order)
+        data = np.asanyarray(voxels, dtype=np.float32)
+        while stream.read(2**20):
+            pass
+    return data
+
+
+def _check_room(proxy, size, compressed):
+    """Raise ValueError, before memory is taken, if a file cannot hold its voxels."""
+    claimed = proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize
+    if claimed > size * (_BYTES_FROM_ONE if compressed else 1):
+        raise ValueError(f"it has {size} bytes, and its header claims {claimed}")
+
+
+def open_image(image, label) -> ImageFile:
+    """Check a path or nibabel image without reading its voxels.
+
+    Parameters
+    ----------
+    image : str, path-like or nibabel image
+    label : str
+        What to call it in messages, beside its path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    PermissionError
+        If it may not be read.
+    TypeError
+        If it is neither a path nor an image.
+    ValueError
+        If it is no image, not three-dimensional, empty, not of real numbers, or
+        without a usable affine.
+    """
+    location = ""
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        location = os.path.abspath(path)
+        name = f"{label} ({path})"
+        if not path.exists():
+            raise FileNotFoundError(f"{name} does not exist. Check the path.")
+        if path.is_dir():
+            raise ValueError(f"{name} is a directory. Give an image file in it.")
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError(f"{name} is not a regular file. Give a NIfTI file.")
+        if not os.access(path, os.R_OK):
+            raise PermissionError(f"{name} cannot be read: no permission.")
+        try:
+            image = nib.load(path)
+        except Exception as e:  # readers of other formats raise errors of their own
+            raise ValueError(
+                f"{name} is not an image that can be read ({e}). Give a NIfTI file."
+            ) from e
+    else:
+        name = label
+        filename = getattr(image, "get_filename", lambda: None)()
+        if filename:
+            name = f"{label} ({filename})"
+    if image is None:
+        raise ValueError(f"{name} is missing. Every subject needs every contrast.")
+    if not isinstance(image, nib.spatialimages.SpatialImage):
+        raise TypeError(
+            f"{name} must be a path or a nibabel image, got {type(image).__name__}."
+        )
+    if len(image.shape) != 3:
+        raise ValueError(
+            f"{name} is {len(image.shape)}-D, of shape {image.shape}. Give a 3-D "
+            "image; of a series, one volume (nibabel.four_to_three splits it)."
+        )
+    if min(image.shape) < 1:
+        raise ValueError(f"{name} holds no voxels: its shape is {image.shape}.")
+    if np.dtype(image.get_data_dtype()).kind not in "biuf":
+        raise ValueError(
+            f"{name} holds {image.get_data_dtype()}, not real numbers. Give a "
+            "magnitude image of one channel."
+        )
+    affine = image.affine
+    if affine is None or not _places_voxels(affine):
+        raise ValueError(
+            f"{name} has an affine that does not place its voxels in space:\n{affine}\n"
+            "Repair its sform or qform."
+        )
+    return ImageFile(image, name, location)
+
+
+def _places_voxels(affine):
+    return (
+        np.isfinite(affine).all()
+        and abs(np.linalg.det(affine[:3, :3])) > 1e-12
+        and np.isfinite(io_orientation(affine)).all()
+    )
+
+
+def check_same_grid(first: ImageFile, second: ImageFile):
+    """Raise ValueError unless both lie on the same grid of voxels."""
+    remedy = "Register and resample one onto the other's grid."
+    if first.shape != second.shape:
+        raise ValueError(
+            f"{first.name} and {second.name} lie on different grids: {first.shape} and "
+            f"{second.shape} voxels. {remedy}"
+        )
+    corners = np.array([(0, 0, 0), *np.diag(np.subtract(first.shape, 1))])
+    ours, theirs = (
+        nib.affines.apply_affine(file.image.affine, corners) for file in (first, second)
+    )
+    apart = np.abs(ours - theirs).max()
+    if apart > _AFFINE_TOLERANCE:
+        raise ValueError(
+            f"{first.name} and {second.name} lie on different grids: their affines put "
+            f"the same voxel up to {apart:.3g} mm apart. {remedy}"
+        )
+
+
+def save_image(image, path, *, overwrite=False):
+    """Write an image whole or not at all.
+
+    Parameters
+    ----------
+    image : nibabel image
+    path : str or path-like
+        Its ending decides about compression: ``.nii`` or ``.nii.gz``.
+    overwrite : bool, default=False
+        Replace an existing file.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
+    OSError
+        If the file cannot be written.
+    """
+    suffix = ".nii.gz" if str(path).endswith(".gz") else ".nii"
+    with written_whole(path, suffix=suffix, overwrite=overwrite) as temporary:
+        if igzip is None or suffix == ".nii" or not isinstance(image, nib.Nifti1Image):
+            nib.save(image, temporary)
+        else:
+            with (
+                open(temporary, "wb") as file,
+                igzip.IGzipFile("", "wb", fileobj=file, mtime=0) as zipped,
+            ):
+                image.to_stream(zipped)

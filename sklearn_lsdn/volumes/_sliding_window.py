@@ -1,0 +1,152 @@
+"""Every voxel of a brain, predicted from the patch around it."""
+
+from contextlib import nullcontext
+
+import numpy as np
+from joblib import parallel_config
+
+from .._regressors.ensemble import EnsembleRegressor
+from .._regressors.network_regressor import _NetworkRegressor
+from .._regressors.shrink_connect import ShrinkConnect
+from .._utils.threads import effective_n_threads
+from ._aggregation import PatchAverage, VolumePatches
+from ._sampling import Window
+
+_VOXELS_AT_ONCE = 16384  # at most, during prediction by any regressor
+_BYTES_AT_ONCE = 48 * 2**20  # of their patches, and of what it answers
+_OF_A_FEATURE = 24  # bytes: its place, and copies in float32 and float64
+_OUTPUTS_AT_ONCE = 1_000_000  # of a network that reads patches from the volume
+
+
+def shared_n_jobs(n_jobs):
+    """Where None in a regressor's ``n_jobs`` stands for the synthesizer's."""
+    return nullcontext() if n_jobs is None else parallel_config(n_jobs=n_jobs)
+
+
+class SlidingWindow:
+    """A regressor's predictions over volumes.
+
+    Parameters
+    ----------
+    estimator : regressor
+        A fitted one, from patches and coordinates to target patches.
+    mask : ndarray of bool of shape (nx, ny, nz)
+        The brain.
+    n_targets : int
+        Target contrasts.
+    window : Window
+        What the estimator sees and predicts; target patches are averaged.
+    n_jobs : int or None
+        Threads.
+    """
+
+    def __init__(self, estimator, mask, n_targets, window: Window, n_jobs):
+        self.estimator = estimator
+        self.mask = mask
+        self.n_targets = n_targets
+        self.window = window
+        self.n_jobs = n_jobs
+
+    def means(self, padded):
+        """Predict every voxel of the brain.
+
+        Parameters
+        ----------
+        padded : PaddedVolumes
+
+        Returns
+        -------
+        means : float64 array of shape (n_voxels, n_targets)
+        """
+        if not isinstance(self.estimator, EnsembleRegressor):
+            return self._refined(self.estimator, padded)
+        return self._means_and_variances(padded)[0]
+
+    def means_and_deviations(self, padded):
+        """Predict every voxel of the brain by an ensemble, and how far it may be off.
+
+        Parameters
+        ----------
+        padded : PaddedVolumes
+
+        Returns
+        -------
+        means, deviations : float64 arrays of shape (n_voxels, n_targets)
+        """
+        means, variances = self._means_and_variances(padded)
+        ensemble = self.estimator
+        scale = ensemble.noise_scale_.reshape(self.n_targets, -1).mean(axis=1)
+        noise = np.maximum(self._predict(ensemble.noise_estimator_, padded), 0) * scale
+        return means, np.sqrt(variances + noise**2)
+
+    def _means_and_variances(self, padded):
+        """Of an ensemble's members."""
+        regressors = self.estimator.estimators_
+        shape = np.count_nonzero(self.mask), self.n_targets
+        means, squares = np.zeros(shape), np.zeros(shape)
+        for n, regressor in enumerate(regressors, start=1):
+            values = self._refined(regressor, padded)
+            change = values - means
+            means += change / n
+            values -= means
+            values *= change
+            squares += values
+        squares /= max(len(regressors) - 1, 1)
+        return means, squares
+
+    def _refined(self, regressor, padded):
+        values = self._predict(regressor, padded)
+        if self.window.target_patch_size > 1 and hasattr(regressor, "refine"):
+            for _ in range(getattr(regressor, "n_refinements", 1)):
+                values = self._predict_rows(regressor, padded, values)
+        return values
+
+    def _predict(self, regressor, padded):
+        network = volume_reader(regressor, padded.offsets.size)
+        if network is None:
+            return self._predict_rows(regressor, padded)
+        average = self._average()
+        centers = padded.centers(self.mask)
+        n_threads = effective_n_threads(self.n_jobs)
+        step = max(1, _OUTPUTS_AT_ONCE // network.n_outputs_)
+        for start in range(0, len(centers), step):
+            rows = slice(start, start + step)
+            values = network._predict_voxels(padded, centers[rows], n_threads)
+            average.add(rows, values)
+        return average.means()
+
+    def _predict_rows(self, regressor, padded, means=None):
+        """The same through arrays; with ``means``, refine these predictions."""
+        average = self._average()
+        centers = padded.centers(self.mask)
+        if means is not None:
+            estimate = VolumePatches(means, self.mask, self.window.target_patch_size)
+        n_values = padded.offsets.size + 3
+        n_values += self.n_targets * self.window.target_patch_size**3
+        fitting = _BYTES_AT_ONCE // (_OF_A_FEATURE * n_values)
+        step = max(1, min(_VOXELS_AT_ONCE, fitting))
+        for start in range(0, len(centers), step):
+            rows = slice(start, start + step)
+            X = padded.patches(centers[rows])
+            if self.window.coordinates:
+                X = np.hstack([X, padded.coordinates(centers[rows])])
+            with shared_n_jobs(self.n_jobs):
+                if means is None:
+                    values = regressor.predict(X)
+                else:
+                    values = regressor.refine(X, estimate[rows])
+            average.add(rows, values)
+        return average.means()
+
+    def _average(self):
+        return PatchAverage(self.mask, self.n_targets, self.window.target_patch_size)
+
+
+def volume_reader(estimator, n_patch):
+    """The network that predicts, if its first columns are the patch; else None."""
+    if isinstance(estimator, ShrinkConnect):
+        estimator = estimator.estimator_
+    if not isinstance(estimator, _NetworkRegressor):
+        return None
+    reads = estimator._feature_columns[:n_patch] == list(range(n_patch))
+    return estimator if reads else None

@@ -1,0 +1,432 @@
+"""VolumeSynthesizer: from source images to synthesised target images."""
+
+import copy
+import os
+from dataclasses import astuple
+from numbers import Integral, Real
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+from sklearn.utils import metadata_routing as routing
+from sklearn.utils.validation import check_is_fitted
+
+from .._regressors.ensemble import EnsembleRegressor, given_to_fit
+from .._regressors.network_regressor import _NetworkRegressor
+from .._regressors.shrink_connect import ShrinkConnect
+from .._utils.callbacks import FitTasks
+from .._utils.documentation import DocumentedMixin
+from .._utils.groups import check_groups
+from .._utils.sklearn_private import (
+    CallbackSupportMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    _fit_context,
+)
+from ._budget import TrainingPlan
+from ._estimator import make_estimator, to_be_trained, weighted_subjects
+from ._masks import Masker
+from ._normalization import resolve_normalizer
+from ._predictor import VolumePredictor
+from ._sampling import Window
+from ._sliding_window import shared_n_jobs
+from ._subjects import pair_subjects
+from ._voxel_drawer import VoxelDrawer
+
+
+class VolumeSynthesizer(
+    VoxelDrawer, VolumePredictor, CallbackSupportMixin, DocumentedMixin, BaseEstimator
+):
+    """Learn to turn images of one contrast into another, voxel by voxel.
+
+    From registered images of subjects who have both contrasts it draws voxels,
+    takes the patch around each and the place where it lies, and trains a regressor
+    to predict the target's intensity. It then predicts every brain voxel of new
+    subjects, on the grid of their images.
+
+    Parameters
+    ----------
+    estimator : regressor, default=None
+        Any scikit-learn regressor; it is cloned. None stands for
+        ``LSDNRegressor()``. Networks of this package, unless inside a Pipeline,
+        read the patches straight from the volume when they predict.
+    n_estimators : int, default=1
+        With more than one, as many are trained on the same voxels from other random
+        numbers, in an :class:`~sklearn_lsdn.EnsembleRegressor`; the synthesis is
+        their mean, and has a standard deviation.
+    patch_size : int, default=3
+        Voxels along each side of the patch around a voxel, odd.
+    patch_scales : tuple of int, default=(1, 2)
+        Voxels from one of a patch's to the next. With several, as many patches of
+        ``patch_size`` are taken around a voxel; those of scale 2 and more from the
+        scan after smoothing, within the brain, by a Gaussian as wide (FWHM).
+    target_patch_size : int, default=1
+        Voxels along each side of the patch that is predicted, odd. With more than
+        one, the estimator learns the target's patches, a column for each voxel, and
+        what the patches around a voxel say of it is averaged. An estimator with a
+        method ``refine(X, y)`` is then shown the patches of this average, and asked
+        for better ones, ``n_refinements`` times.
+    smoothing : float, default=1.2
+        Full width at half maximum of the Gaussian that smooths the synthesis within
+        the brain, in mm or, where voxels are smaller than 1 mm, in voxels; 0 for
+        none. Voxels are predicted one by one, and a mean over the nearest loses
+        part of their error.
+    coordinates : {"world"} or None, default="world"
+        What follows the patch as the last three columns: the voxel's world
+        coordinates in mm, by the image's affine, or nothing.
+    mask_img : path, image, "mni152" or None, default=None
+        The brain. None takes the voxels that differ from zero in every image
+        given: in all sources when predicting, in the target as well when fitting
+        and scoring. An image serves for all subjects, by its nearest voxels where
+        their grids differ; "mni152" is nilearn's mask of that space.
+    normalization : str or normalizer, default="zscore"
+        How intensities become comparable between scans: "zscore", "percentile",
+        "peak", "nyul" or an object such as
+        :class:`~sklearn_lsdn.volumes.ZScoreNormalizer`. Each contrast gets one.
+    n_voxels : int, default=100_000
+        Voxels drawn from each training subject.
+    random_mirror : bool, default=True
+        Train on half of the voxels with left and right exchanged, patch and place,
+        at the plane through the middle of the training brains.
+    random_gain : float, default=0.0
+        Train on patches whose intensities, counted from the background, were
+        multiplied by exp(N(0, ``random_gain``)), a factor for each voxel.
+    random_offset : float, default=0.0
+        Train on patches to which N(0, ``random_offset``) was added, normalised.
+    random_gamma : float, default=0.0
+        Train on patches whose intensities, between the background and the brightest,
+        were raised to the power of exp(N(0, ``random_gamma``)).
+    random_bias_field : float, default=0.0
+        Train on patches multiplied by a smooth field, whose logarithm has this
+        standard deviation and changes by about as much over 30 mm.
+    random_shift : float, default=5.0
+        Train on places moved by N(0, ``random_shift``) mm along each axis, as
+        anatomy differs between people.
+    memory : str, path or joblib.Memory, default=None
+        Where to keep the voxels drawn from each subject, so that a search over
+        parameters of the estimator reads images once.
+    n_jobs : int, default=None
+        Threads that read images and predict voxels, and the estimator's ``n_jobs``
+        where it has none of its own. None means 1, unless in a
+        :obj:`joblib.parallel_config` context.
+    max_memory : int or str, default=None
+        Bytes that the process may take, or a size such as "4G". No more subjects are
+        read, and no more networks trained, at once than fit; where the work does not
+        fit at all, it is refused before it begins. None means no limit.
+    random_state : int, RandomState instance or None, default=None
+        Draws voxels, and seeds the estimator wherever it has a ``random_state``.
+    verbose : int, default=0
+        Say which subject is being read; networks of this package print the loss
+        of each epoch.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted regressor, from patches and coordinates to intensities on the
+        normalised scale.
+    source_normalizers_ : list of normalizers
+        One for each source contrast.
+    target_normalizers_ : list of normalizers
+        One for each target contrast; their ``typical_`` holds the units in which
+        `predict` answers.
+    background_ : ndarray of shape (n_source_contrasts,)
+        What stands for voxels outside the brain or the image: the intensity 0 of a
+        typical scan, on the normalised scale.
+    mask_strategy_ : {"nonzero", "mni152", "image"}
+        How the brain is found.
+    n_contrasts_in_ : int
+        Number of source contrasts.
+    n_voxels_ : list of int
+        Voxels drawn from each subject.
+    voxel_size_ : ndarray of shape (3,)
+        Mean voxel size of the training images in mm, towards right, anterior and
+        superior.
+    bids_query_ : dict
+        Names of the source and target contrasts by which `lsdn fit` chose images of a
+        BIDS dataset, and the space and desc that all sources share. Only there if it
+        did.
+
+    See Also
+    --------
+    LSDNRegressor : The network.
+    volume_snr_scorer : For ``scoring=`` in cross-validation.
+
+    Notes
+    -----
+    Images are turned to the orientation nearest to right-anterior-superior before
+    a patch is taken, and results are turned back. A patch counts voxels, not
+    millimetres: predict on about the voxel size that training had.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> cohort = make_brain_cohort(3, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
+    >>> synthesizer = VolumeSynthesizer(random_state=0).fit(t1w[:2], t2w[:2])
+    >>> synthesis = synthesizer.predict(t1w[2:])[0]
+    >>> synthesis.shape == t1w[2].shape
+    True
+    >>> synthesizer.score(t1w[2:], t2w[2:]) > 10  # dB
+    True
+    """
+
+    __metadata_request__fit = {"groups": True}
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "patch_scales": ["array-like"],
+        "target_patch_size": [Interval(Integral, 1, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "coordinates": [StrOptions({"world"}), None],
+        "mask_img": "no_validation",
+        "normalization": [
+            str,
+            HasMethods(
+                [
+                    "background",
+                    "describe",
+                    "fit_descriptions",
+                    "from_shared",
+                    "to_shared",
+                ]
+            ),
+        ],
+        "n_voxels": [Interval(Integral, 1, None, closed="left")],
+        "random_mirror": ["boolean"],
+        **{
+            f"random_{what}": [Interval(Real, 0, None, closed="left")]
+            for what in ("gain", "offset", "gamma", "bias_field", "shift")
+        },
+        "memory": "no_validation",
+        "n_jobs": [Integral, None],
+        "max_memory": [Interval(Integral, 1, None, closed="left"), str, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        n_estimators=1,
+        patch_size=3,
+        patch_scales=(1, 2),
+        target_patch_size=1,
+        smoothing=1.2,
+        coordinates="world",
+        mask_img=None,
+        normalization="zscore",
+        n_voxels=100_000,
+        random_mirror=True,
+        random_gain=0.0,
+        random_offset=0.0,
+        random_gamma=0.0,
+        random_bias_field=0.0,
+        random_shift=5.0,
+        memory=None,
+        n_jobs=None,
+        max_memory=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.patch_size = patch_size
+        self.patch_scales = patch_scales
+        self.target_patch_size = target_patch_size
+        self.smoothing = smoothing
+        self.coordinates = coordinates
+        self.mask_img = mask_img
+        self.normalization = normalization
+        self.n_voxels = n_voxels
+        self.random_mirror = random_mirror
+        self.random_gain = random_gain
+        self.random_offset = random_offset
+        self.random_gamma = random_gamma
+        self.random_bias_field = random_bias_field
+        self.random_shift = random_shift
+        self.memory = memory
+        self.n_jobs = n_jobs
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if isinstance(self.mask_img, os.PathLike):  # which model files cannot hold
+            state["mask_img"] = os.fspath(self.mask_img)
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        return tags
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, sources, targets, sample_weight=None, *, groups=None) -> Self:
+        """Train on subjects who have both contrasts.
+
+        A network of this package with ``early_stopping`` holds out whole subjects.
+
+        Parameters
+        ----------
+        sources : list
+            One entry a subject: a path or nibabel image or, for several source
+            contrasts, a list of them.
+        targets : list
+            What to predict, likewise, each on the grid of its source.
+        sample_weight : array-like of shape (n_subjects,), default=None
+            Weight of each subject's voxels, if the estimator takes weights; subjects
+            of weight 0 are left out.
+        groups : array-like of shape (n_subjects,), default=None
+            Who is held out together, where entries are scans of the same person.
+
+        Returns
+        -------
+        self : object
+            The fitted synthesizer.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file is missing.
+        TypeError
+            If an argument is not a list, or an entry is no image; if there is a
+            ``sample_weight``, which the estimator does not take.
+        ValueError
+            If an image cannot be used: it is truncated, not three-dimensional,
+            holds NaN or infinity, is constant over its brain, has an empty mask or
+            another grid than its partner; if a subject lacks a contrast; or if the
+            work does not fit ``max_memory``.
+        """
+        window = Window.of(
+            self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
+        )
+        n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
+        tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
+        sources, targets = pair_subjects(sources, targets)
+        groups = range(len(sources)) if groups is None else groups
+        groups = check_groups(groups, len(sources), "subjects")
+        sources, targets, groups, sample_weight = weighted_subjects(
+            sources, targets, groups, sample_weight
+        )
+        masker = Masker.resolve(self.mask_img)
+        normalizer = resolve_normalizer(self.normalization)
+        normalizers = [
+            [clone(normalizer) for _ in contrasts]
+            for contrasts in (sources[0], targets[0])
+        ]
+        rng = check_random_state(self.random_state)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
+        estimator = make_estimator(self, rng)
+        groups = groups if len(np.unique(groups)) > 1 else None  # to hold out of
+        given = given_to_fit(
+            self, estimator, sample_weight=sample_weight, groups=groups
+        )
+        plan = TrainingPlan(self, estimator, window, sources, targets)
+        samples = []
+        drawn = self._draw_samples(
+            sources, targets, masker, normalizers, window, seeds, plan.n_readers
+        )
+        for _ in sources:
+            tasks.begin("read-subject")
+            samples.append(next(drawn))
+            tasks.end()
+        for c, normalizer in enumerate(normalizers[0]):
+            normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
+        for c, normalizer in enumerate(normalizers[1]):
+            normalizer.fit_descriptions([s.target_descriptions[c] for s in samples])
+        background = np.array(
+            [normalizer.background() for normalizer in normalizers[0]]
+        )
+        n_voxels = [len(sample.patches) for sample in samples]
+        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
+        given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
+        with shared_n_jobs(plan.n_jobs), tasks.delegated("fit-estimator", estimator):
+            estimator.fit(X, y, **given)
+
+        self.estimator_ = estimator
+        self._masker = masker
+        self._window = astuple(window)
+        self.mask_strategy_ = masker.strategy
+        self.source_normalizers_, self.target_normalizers_ = normalizers
+        self.background_ = background
+        self.n_contrasts_in_ = len(sources[0])
+        self.n_voxels_ = n_voxels
+        self.voxel_size_ = np.mean(
+            [np.linalg.norm(s[0].affine[:3, :3], axis=0) for s in sources], axis=0
+        )
+        tasks.close()
+        return self
+
+    def get_metadata_routing(self) -> routing.MetadataRouter:
+        """Say what goes to the estimator that `fit` trains.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        mapping = routing.MethodMapping().add(caller="fit", callee="fit")
+        router = routing.MetadataRouter(owner=self).add_self_request(self)
+        return router.add(estimator=to_be_trained(self), method_mapping=mapping)
+
+    def shrink(
+        self, sources, targets, *, keep="auto", random_state=None, **parameters
+    ) -> "VolumeSynthesizer":
+        """Make a copy with a smaller network, by ShrinkConnect.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`: those of training, or others.
+        targets : list
+            The target scans, likewise.
+        keep : "auto", float or list of int or float, default="auto"
+            How many nodes stay, as in `ShrinkConnect`.
+        random_state : int, RandomState instance or None, default=None
+            Draws voxels, and orders them in training after shrinking.
+        **parameters
+            Further parameters of `ShrinkConnect`.
+
+        Returns
+        -------
+        smaller : VolumeSynthesizer
+            With a fitted `ShrinkConnect` as ``estimator_``.
+
+        Raises
+        ------
+        TypeError
+            If ``estimator_`` is not a network of this package.
+        """
+        check_is_fitted(self)
+        network = self.estimator_
+        if isinstance(network, ShrinkConnect):
+            network = network.estimator_
+        if not isinstance(network, _NetworkRegressor):
+            if isinstance(network, EnsembleRegressor):
+                raise TypeError(
+                    "An ensemble's networks are shrunk in training: fit with "
+                    "estimator=ShrinkConnect() (lsdn fit --shrink)."
+                )
+            raise TypeError(
+                f"Only networks of this package can be shrunk, not a "
+                f"{type(network).__name__}."
+            )
+        rng = check_random_state(random_state)
+        shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
+        X, y, plan = self._sample_to_train(shrunk, sources, targets, rng)
+        shrunk.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
+        with shared_n_jobs(plan.n_jobs):
+            shrunk.fit(X, y)
+        smaller = copy.copy(self)
+        smaller.estimator_ = shrunk
+        # What it was made of would weigh more than what it became.
+        smaller.estimator_.set_params(estimator=clone(network), prefit=False)
+        return smaller
