@@ -45,10 +45,10 @@ OF_IMAGES = {
 
 
 def public_estimators():
-    """Every class in a public module that is an estimator and has a public name."""
+    """Every class of the package that is an estimator and has a public name."""
     found = {}
     for module in pkgutil.walk_packages(sklearn_lsdn.__path__, "sklearn_lsdn."):
-        if "._" in module.name:
+        if module.name.endswith("__main__"):
             continue
         for name, thing in vars(import_module(module.name)).items():
             ours = getattr(thing, "__module__", None) == module.name
