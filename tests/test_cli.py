@@ -40,7 +40,6 @@ for _command in ("fit", "shrink", "predict", "evaluate", "register"):
     OPTIONS[_command] += DATASET
 OPTIONS["register"] += ["--overwrite", "--quiet", "--traceback"]
 OPTIONS["predict"] += ["--source", "--target"]
-OPTIONS["fit"] += ["--checkpoint"]
 OPTIONS["evaluate"] += ["--resume"]
 for _command in ("fit", "shrink", "predict", "evaluate"):
     OPTIONS[_command] += ["--max-memory"]

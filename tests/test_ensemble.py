@@ -20,7 +20,6 @@ from sklearn_lsdn import (
     save_model,
 )
 from sklearn_lsdn._network.training import Trainer
-from sklearn_lsdn._regressors.checkpoint import Checkpoint
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
 
@@ -301,7 +300,6 @@ def test_a_column_of_targets_is_like_a_vector(data):
     [
         (FrozenEstimator(LinearRegression()), "FrozenEstimator forbids"),
         (ShrinkConnect(FrozenEstimator(NETWORK)), "FrozenEstimator forbids"),
-        (clone(NETWORK).set_callbacks(Checkpoint("file.npz")), "a single network"),
     ],
 )
 def test_members_that_cannot_be_trained_are_refused(data, estimator, message):

@@ -1,7 +1,6 @@
 """`lsdn fit`."""
 
 import tempfile
-from pathlib import Path
 
 from .arguments import at_rest, by_subject, find_images, inputs, make_synthesizer
 from .options import (
@@ -43,12 +42,6 @@ def add_arguments(command):
         action="store_true",
         help="first align each subject's images to its first source, rigidly",
     )
-    command.add_argument(
-        "--checkpoint",
-        metavar="FILE",
-        help="keep the state of training in a file, .npz; if training is cut off, the "
-        "same command goes on from there. It is removed once the model is saved",
-    )
     add_model_output(command)
 
 
@@ -68,8 +61,6 @@ def run(arguments):
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )
     synthesizer = make_synthesizer(arguments, arguments.model)
-    if arguments.checkpoint:
-        _keep_training(arguments, synthesizer)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     with tempfile.TemporaryDirectory() as folder, shown(arguments) as progress:
         synthesizer.set_params(verbose=progress.verbose)
@@ -84,21 +75,7 @@ def run(arguments):
     if query:
         synthesizer.bids_query_ = query
     save_model(at_rest(synthesizer), arguments.output, overwrite=arguments.overwrite)
-    if arguments.checkpoint:
-        Path(arguments.checkpoint).unlink(missing_ok=True)
     return f"Saved {arguments.output}"
-
-
-def _keep_training(arguments, synthesizer):
-    """Let the network keep the state of its training."""
-    from .._regressors.checkpoint import Checkpoint
-    from .._utils.files import check_output
-
-    if arguments.n_estimators > 1:
-        raise ValueError("--checkpoint is for a single network, not for several.")
-    given = [*inputs(arguments), arguments.output]
-    check_output(arguments.checkpoint, overwrite=True, inputs=given)
-    synthesizer.estimator.set_callbacks(Checkpoint(arguments.checkpoint))
 
 
 def _align(arguments, folder, progress):

@@ -23,7 +23,6 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
 )
-from .checkpoint import find_checkpoint
 from .network_regressor import _NetworkRegressor
 from .networks import LSDNRegressor
 from .shrink_connect import ShrinkConnect
@@ -284,16 +283,12 @@ class EnsembleRegressor(
 
 
 def _check_members(base):
-    """Raise ValueError if members are not trained, or all write to one file."""
+    """Raise ValueError if members are not trained."""
     parameters = [base, *base.get_params(deep=True).values()]
     if any(isinstance(each, FrozenEstimator) for each in parameters):
         raise ValueError(
             "An ensemble trains its members, which a FrozenEstimator forbids. Give the "
             "estimator itself, unfitted."
-        )
-    if any(find_checkpoint(each) is not None for each in parameters):
-        raise ValueError(
-            "A checkpoint is for a single network, not for those of an ensemble."
         )
 
 

@@ -15,7 +15,6 @@ from .._network.scaling import Scaling
 from .._utils.callbacks import FitTasks
 from .._utils.sklearn_private import AutoPropagatedCallback, with_callbacks
 from .._utils.threads import effective_n_threads
-from .checkpoint import TrainingRecord, find_checkpoint
 from .coordinates import as_slice, weighted_rows
 
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
@@ -169,7 +168,6 @@ class NetworkTraining:
     def _fit_full_batch(self, X, y, weight, tasks):
         from .._network.training import minimize_full_batch
 
-        find_checkpoint(self)  # which would be refused
         theta, first = self._trained_parameters(np.float64), self.n_iter_
 
         def after_iteration(theta, loss, last):
@@ -201,15 +199,7 @@ class NetworkTraining:
         if validation is not None:
             validation = self._scaled(*validation, np.float32)
         progress = Progress(self.tol, self.n_iter_no_change)
-        record = TrainingRecord(
-            find_checkpoint(self),
-            self,
-            trainer,
-            progress,
-            rng,
-            (X, y, weight, validation),
-        )
-        best_theta = record.restore()
+        best_theta = None
 
         def state():
             return self._stopped_at(trainer.theta if best_theta is None else best_theta)
@@ -230,8 +220,7 @@ class NetworkTraining:
                     if watched < progress.best:
                         best_theta = trainer.theta.copy()
                 tasks.end(state)
-                ended = progress.stale_after(watched) or tasks.stopping
-                record.keep(best_theta, ended or self.n_iter_ == self.max_iter)
+                progress.stale_after(watched)
         except KeyboardInterrupt:
             if self.n_iter_ == 0:
                 raise
