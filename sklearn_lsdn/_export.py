@@ -9,6 +9,7 @@ from ._network.scaling import _FAR
 from ._regressors.network_regressor import _NetworkRegressor
 from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
 from ._regressors.shrink_connect import ShrinkConnect
+from ._utils.optional import require
 
 if TYPE_CHECKING:
     import onnx
@@ -87,7 +88,7 @@ def to_onnx(estimator) -> "onnx.ModelProto":
     (100, 1)
     """
     network = _fitted_network(estimator)
-    onnx = _require_onnx()
+    onnx = require("onnx")
     floats = onnx.TensorProto.FLOAT
     shape_of_X = ["n_samples", network.n_features_in_]
     shape_of_y = ["n_samples", network.n_outputs_]
@@ -139,16 +140,11 @@ def register_onnx_converters() -> None:
     >>> [column.name for column in (*model.graph.input, *model.graph.output)]
     ['X', 'variable']
     """
-    _require_onnx()
-    try:
-        from skl2onnx import update_registered_converter
-    except ImportError as error:
-        raise ImportError(
-            'Converters need skl2onnx: pip install "sklearn_lsdn[onnx]"'
-        ) from error
+    require("onnx")
+    skl2onnx = require("skl2onnx")
     for cls in (LSDNRegressor, CDNRegressor, VDNRegressor, ShrinkConnect):
         alias = f"SklearnLsdn{cls.__name__}"
-        update_registered_converter(cls, alias, _declare_output, _convert)
+        skl2onnx.update_registered_converter(cls, alias, _declare_output, _convert)
 
 
 def _declare_output(operator):
@@ -164,7 +160,7 @@ def _convert(scope, operator, container):
     """Add the model of `to_onnx` to what skl2onnx is writing."""
     from skl2onnx.operator_converters.common import concatenate_variables
 
-    onnx = _require_onnx()
+    onnx = require("onnx")
     y = operator.outputs[0].full_name
     taken = [x.full_name for other in scope.operators.values() for x in other.inputs]
     if y in taken:
@@ -210,19 +206,6 @@ def _fitted_network(estimator):
         )
     check_is_fitted(estimator)
     return getattr(estimator, "estimator_", estimator)
-
-
-def _require_onnx():
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ImportError(
-            'ONNX models need onnx: pip install "sklearn_lsdn[onnx]"'
-        ) from error
-    return onnx
 
 
 class _Graph:

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.metrics import make_scorer
 from sklearn.utils.validation import check_array
 
+from ._utils.optional import require
 from ._utils.sklearn_private import _check_sample_weight
 
 __all__ = ["psnr_score", "snr_score", "snr_scorer", "ssim_score", "volume_snr_scorer"]
@@ -201,12 +202,7 @@ def ssim_score(y_true, y_pred, *, mask=None, data_range=None) -> float:
     >>> ssim_score(volume, volume)
     1.0
     """
-    try:
-        from skimage.metrics import structural_similarity
-    except ImportError as error:
-        raise ImportError(
-            'ssim_score needs scikit-image: pip install "sklearn_lsdn[report]"'
-        ) from error
+    structural_similarity = require("skimage.metrics").structural_similarity
     y_true, y_pred = (np.asarray(y, dtype=np.float64) for y in (y_true, y_pred))
     mask = y_true != 0 if mask is None else np.asarray(mask, dtype=bool)
     if not y_true.shape == y_pred.shape == mask.shape or y_true.ndim != 3:

@@ -323,6 +323,6 @@ class TestErrors:
             make_brain_cohort(**parameter)
 
     def test_nilearn_missing(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "nilearn", None)
+        monkeypatch.setitem(sys.modules, "nilearn.datasets", None)
         with pytest.raises(ImportError, match=r"pip install \"sklearn_lsdn\[demo\]"):
             anatomy_module.load_template.__wrapped__()

@@ -287,6 +287,6 @@ def test_synthesizers_that_cannot_be_shown_are_refused(display, subjects):
 
 
 def test_missing_matplotlib_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
         _display()

@@ -187,7 +187,7 @@ def test_images_on_different_grids_are_refused():
 
 
 def test_missing_matplotlib_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     display = JointHistogramDisplay(np.ones((2, 2)), np.arange(3), np.arange(3))
     with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
         display.plot()

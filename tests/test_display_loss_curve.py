@@ -128,6 +128,6 @@ def test_what_has_no_curve_is_refused():
 
 
 def test_missing_matplotlib_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
         LossCurveDisplay(CURVES).plot()

@@ -48,14 +48,14 @@ def add_arguments(command):
 def run(arguments):
     """Train a network to predict the target contrast from the source contrasts, and
     save it."""
-    from .._persistence.model_files import require_skops, save_model
+    from .._persistence.model_files import save_model
     from .._regressors.shrink_connect import ShrinkConnect
     from .._utils.files import check_output
-    from ..volumes._registration import require_sitk
+    from .._utils.optional import require
 
-    require_skops()
+    require("skops.io")
     if arguments.register:
-        require_sitk()
+        require("SimpleITK")
     query = find_images(arguments)
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)

@@ -42,12 +42,11 @@ def run(arguments):
     rigid registration. Each image is resampled once; its transform is written beside
     it, and a picture of edges for each subject: look at them. Of a BIDS dataset also
     the sources of subjects who have no target."""
-    from ..display._figures import require_matplotlib
+    from .._utils.optional import require
     from ..jobs import _alignment as alignment
-    from ..volumes._registration import require_sitk
 
-    require_sitk()
-    require_matplotlib()
+    require("SimpleITK")
+    require("matplotlib.figure")
     folder = Path(arguments.output)
     if arguments.dataset is None:
         refuse_entities(arguments, ("space", "desc"))

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import written_whole
+from .._utils.optional import require
 from .consistency import check_consistency, estimators_within
 
 _FORMAT = "sklearn_lsdn model"
@@ -66,28 +67,6 @@ _NOT_KEPT = (
 )
 
 
-def require_skops():
-    """Import skops, or say how to install it before the work that needs it.
-
-    Returns
-    -------
-    io : module
-        ``skops.io``.
-
-    Raises
-    ------
-    ImportError
-        If skops is missing.
-    """
-    try:
-        import skops.io
-    except ImportError as error:
-        raise ImportError(
-            'Model files need skops: pip install "sklearn_lsdn[io]"'
-        ) from error
-    return skops.io
-
-
 def save_model(estimator, path, *, overwrite=False) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
 
@@ -128,7 +107,7 @@ def save_model(estimator, path, *, overwrite=False) -> None:
     ...     bool((load_model(path).predict(X) == model.predict(X)).all())
     True
     """
-    io = require_skops()
+    io = require("skops.io")
     from .._version import __version__
 
     check_is_fitted(estimator)
@@ -306,7 +285,7 @@ def _count(number, names):
 
 
 def _load(path):
-    skops_io = require_skops()
+    skops_io = require("skops.io")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Check the path.")

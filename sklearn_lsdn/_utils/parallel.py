@@ -10,6 +10,8 @@ from functools import cache
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
 
+from .optional import require
+
 _ANSWER_WITHIN = 10  # seconds
 
 
@@ -131,12 +133,7 @@ def on_scheduler(address):
     ValueError
         If the address is none, or a worker has another version of this package.
     """
-    try:
-        import distributed
-    except ImportError as error:
-        raise ImportError(
-            '--scheduler needs dask.distributed: pip install "sklearn_lsdn[dask]"'
-        ) from error
+    distributed = require("distributed")
     try:
         with ThreadPoolExecutor(1) as pool:  # where no other loop of events runs
             pool.submit(asyncio.run, _answer(address)).result()

@@ -6,7 +6,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from sklearn_lsdn.datasets._fields import (
+from .._utils.optional import require
+from ._fields import (
     BOX,
     MAX_DISPLACEMENT,
     Grid,
@@ -68,14 +69,7 @@ def load_template() -> tuple[np.ndarray, np.ndarray]:
     ImportError
         If nilearn is not installed.
     """
-    try:
-        from nilearn import datasets
-    except ImportError as error:
-        raise ImportError(
-            "Simulating brains needs nilearn's templates: "
-            'pip install "sklearn_lsdn[demo]".'
-        ) from error
-
+    datasets = require("nilearn.datasets")
     mask_image = datasets.load_mni152_brain_mask(resolution=1)
     mask = np.asanyarray(mask_image.dataobj) > 0
     corners = np.argwhere(mask).min(0) - 1, np.argwhere(mask).max(0) + 2

@@ -7,11 +7,10 @@ import numpy as np
 from nibabel import Nifti1Image
 from sklearn.utils import Bunch, check_random_state
 
-from sklearn_lsdn.datasets._anatomy import draw_anatomy
-from sklearn_lsdn.datasets._fields import Grid
-from sklearn_lsdn.datasets._physics import PROTOCOLS, draw_tissues, scan
-
 from .._utils.sklearn_private import Interval, StrOptions, validate_params
+from ._anatomy import draw_anatomy
+from ._fields import Grid
+from ._physics import PROTOCOLS, draw_tissues, scan
 
 # Their order seeds the scans: append, never reorder.
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from sklearn_lsdn.datasets._anatomy import VENTRICLES, Anatomy, ellipsoid
-from sklearn_lsdn.datasets._fields import smooth_field
+from ._anatomy import VENTRICLES, Anatomy, ellipsoid
+from ._fields import smooth_field
 
 # Proton density (share of water's), T1 (ms) and T2 (ms) of cortical grey matter,
 # white matter and CSF, by field strength (T). Sources are in the docstring of

@@ -1,25 +1,6 @@
 """Where pictures are drawn: matplotlib, imported when a picture is asked for."""
 
-
-def require_matplotlib():
-    """Import matplotlib.figure, or say how to install it.
-
-    Returns
-    -------
-    figure : module
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is missing.
-    """
-    try:
-        import matplotlib.figure
-    except ImportError as error:
-        raise ImportError(
-            'Pictures need matplotlib: pip install "sklearn_lsdn[demo]"'
-        ) from error
-    return matplotlib.figure
+from .._utils.optional import require
 
 
 def new_figure(figsize):
@@ -39,10 +20,7 @@ def new_figure(figsize):
     ImportError
         If matplotlib is missing.
     """
-    require_matplotlib()
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=figsize, layout="constrained")
+    return require("matplotlib.pyplot").figure(figsize=figsize, layout="constrained")
 
 
 def axes_or_new(ax, figsize):

@@ -5,8 +5,8 @@ from typing import Self
 import numpy as np
 
 from .._utils.files import written_whole
+from .._utils.optional import require
 from ..volumes._images import check_same_grid, open_image
-from ._figures import require_matplotlib
 from ._slices import PLANES, Slice
 
 
@@ -98,7 +98,7 @@ class RegistrationDisplay:
             If matplotlib is missing.
         """
         if figure is None:
-            Figure = require_matplotlib().Figure
+            Figure = require("matplotlib.figure").Figure
             size = (11, 4 * len(self.pairs) + 0.6)
             figure = Figure(figsize=size, layout="constrained")
         rows = figure.subfigures(len(self.pairs), 1, squeeze=False)[:, 0]

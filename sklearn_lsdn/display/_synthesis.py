@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.files import written_whole
+from .._utils.optional import require
 from ..volumes._images import open_image
-from ._figures import require_matplotlib
 from ._slices import PLANES
 
 
@@ -200,7 +200,7 @@ class SynthesisDisplay:
             If matplotlib is missing.
         """
         if figure is None:
-            Figure = require_matplotlib().Figure
+            Figure = require("matplotlib.figure").Figure
             figure = Figure(figsize=(11, 8.6), layout="constrained")
         brain = self.volumes["synthesis"] != 0
         middle = [int(np.mean(np.nonzero(brain)[axis])) for axis in range(3)]

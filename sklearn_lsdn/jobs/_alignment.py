@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.files import make_folder, prepare_outputs
+from .._utils.optional import require
 from .._utils.progress import teller
 from ..display._registration import RegistrationDisplay
 from ..volumes._images import open_image, save_image
@@ -45,14 +46,9 @@ class Reference:
             open_image(reference, "reference")
             stem, _ = split_name(reference)
             return cls(reference, None, re.sub("[^0-9A-Za-z]", "", stem))
-        try:
-            from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
-        except ImportError as error:
-            raise ImportError(
-                'The MNI152 template needs nilearn: pip install "sklearn_lsdn[demo]"'
-            ) from error
-        template = load_mni152_template(resolution=1)
-        return cls(template, load_mni152_brain_mask(resolution=1), MNI152)
+        datasets = require("nilearn.datasets")
+        template = datasets.load_mni152_template(resolution=1)
+        return cls(template, datasets.load_mni152_brain_mask(resolution=1), MNI152)
 
 
 def outputs_in_folder(subjects, folder):

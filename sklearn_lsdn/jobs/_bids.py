@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._utils.optional import require
+
 # Images of one suffix that differ in these differ in contrast: none stands for another
 # unless it was asked for by name.
 _OF_CONTRAST = ("ce", "trc", "stain", "mod", "echo", "flip", "inv", "mt", "part")
@@ -94,27 +96,6 @@ class Session:
 
     label: str
     scans: list
-
-
-def require_ancpbids():
-    """Import ancpbids, or say how to install it.
-
-    Returns
-    -------
-    ancpbids : module
-
-    Raises
-    ------
-    ImportError
-        If it is missing.
-    """
-    try:
-        import ancpbids
-    except ImportError as error:
-        raise ImportError(
-            'BIDS datasets need ancpbids: pip install "sklearn_lsdn[bids]"'
-        ) from error
-    return ancpbids
 
 
 def find_sessions(
@@ -254,7 +235,7 @@ def _read_dataset(folder):
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not the folder of a dataset.")
     try:
-        ancpbids = require_ancpbids()
+        ancpbids = require("ancpbids")
     except ImportError as error:
         raise ImportError(f"{folder} is a folder. {error}") from error
     options = ancpbids.DatasetOptions(
@@ -296,7 +277,7 @@ def derived_name(scan, contrast, *, desc="synth", space=None) -> str:
     entities |= contrast.entities | {"desc": desc}
     if space is not None:
         entities["space"] = space
-    schema = require_ancpbids().model_latest
+    schema = require("ancpbids").model_latest
     order = [entity.value["name"] for entity in schema.EntityEnum]  # desc is last
     unknown = [key for key in entities if key not in order]
     parts = [key for key in [*order[:-1], *unknown, "desc"] if key in entities]

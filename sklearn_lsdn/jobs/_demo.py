@@ -5,8 +5,9 @@ from pathlib import Path
 
 from .._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
 from .._utils.files import check_output, make_folder
+from .._utils.optional import require
 from ..datasets import make_brain_cohort
-from ..display._synthesis import SynthesisDisplay, require_matplotlib
+from ..display._synthesis import SynthesisDisplay
 from ..metrics import psnr_score, snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import save_image
@@ -57,7 +58,7 @@ def run_demo(
         if verbose:
             print(message, flush=True)
 
-    require_matplotlib()  # rather now than after the work
+    require("matplotlib.figure")  # rather now than after the work
     if n_subjects < 2:
         raise ValueError(f"n_subjects must be 2 or more, got {n_subjects}.")
     output = Path(output)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.files import written_whole
+from .._utils.optional import require
 from .._version import __version__
-from ..display._figures import require_matplotlib
 from ._pictures import draw_losses
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
@@ -19,27 +19,9 @@ _SCORES = ("snr", "psnr", "ssim")
 
 
 def require_report():
-    """Import what a report takes, or say how to install it before the work.
-
-    Returns
-    -------
-    jinja2 : module
-
-    Raises
-    ------
-    ImportError
-        If jinja2, matplotlib or scikit-image is missing.
-    """
-    try:
-        import jinja2
-        import skimage.metrics  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            'A report needs jinja2, matplotlib and scikit-image: pip install "'
-            'sklearn_lsdn[report]"'
-        ) from error
-    require_matplotlib()
-    return jinja2
+    """Raise ImportError, rather before the work, if what a report takes is missing."""
+    for module in ("jinja2", "matplotlib.figure", "skimage.metrics"):
+        require(module)
 
 
 def write_page(path, title, results, networks, *, overwrite=False) -> Path:
@@ -55,7 +37,8 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
     overwrite : bool, default=False
         Replace an existing file.
     """
-    jinja2 = require_report()
+    require_report()
+    jinja2 = require("jinja2")
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,

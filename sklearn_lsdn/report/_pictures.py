@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 
+from .._utils.optional import require
 from ..display import LossCurveDisplay
-from ..display._figures import require_matplotlib
 from ..display._slices import PLANES, Slice
 
 _TOP = 99.5  # percentile of the brain that is drawn white
@@ -115,7 +115,7 @@ def _white(volume, mask):
 
 
 def _figure(size):
-    return require_matplotlib().Figure(figsize=size, layout="constrained")
+    return require("matplotlib.figure").Figure(figsize=size, layout="constrained")
 
 
 def _png(figure):

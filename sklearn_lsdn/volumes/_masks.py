@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import affine_transform
 
+from .._utils.optional import require
 from ._images import ImageFile, open_image
 
 
@@ -84,11 +85,8 @@ def _resample(data, data_affine, shape, affine):
 
 
 def _mni152_mask(shape, affine):
-    try:
-        from nilearn.datasets import load_mni152_brain_mask
-    except ImportError as error:
-        raise ImportError(
-            'mask_img="mni152" needs nilearn: pip install "sklearn_lsdn[demo]"'
-        ) from error
-    file = open_image(load_mni152_brain_mask(resolution=1), "the MNI152 brain mask")
+    datasets = require("nilearn.datasets")
+    file = open_image(
+        datasets.load_mni152_brain_mask(resolution=1), "the MNI152 brain mask"
+    )
     return _resample(file.read().astype(np.uint8), file.affine, shape, affine)

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from .._utils.files import written_whole
+from .._utils.optional import require
 from ._images import ImageFile, open_image
 
 _SMOOTHING = {4: 2.0, 2: 1.0, 1: 0.0}  # mm, where so many voxels are made one
@@ -73,30 +74,9 @@ class RigidTransform:
         overwrite : bool, default=False
             Replace an existing file.
         """
-        sitk = require_sitk()
+        sitk = require("SimpleITK")
         with written_whole(path, suffix=".tfm", overwrite=overwrite) as temporary:
             sitk.WriteTransform(_to_itk(self), str(temporary))
-
-
-def require_sitk():
-    """Import SimpleITK, or say how to install it.
-
-    Returns
-    -------
-    SimpleITK : module
-
-    Raises
-    ------
-    ImportError
-        If it is missing.
-    """
-    try:
-        import SimpleITK
-    except ImportError as error:
-        raise ImportError(
-            'Registration needs SimpleITK: pip install "sklearn_lsdn[register]"'
-        ) from error
-    return SimpleITK
 
 
 def register_rigid(
@@ -173,7 +153,7 @@ def estimate_rigid(
     moving, fixed, *, moving_mask=None, fixed_mask=None, random_state=0
 ) -> RigidTransform:
     """Find the transform of `register_rigid`, which see, and resample nothing."""
-    sitk = require_sitk()
+    sitk = require("SimpleITK")
     moving, fixed = _as_file(moving, "moving"), _as_file(fixed, "fixed")
     images = [_read(fixed), _read(moving)]
     brains = [image != 0 if _is_stripped(image) else None for image in images]
@@ -265,7 +245,7 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
     -------
     image : Nifti1Image
     """
-    sitk = require_sitk()
+    sitk = require("SimpleITK")
     kinds = {"bspline": sitk.sitkBSpline, "linear": sitk.sitkLinear}
     if interpolation not in kinds:
         raise ValueError(
@@ -295,7 +275,7 @@ def _as_file(image, name) -> ImageFile:
 
 def _read(file):
     """An image of ITK with the voxels of a file, and its place in the world."""
-    sitk = require_sitk()
+    sitk = require("SimpleITK")
     image = sitk.GetImageFromArray(np.ascontiguousarray(file.read().T))
     affine = _TO_LPS @ file.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -306,12 +286,12 @@ def _read(file):
 
 
 def _array(image):
-    return require_sitk().GetArrayFromImage(image).T
+    return require("SimpleITK").GetArrayFromImage(image).T
 
 
 def _to_itk(transform):
     matrix = _TO_LPS @ transform.matrix @ _TO_LPS
-    itk = require_sitk().Euler3DTransform()
+    itk = require("SimpleITK").Euler3DTransform()
     itk.SetMatrix(matrix[:3, :3].ravel().tolist(), 1e-6)
     itk.SetTranslation(matrix[:3, 3].tolist())
     return itk
@@ -326,13 +306,13 @@ def _from_itk(itk):
 
 def _is_stripped(image):
     """Whether the surroundings of a brain, or head, are exactly 0."""
-    voxels = require_sitk().GetArrayViewFromImage(image)
+    voxels = require("SimpleITK").GetArrayViewFromImage(image)
     return np.count_nonzero(voxels) < 0.9 * voxels.size
 
 
 def _starts(fixed, moving):
     """As the headers place the images; their middles, or masses, on each other."""
-    sitk = require_sitk()
+    sitk = require("SimpleITK")
     kinds = sitk.CenteredTransformInitializerFilter
     starts = [
         sitk.Euler3DTransform(
@@ -348,7 +328,7 @@ def _starts(fixed, moving):
 
 def _doubts(images, brains, found, gain):
     """What looks wrong about an alignment, in words; nothing if all is well."""
-    sitk = require_sitk()
+    sitk = require("SimpleITK")
     doubts = []
     if gain < -_NOISE:
         doubts.append("the images tell less of each other than before")
@@ -368,5 +348,5 @@ def _doubts(images, brains, found, gain):
 
 def _volume(mask):
     """In cubic mm."""
-    voxels = require_sitk().GetArrayViewFromImage(mask)
+    voxels = require("SimpleITK").GetArrayViewFromImage(mask)
     return np.count_nonzero(voxels) * np.prod(mask.GetSpacing())
