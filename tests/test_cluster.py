@@ -447,7 +447,7 @@ def test_what_listens_and_says_nothing(monkeypatch, capsys):
 
 
 def test_workers_must_have_this_version(scheduler, monkeypatch, capsys):
-    monkeypatch.setattr("sklearn_lsdn.__version__", "99")
+    monkeypatch.setattr("sklearn_lsdn._version.__version__", "99")
     line = ["predict", "model", "image", "-o", "out", *scheduler]
     assert "and here it is 99. Install the same version" in _error(line, capsys)
 

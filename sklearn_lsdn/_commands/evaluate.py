@@ -56,8 +56,8 @@ def run(arguments):
 
     inspect = None
     if arguments.report:
-        from ..report import inspect_fold as inspect
-        from ..report import require_report
+        from ..report._inspection import inspect_fold as inspect
+        from ..report._page import require_report
 
         require_report()
     _refuse_one_file_for_two(arguments)

@@ -123,6 +123,26 @@ def predict_files(
         with ``keep_going``.
     SubjectsFailed
         With ``keep_going``, once the others are done.
+
+    See Also
+    --------
+    sklearn_lsdn.VolumeSynthesizer.predict : Returns images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import nibabel as nib
+    >>> from sklearn_lsdn import VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.jobs import predict_files
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
+    >>> synthesizer = VolumeSynthesizer(random_state=0).fit(t1w[:1], t2w[:1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nib.save(t1w[1], f"{folder}/sub-02_T1w.nii.gz")
+    ...     paths = predict_files(synthesizer, [f"{folder}/sub-02_T1w.nii.gz"], folder)
+    ...     paths[0].name
+    'sub-02_T1w_synth.nii.gz'
     """
     folder = Path(folder)
     if uncertainty:

@@ -107,14 +107,6 @@ def generate_report(
     return write_page(path, title, results, [network], overwrite=overwrite)
 
 
-def inspect_fold(model, synthesizer, source, target, subject):
-    """What `write_page` shows of a subject held back, and of the network."""
-    return (
-        inspect_subject(synthesizer, source, target, subject, model),
-        inspect_network(synthesizer, source, model, subject),
-    )
-
-
 def _path(source):
     """Path of a subject's first image; empty if it is in memory."""
     first = source[0] if isinstance(source, list | tuple) else source

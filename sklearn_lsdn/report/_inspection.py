@@ -107,6 +107,14 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
     )
 
 
+def inspect_fold(model, synthesizer, source, target, subject):
+    """What a report shows of a subject held back, and of the network."""
+    return (
+        inspect_subject(synthesizer, source, target, subject, model),
+        inspect_network(synthesizer, source, model, subject),
+    )
+
+
 def _arrays(images):
     several = images if isinstance(images, list) else [images]
     return [open_image(image, "synthesis").read() for image in several]
