@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from sklearn_lsdn import CDNRegressor, LSDNRegressor, VDNRegressor, VolumeSynthesizer
-from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.jobs import leave_one_subject_out
 
 NETWORKS = {
     "LSDN [30-200-20-1]": LSDNRegressor((200, 20)),

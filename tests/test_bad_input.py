@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
 from sklearn_lsdn._commands.main import main
-from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.jobs import leave_one_subject_out
 from sklearn_lsdn.volumes import _images as images
 from sklearn_lsdn.volumes._images import open_image
 

@@ -22,7 +22,7 @@ from sklearn_lsdn import (
     save_model,
 )
 from sklearn_lsdn._commands.main import main
-from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.jobs import leave_one_subject_out
 from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
 from sklearn_lsdn.volumes import _budget as budget
 from sklearn_lsdn.volumes._budget import (

@@ -30,7 +30,7 @@ from sklearn_lsdn._commands.main import main
 from sklearn_lsdn._utils import parallel as _parallel
 from sklearn_lsdn._utils.threads import effective_n_threads
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.jobs._evaluation import leave_one_subject_out
+from sklearn_lsdn.jobs import leave_one_subject_out
 from sklearn_lsdn.jobs._prediction import (
     SubjectsFailed,
     predict_files,

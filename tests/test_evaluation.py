@@ -9,10 +9,9 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
-from sklearn_lsdn.jobs import _evaluation as evaluation_module
-from sklearn_lsdn.jobs._evaluation import (
-    Evaluation,
-    leave_one_subject_out,
+from sklearn_lsdn.jobs import Evaluation, leave_one_subject_out
+from sklearn_lsdn.jobs import _leave_one_out as evaluation_module
+from sklearn_lsdn.jobs._leave_one_out import (
     subject_labels,
 )
 

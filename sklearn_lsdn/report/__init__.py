@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .._utils.files import check_output
-from ..jobs._evaluation import subject_labels
+from ..jobs._leave_one_out import subject_labels
 from ..volumes._images import open_image
 from ..volumes._subjects import check_is_list
 from ._inspection import inspect_network, inspect_subject

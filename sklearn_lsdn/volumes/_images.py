@@ -1,13 +1,14 @@
 """NIfTI in and out: reading with clear refusals, one orientation, whole files."""
 
 import gzip
+import hashlib
 import math
 import os
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-import joblib
 import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
@@ -17,8 +18,10 @@ from nibabel.orientations import (
     io_orientation,
     ornt_transform,
 )
+from nibabel.wrapstruct import WrapStruct
 
 from .._utils.files import written_whole
+from .._utils.store import identity
 
 try:
     from isal import igzip  # as small as nibabel's own, in a fraction of the time
@@ -82,13 +85,20 @@ class ImageFile:
         # A copy, since an image in memory hands out its own voxels.
         return np.array(apply_orientation(data, self._orientation), order="C")
 
-    def fingerprint(self) -> tuple:
-        """What changes when the voxels or their places do, for caches."""
-        filename = self.image.get_filename()
-        if filename and nib.is_proxy(self.image.dataobj):
-            status = os.stat(filename)
-            return os.path.realpath(filename), status.st_size, status.st_mtime_ns
-        return joblib.hash((np.asanyarray(self.image.dataobj), self.image.affine)), 0, 0
+    def fingerprint(self) -> str:
+        """Identity of voxels, grid and header, wherever the file lies."""
+        image, header = self.image, self.image.header
+        files = sorted(
+            os.path.realpath(holder.filename)
+            for holder in image.file_map.values()
+            if holder.filename and os.path.exists(holder.filename)
+        )
+        if files and nib.is_proxy(image.dataobj):
+            data = [_digest(path, *_state(path)) for path in files]
+        else:
+            data = np.asanyarray(image.dataobj)
+        header = header.binaryblock if isinstance(header, WrapStruct) else None
+        return identity(data, image.shape, image.affine, header)
 
     @property
     def _orientation(self):
@@ -117,6 +127,18 @@ class ImageFile:
         second = isinstance(header, nib.Nifti2Header)
         kind = nib.Nifti2Image if second else nib.Nifti1Image
         return kind(data, self.image.affine, header)
+
+
+def _state(path):
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=4096)
+def _digest(path, size, time):
+    """Of a file's content, read again when its size or time has changed."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _opened(location, name):

@@ -123,7 +123,6 @@ def draw_sample(
     window: Window,
     n_voxels,
     seed,
-    fingerprints=None,
 ) -> Sample:
     """Read one subject and draw voxels of its brain at random.
 
@@ -137,8 +136,6 @@ def draw_sample(
     window : Window
     n_voxels, seed : int
         If the brain holds fewer voxels, all are taken.
-    fingerprints : list of tuple, default=None
-        Stands for ``sources`` and ``targets`` in the key of a cache.
     """
     volumes = [file.read() for file in sources]
     outputs = [file.read() for file in targets]

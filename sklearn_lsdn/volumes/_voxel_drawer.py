@@ -1,12 +1,13 @@
 """What a synthesizer trains on: voxels drawn from subjects, as arrays."""
 
-import os
+from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.parallel import parallel_map
+from .._utils.store import Store
 from ._augmentation import Augmentation
 from ._budget import TrainingPlan
 from ._sampling import Window, draw_sample, training_arrays
@@ -65,12 +66,7 @@ class VoxelDrawer:
     def _draw_samples(
         self, sources, targets, masker, normalizers, window, seeds, n_readers
     ):
-        memory = self.memory
-        if isinstance(memory, os.PathLike):
-            memory = os.fspath(memory)
-        draw = check_memory(memory).cache(draw_sample, ignore=["sources", "targets"])
-
-        shared = draw, masker, normalizers, window, self.n_voxels
+        shared = Store(self.memory), masker, normalizers, window, self.n_voxels
         jobs = zip(sources, targets, seeds, strict=True)
         samples = parallel_map(_draw, shared, jobs, n_jobs=n_readers, prefer="threads")
         for n, sample in enumerate(samples, start=1):
@@ -93,9 +89,11 @@ class VoxelDrawer:
         )
 
 
-def _draw(draw, masker, normalizers, window, n_voxels, sources, targets, seed):
+def _draw(store, masker, normalizers, window, n_voxels, sources, targets, seed):
     """Draw voxels of one subject, from the files or from a cache."""
-    fingerprints = [file.fingerprint() for file in [*sources, *targets]]
-    return draw(
-        sources, targets, masker, normalizers, window, n_voxels, seed, fingerprints
-    )
+    options = masker, normalizers, window, n_voxels, seed
+    make = partial(draw_sample, sources, targets, *options)
+    if not store:
+        return make()
+    images = [[file.fingerprint() for file in files] for files in (sources, targets)]
+    return store.made(make, images, *options)

@@ -1,0 +1,302 @@
+"""Leave one subject out: how well each method predicts a subject never seen."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+from sklearn.base import clone
+from sklearn.model_selection import LeaveOneGroupOut
+
+from .._regressors.training import interrupts_end_all
+from .._utils.parallel import parallel_map
+from .._utils.progress import teller
+from .._utils.store import Store, identity
+from ..metrics import psnr_score, snr_score
+from ..volumes._budget import share_among_folds
+from ..volumes._masks import Masker
+from ..volumes._normalization import resolve_normalizer
+from ..volumes._subjects import (
+    absolute_paths,
+    check_voxels,
+    pair_subjects,
+    subject_label,
+)
+from ._evaluation import Evaluation
+
+_WORK = "Leaving one subject out"
+
+
+def subject_labels(paths) -> list[str]:
+    """Which subject each file is of: its ``sub-`` entity, or else a number.
+
+    Parameters
+    ----------
+    paths : list of path-like
+
+    Returns
+    -------
+    labels : list of str
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.jobs._leave_one_out import subject_labels
+    >>> subject_labels(["sub-07_T1w.nii", "sub-07_ses-2_T1w.nii"])
+    ['sub-07', 'sub-07']
+    >>> subject_labels(["a.nii", "b.nii"])
+    ['subject 1', 'subject 2']
+    """
+    labels = [subject_label(path) for path in paths]
+    named = all(Path(path).name.startswith("sub-") for path in paths)
+    if all(labels) and (named or len(set(labels)) > 1):
+        return labels
+    return [f"subject {i + 1}" for i in range(len(paths))]
+
+
+def leave_one_subject_out(
+    synthesizers,
+    sources,
+    targets,
+    subjects,
+    *,
+    n_jobs=None,
+    max_memory=None,
+    verbose=0,
+    inspect=None,
+    resume=None,
+) -> Evaluation:
+    """Train on all subjects but one, predict that one, for each in turn.
+
+    Parameters
+    ----------
+    synthesizers : dict of str to VolumeSynthesizer
+        By the name they shall have in the table.
+    sources, targets : list
+        Images, as `VolumeSynthesizer.fit` takes them.
+    subjects : array-like of str
+        Subject of each; all images of one are held back together.
+    n_jobs : int, default=None
+        Folds to work on at once, in processes unless a
+        :obj:`joblib.parallel_config` context names another backend.
+    max_memory : int or str, default=None
+        Bytes that all processes may take together, or a size such as "4G": fewer
+        folds are worked on at once where more would not fit, and none where one
+        does not; each keeps to its share. What ``inspect`` takes is not reckoned
+        with.
+    verbose : int or callable, default=0
+        Print each fold's result as it comes. A callable is told instead:
+        ``verbose(work, done, total, line=None, note=None)``.
+    inspect : callable, default=None
+        ``inspect(model, synthesizer, source, target, subject)``, called in each fold
+        with the fitted synthesizer and what it has not seen. It and what it returns
+        go from process to process.
+    resume : path-like, default=None
+        Folder in which the scores of each fold are kept, a cache of joblib. Folds
+        whose scores are there, of the same images, parameters and versions, are not
+        done again. With ``inspect`` it cannot be used, since only scores are kept.
+
+    Returns
+    -------
+    evaluation : Evaluation
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two subjects, or not as many entries as images; if an
+        image cannot be used, one file is of two subjects, or a fold does not fit
+        ``max_memory``.
+    KeyboardInterrupt
+        Also where a network's training was interrupted: half-trained networks are not
+        scored.
+
+    See Also
+    --------
+    sklearn.model_selection.cross_validate : Takes a synthesizer as well.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VDNRegressor, VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.jobs import leave_one_subject_out
+    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    >>> vdn = VolumeSynthesizer(VDNRegressor((10,)), n_voxels=500, random_state=0)
+    >>> evaluation = leave_one_subject_out(
+    ...     {"VDN": vdn}, cohort.images["T1w"], cohort.images["T2w"], cohort.subjects)
+    >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
+    True
+    """
+    subjects, store = list(map(str, subjects)), Store(resume)
+    _check_choices(synthesizers, subjects, inspect, resume)
+    pairs = pair_subjects(sources, targets)
+    _check_held_back(pairs[0], subjects)
+    tell = teller(verbose)
+    maskers = _check_images(synthesizers, pairs, tell)
+
+    folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
+    tasks = [
+        (name, _with_absolute_mask(synthesizer), fold)
+        for name, synthesizer in synthesizers.items()
+        for fold in folds
+    ]
+    shares = [None] * len(tasks)
+    if max_memory is not None:
+        n_jobs, shares = share_among_folds(tasks, *pairs, n_jobs, max_memory)
+    keys = [None] * len(tasks)
+    if store:
+        keys = _identities(tasks, pairs, subjects, maskers)
+    before = [store.holds(key) for key in keys]
+    line = f"Training {len(synthesizers)} x {len(folds)} synthesizers"
+    if any(before):
+        line += f"; {sum(before)} of {len(tasks)} were done before"
+    tell(_WORK, 0, len(tasks), line)
+
+    # Whoever does the work may do it in another folder.
+    places = absolute_paths(sources), absolute_paths(targets)
+    shared = store, *places, subjects, inspect
+    jobs = [
+        (key, *task, share)
+        for key, task, share in zip(keys, tasks, shares, strict=True)
+    ]
+    left = [job for job, done in zip(jobs, before, strict=True) if not done]
+    new = parallel_map(_kept_fold, shared, left, n_jobs=n_jobs)
+    results = (
+        _kept_fold(*shared, *job) if done else next(new)
+        for job, done in zip(jobs, before, strict=True)
+    )
+    return _collected(results, len(tasks), tell)
+
+
+def _check_choices(synthesizers, subjects, inspect, resume):
+    """Raise ValueError for what needs no image to be refused."""
+    if resume is not None and inspect is not None:
+        raise ValueError(
+            "Only scores are kept for resuming, and inspecting needs all folds. Give "
+            "one of resume and inspect (lsdn evaluate --resume and --report)."
+        )
+    if not synthesizers:
+        raise ValueError("synthesizers is empty. Give one or more, by their names.")
+    if len(set(subjects)) < 2:
+        n = len(set(subjects))
+        raise ValueError(
+            f"Leaving one subject out needs two subjects or more, got {n}."
+        )
+
+
+def _check_held_back(sources, subjects):
+    """Raise ValueError unless each source has a subject, and each file but one."""
+    if len(subjects) != len(sources):
+        raise ValueError(
+            f"subjects has {len(subjects)} entries and sources {len(sources)}. Say of "
+            "each source whose it is, in the same order."
+        )
+    owner = {}
+    for files, subject in zip(sources, subjects, strict=True):
+        for file in files:
+            if not file.path:
+                continue
+            other = owner.setdefault(os.path.realpath(file.path), subject)
+            if other != subject:
+                raise ValueError(
+                    f"{file.name} is given as {other} and as {subject}, and would be "
+                    "trained on when it is held back. Give it once."
+                )
+
+
+def _check_images(synthesizers, pairs, tell):
+    """Read all images, rather than after the first folds.
+
+    Returns
+    -------
+    maskers : dict of str to Masker
+        Of each synthesizer.
+    """
+    maskers, ways = {}, {}
+    for name, synthesizer in synthesizers.items():
+        masker = Masker.resolve(getattr(synthesizer, "mask_img", None))
+        normalization = getattr(synthesizer, "normalization", "zscore")
+        way = masker, resolve_normalizer(normalization)
+        maskers[name] = masker
+        ways[identity(masker, normalization)] = way
+    work, n = "Checking images", len(pairs[0])
+    for i, (source, target) in enumerate(zip(*pairs, strict=True)):
+        tell(work, i, n, f"Checking subject {i + 1} of {n}")
+        for way in ways.values():
+            check_voxels(source, target, *way)
+    tell(work, n, n)
+    return maskers
+
+
+def _identities(tasks, pairs, subjects, maskers):
+    """What decides the scores of each fold."""
+    files = [
+        [[file.fingerprint() for file in files] for files in pair]
+        for pair in zip(*pairs, strict=True)
+    ]
+    return [
+        identity(
+            name,
+            clone(synthesizer),
+            maskers[name],
+            [[(files[i], subjects[i]) for i in part] for part in fold],
+        )
+        for name, synthesizer, fold in tasks
+    ]
+
+
+def _with_absolute_mask(synthesizer):
+    mask = getattr(synthesizer, "mask_img", None)
+    if not isinstance(mask, str | os.PathLike) or mask == "mni152":
+        return synthesizer
+    return clone(synthesizer).set_params(mask_img=os.path.abspath(mask))
+
+
+def _collected(results, n_tasks, tell):
+    """Take in the folds' results as they come, and tell of them."""
+    evaluation = Evaluation([])
+    for n, (records, inspections) in enumerate(results, start=1):
+        evaluation.records.extend(records)
+        evaluation.inspections.extend(inspections)
+        for record in records:
+            line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
+            tell(_WORK, n, n_tasks, line, note=line)
+    return evaluation
+
+
+def _snr_and_psnr(y_true, y_pred):
+    return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
+
+
+def _kept_fold(store, sources, targets, subjects, inspect, key, *task):
+    """What a fold gave, or gives."""
+    fold = partial(_evaluate_fold, sources, targets, subjects, inspect, *task)
+    return store.made(fold, key)
+
+
+def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold, share):
+    train, test = fold
+    unfitted = clone(synthesizer)
+    if share is not None:
+        unfitted.set_params(max_memory=share)
+    start = time.perf_counter()
+    with interrupts_end_all():
+        fitted = unfitted.fit([sources[i] for i in train], [targets[i] for i in train])
+    fit_seconds = time.perf_counter() - start
+    records, inspections = [], []
+    for i in test:
+        start = time.perf_counter()
+        scores = fitted.score_volumes([sources[i]], [targets[i]], metric=_snr_and_psnr)
+        snr, psnr = scores[0].mean(axis=0)
+        records.append(
+            {
+                "model": name,
+                "subject": subjects[i],
+                "snr": float(snr),
+                "psnr": float(psnr),
+                "fit_seconds": fit_seconds,
+                "predict_seconds": time.perf_counter() - start,
+            }
+        )
+        if inspect is not None:
+            case = sources[i], targets[i], subjects[i]
+            inspections.append(inspect(name, fitted, *case))
+    return records, inspections
