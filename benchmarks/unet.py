@@ -28,12 +28,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import torch
 from ablation import make_run, score
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from table1 import open_ms_cohort, say, simulated_cohort, write_json
 from threadpoolctl import threadpool_limits
 from torch import nn
@@ -41,7 +42,8 @@ from torch import nn
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.volumes import ZScoreNormalizer
 from sklearn_lsdn.volumes._masks import Masker
-from sklearn_lsdn.volumes._predictor import VolumePredictor
+from sklearn_lsdn.volumes._preparation import Preparation
+from sklearn_lsdn.volumes._sampling import Window
 from sklearn_lsdn.volumes._subjects import describe, pair_subjects
 
 N_THREADS = 2
@@ -79,8 +81,8 @@ def convolutions(n_inputs, n_outputs):
     return nn.Sequential(*layers)
 
 
-class UNetSynthesizer(VolumePredictor, BaseEstimator):
-    """The U-Net in the manner of `VolumeSynthesizer`, which scores it too."""
+class UNetSynthesizer(VolumeSynthesizer):
+    """The U-Net in the place of a regressor, on whole volumes."""
 
     max_memory = None  # no limit
 
@@ -106,21 +108,30 @@ class UNetSynthesizer(VolumePredictor, BaseEstimator):
         torch.set_num_threads(N_THREADS)
         torch.manual_seed(self.random_state)
         sources, targets = pair_subjects(sources, targets)
-        self._masker = Masker.resolve(None)
-        self.n_contrasts_in_ = len(sources[0])
-        self.source_normalizers_ = [ZScoreNormalizer() for _ in sources[0]]
-        self.target_normalizers_ = [ZScoreNormalizer()]
+        preparation = Preparation.of(
+            Masker.resolve(None),
+            Window.of(1, (1,), 1, None),
+            ZScoreNormalizer(),
+            sources,
+            targets,
+        )
         crops = Crops(self.crop, np.random.RandomState(self.random_state))
-        descriptions = []
+        both = [*preparation.source_normalizers, *preparation.target_normalizers]
+        n_sources, samples = len(sources[0]), []
         for source, target in zip(sources, targets, strict=True):
-            volumes = [file.read() for file in (*source, *target)]
-            mask = self._masker.find([*source, *target], volumes)
-            both = [*self.source_normalizers_, *self.target_normalizers_]
-            descriptions.append(describe(both, [*source, *target], volumes, mask))
-            crops.add(normalised(both, volumes, descriptions[-1], mask), mask)
-        for i, normalizer in enumerate(both):
-            normalizer.fit_descriptions([each[i] for each in descriptions])
-        self.network_ = UNet(self.n_contrasts_in_, self.channels).to(
+            subject = preparation.read(source, target)
+            volumes = [*subject.volumes, *subject.scans]
+            described = describe(both, [*source, *target], volumes, subject.mask)
+            volumes = normalised(both, volumes, described, subject.mask)
+            crops.add(volumes, subject.mask)
+            samples.append(
+                SimpleNamespace(
+                    source_descriptions=described[:n_sources],
+                    target_descriptions=described[n_sources:],
+                )
+            )
+        self.preparation_ = preparation.fitted(samples)
+        self.network_ = UNet(n_sources, self.channels).to(
             memory_format=torch.channels_last_3d
         )
         self._train(crops, start)
@@ -142,17 +153,19 @@ class UNetSynthesizer(VolumePredictor, BaseEstimator):
         self.network_.eval()
 
     @torch.inference_mode()
-    def _synthesize(self, files, volumes, mask, return_std=False):
-        """As that of `VolumePredictor`, of the brain's bounding box at once."""
-        descriptions = describe(self.source_normalizers_, files, volumes, mask)
-        x = normalised(self.source_normalizers_, volumes, descriptions, mask)
+    def _synthesize(self, subject, return_std=False):
+        """Of the brain's bounding box at once."""
+        volumes, mask = subject.volumes, subject.mask
+        normalizers = self.source_normalizers_
+        descriptions = describe(normalizers, subject.sources, volumes, mask)
+        x = normalised(normalizers, volumes, descriptions, mask)
         box, inside = bounding_box(mask), mask[bounding_box(mask)]
         step = 2 ** (len(self.channels) - 1)
         fill = [(0, 0), *((0, -n % step) for n in inside.shape)]
         x = torch.from_numpy(np.pad(x[:, *box], fill))[None]
         x = x.contiguous(memory_format=torch.channels_last_3d)
         y = self.network_(x)[0, 0].numpy()
-        return y[tuple(slice(n) for n in inside.shape)][inside][:, None]
+        return y[tuple(slice(n) for n in inside.shape)][inside][:, None], None
 
 
 def normalised(normalizers, volumes, descriptions, mask):

@@ -180,7 +180,7 @@ def test_drawing_takes_no_more_than_is_reckoned(parameters, tmp_path):
     (sources,), (targets,) = (open_subjects(each, "images") for each in pair)
     synthesizer.sample_voxels(*pair)
     peak = _traced_peak(lambda: synthesizer.sample_voxels(*pair))
-    window = Window(*synthesizer._window)
+    window = synthesizer.preparation_.window
     reckoned = bytes_to_draw(window, 300, sources, targets)
     assert peak < reckoned
     assert peak > 0.5 * (reckoned - BLOCKS)
@@ -353,7 +353,7 @@ def test_shrinking_counts_as_training(monkeypatch):
     images = [[_image(i + seed, (19, 19, 19)) for i in range(8)] for seed in (0, 20)]
     subjects = [open_subjects(each, "images") for each in images]
     synthesizer = _fitted().set_params(n_voxels=6000)
-    window = Window(*synthesizer._window)
+    window = synthesizer.preparation_.window
     drawing, training = (
         TrainingPlan(synthesizer, estimator, window, *subjects).need
         for estimator in (None, synthesizer.estimator_)

@@ -2,6 +2,7 @@
 
 import copy
 import zipfile
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -127,6 +128,18 @@ def _set(path, change):
     return tamper
 
 
+def _prepare(**parts):
+    """Put something else in the place of a preparation's parts."""
+    return _set("preparation_", lambda preparation: replace(preparation, **parts))
+
+
+def _window(**parts):
+    def change(preparation):
+        return replace(preparation, window=replace(preparation.window, **parts))
+
+    return _set("preparation_", change)
+
+
 def _forget(name):
     return lambda model: delattr(model, name)
 
@@ -196,16 +209,15 @@ DAMAGES = {
     "no atoms": ("sparse", _set("source_components_", lambda a: a[:0])),
     "coding": ("sparse", _set("_coding/1", _to(0))),
     "network in pipeline": ("synthesizer", _set("estimator_/coefs_/0", _shorter)),
-    "patch": ("synthesizer", _set("_window/0", _to(1))),
-    "larger patch": ("synthesizer", _set("_window/0", _to(5))),
-    "even patch": ("synthesizer", _set("_window/0", _to(2))),
-    "coarse patch": ("synthesizer", _set("_window/1", _to((10**6,)))),
-    "target patch": ("synthesizer", _set("_window/2", _to(3))),
-    "coordinates": ("synthesizer", _set("_window/3", _to(False))),
-    "patch of another": ("linear", _set("_window/0", _to(1))),
-    "contrasts": ("synthesizer", _set("n_contrasts_in_", _to(2))),
-    "background": ("synthesizer", _set("background_", lambda b: np.append(b, b))),
-    "no normalizers": ("synthesizer", _set("target_normalizers_", _to([]))),
+    "patch": ("synthesizer", _window(patch_size=1)),
+    "larger patch": ("synthesizer", _window(patch_size=5)),
+    "even patch": ("synthesizer", _window(patch_size=2)),
+    "coarse patch": ("synthesizer", _window(scales=(10**6,))),
+    "target patch": ("synthesizer", _window(target_patch_size=3)),
+    "places": ("synthesizer", _window(places=None)),
+    "places on the moon": ("synthesizer", _window(places="moon")),
+    "patch of another": ("linear", _window(patch_size=1)),
+    "no normalizers": ("synthesizer", _prepare(target_normalizers=[])),
     "normalizer": ("synthesizer", _set("source_normalizers_/0/typical_", _with_nan)),
     "landmarks": ("nyul", _set("target_normalizers_/0/landmarks_", _shorter)),
     "not a normalizer": (
@@ -213,9 +225,16 @@ DAMAGES = {
         _set("source_normalizers_/0", _to(LinearRegression())),
     ),
     "not fitted": ("synthesizer", _set("estimator_", _to(LSDNRegressor()))),
-    "kind of mask": ("synthesizer", _set("_masker/strategy", _to("skull"))),
-    "mask": ("synthesizer", _set("_masker/data", lambda d: d[0])),
-    "affine of mask": ("synthesizer", _set("_masker/affine", np.zeros_like)),
+    "size of voxels": ("synthesizer", _prepare(voxel_size=np.ones(2))),
+    "kind of mask": (
+        "synthesizer",
+        _set("preparation_/masker/strategy", _to("skull")),
+    ),
+    "mask": ("synthesizer", _set("preparation_/masker/data", lambda d: d[0])),
+    "affine of mask": (
+        "synthesizer",
+        _set("preparation_/masker/affine", np.zeros_like),
+    ),
     "ensemble of images": ("ensembles", _set("estimator_/estimators_/0", _to(NETWORK))),
     "shrunken of images": ("shrinking", _set("estimator_/support_", _shorter)),
 }

@@ -283,7 +283,7 @@ def test_sample_weights_that_cannot_be(images, weight, message):
 
 
 def test_sample_weights_that_nobody_takes(images, monkeypatch):
-    monkeypatch.setattr(VolumeSynthesizer, "_draw_samples", None)  # said before
+    monkeypatch.setattr(VolumeSynthesizer, "_draw", None)  # said before
     with pytest.raises(TypeError, match="Pipeline takes no sample_weight"):
         clone(SYNTHESIZERS["pipeline"]).fit(*images, sample_weight=[1, 2, 3])
 

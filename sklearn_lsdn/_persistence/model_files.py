@@ -36,6 +36,8 @@ _TRUSTED = (
     "sklearn_lsdn.volumes._normalization.PeakNormalizer",
     "sklearn_lsdn.volumes._normalization.PercentileNormalizer",
     "sklearn_lsdn.volumes._normalization.ZScoreNormalizer",
+    "sklearn_lsdn.volumes._preparation.Preparation",
+    "sklearn_lsdn.volumes._sampling.Window",
     "sklearn_lsdn.volumes._synthesizer.VolumeSynthesizer",
 )
 
@@ -223,8 +225,8 @@ def describe_model(path) -> str:
             "mni152": "nilearn's MNI152 brain mask",
             "image": "the mask image given in training, kept in this file",
         }
-        size_of_patch, each, size_of_target, _ = model._window
-        scales = ", ".join(map(str, each))
+        window = model.preparation_.window
+        scales = ", ".join(map(str, window.scales))
         size = " x ".join(f"{side:g}" for side in model.voxel_size_.round(3))
         names = getattr(model, "bids_query_", {})
         lines |= {
@@ -234,8 +236,8 @@ def describe_model(path) -> str:
             ),
             "brain": mask[model.mask_strategy_],
             "normalisation": type(model.target_normalizers_[0]).__name__,
-            "patch": f"{size_of_patch} voxels a side, scales {scales}",
-            "target patch": f"{size_of_target} voxels a side",
+            "patch": f"{window.patch_size} voxels a side, scales {scales}",
+            "target patch": f"{window.target_patch_size} voxels a side",
             "smoothing": f"{model.smoothing:g} mm",
             "voxel size": f"{size} mm (mean of the training images)",
             "training images": len(model.n_voxels_),

@@ -10,8 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from .._regressors.network_regressor import _NetworkRegressor
 from ..metrics import psnr_score, snr_score, ssim_score
 from ..volumes._images import open_image
-from ..volumes._sampling import Window
-from ..volumes._subjects import describe, open_subjects, pair_subjects
 from ._pictures import draw_places, draw_subject
 
 _FAR = 5  # standard deviations of the training patches
@@ -59,13 +57,10 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
     """
     check_is_fitted(synthesizer)
     ensemble = hasattr(synthesizer.estimator_, "noise_estimator_")
-    if target is None:
-        (sources,), scans = open_subjects([source], "sources"), []
-    else:
-        (sources,), (scans,) = pair_subjects([source], [target])
-    volumes = [file.read() for file in sources]
-    outputs = [file.read() for file in scans]
-    mask = synthesizer._masker.find([*sources, *scans], [*volumes, *outputs])
+    targets = None if target is None else [target]
+    (sources,), (scans,) = synthesizer.preparation_.open([source], targets)
+    read = synthesizer.preparation_.read(sources, scans)
+    volumes, mask = read.volumes, read.mask
     pairs, scores = [], []
     if target is not None:
 
@@ -79,7 +74,7 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
     if ensemble or target is None:
         predicted = synthesizer.predict(
             [source],
-            scale_to=None if target is None else [target],
+            scale_to=targets,
             return_std=ensemble,
         )
         if ensemble:
@@ -94,16 +89,14 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
         if scores:
             scores[c]["ssim"] = _ssim(scan, synthesis, mask)
         std = deviations[c] if deviations else None
-        pictures.append(
-            draw_subject(volumes, scan, synthesis, std, mask, sources[0].affine)
-        )
+        pictures.append(draw_subject(volumes, scan, synthesis, std, mask, read.affine))
     return SubjectResult(
         model,
         subject,
         [Path(file.path).name for file in [*sources, *scans] if file.path],
         pictures,
         scores,
-        _warnings(synthesizer, sources, volumes, mask),
+        _warnings(synthesizer, read),
     )
 
 
@@ -132,11 +125,10 @@ def _ssim(scan, synthesis, mask):
     return ssim_score(scan, synthesis, mask=mask) if min(box) >= 7 else None
 
 
-def _warnings(synthesizer, files, volumes, mask):
+def _warnings(synthesizer, subject):
     """What a subject has that training had not, as far as the synthesizer knows."""
-    affine, found = files[0].affine, []
-    size = np.linalg.norm(affine[:3, :3], axis=0)
-    trained = synthesizer.voxel_size_
+    found, preparation = [], synthesizer.preparation_
+    size, trained = subject.voxel_size, preparation.voxel_size
     if (abs(size / trained - 1) > _OTHER_SIZE).any():
         found.append(
             f"Voxels of {_by(size)} mm, where training had {_by(trained)} mm: a patch "
@@ -147,14 +139,10 @@ def _warnings(synthesizer, files, volumes, mask):
         return found
     network = next(iter(networks.values()))
     scaling, columns = network._scaling, network._feature_columns
-    descriptions = describe(synthesizer.source_normalizers_, files, volumes, mask)
-    window = Window(*synthesizer._window)
-    n_patch = window.patch_size**3
-    for c, normalizer in enumerate(synthesizer.source_normalizers_):
-        centre = n_patch * len(window.scales) * c + n_patch // 2
+    for c, values in enumerate(preparation.normalised(subject)):
+        centre = preparation.window.centre(c)
         if centre not in columns:
             continue
-        values = normalizer.to_shared(volumes[c][mask], descriptions[c])
         of = columns.index(centre)
         z = (values - scaling.feature_centre[of]) / scaling.feature_scale[of]
         share = np.mean(abs(z) > _FAR)
@@ -165,7 +153,7 @@ def _warnings(synthesizer, files, volumes, mask):
                 "it the same contrast, corrected for bias and without skull?"
             )
     if len(network._coordinate_columns) == 3:
-        places = apply_affine(affine, np.argwhere(mask))
+        places = apply_affine(subject.affine, np.argwhere(subject.mask))
         scaled = (places - scaling.coordinate_centre) / scaling.coordinate_scale
         share = np.mean((abs(scaled) > 1).any(axis=1))
         if share > _MANY_OUTSIDE:
@@ -207,11 +195,13 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
     )
     for network in networks.values():
         if network.latent_coordinates_.shape[1] == 3:
-            (sources,) = open_subjects([source], "sources")
-            volumes = [file.read() for file in sources]
-            mask = synthesizer._masker.find(sources, volumes)
+            (sources,), _ = synthesizer.preparation_.open([source])
+            subject = synthesizer.preparation_.read(sources)
             result.places = draw_places(
-                network.latent_coordinates_, volumes[0], mask, sources[0].affine
+                network.latent_coordinates_,
+                subject.volumes[0],
+                subject.mask,
+                subject.affine,
             )
             break
     return result

@@ -129,7 +129,7 @@ def bytes_to_predict(synthesizer, files, scan=()) -> int:
         Scans of the target that are read as well, and held.
     """
     n_targets = len(synthesizer.target_normalizers_)
-    window = Window(*synthesizer._window)
+    window = synthesizer.preparation_.window
     return _bytes_to_predict(synthesizer.estimator_, window, n_targets, files, scan)
 
 

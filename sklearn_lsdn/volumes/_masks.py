@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import nibabel as nib
 import numpy as np
-from scipy.ndimage import affine_transform
+from nibabel.processing import resample_from_to
 
+from .._utils.checks import check_array, ensure
 from .._utils.optional import require
 from ._images import ImageFile, open_image
 
@@ -73,15 +75,25 @@ class Masker:
             raise ValueError(f"The mask is empty. {remedy}")
         return mask
 
+    def check_consistency(self) -> None:
+        """Raise an error unless the brain can be found in this way."""
+        known = self.strategy in ("nonzero", "mni152", "image")
+        ensure(known, "the kind of mask is not known")
+        if self.strategy == "image":
+            shape = self.data.shape
+            ensure(len(shape) == 3 and min(shape) > 0, "the mask has no volume")
+            check_array(self, "data", self.data, shape, "u1")
+            check_array(self, "affine", self.affine, (4, 4))
+            np.linalg.inv(self.affine)
+
 
 def _resample(data, data_affine, shape, affine):
     """Nearest neighbours of a mask on another grid."""
     if data.shape == shape and np.allclose(data_affine, affine, atol=1e-3):
         return data.astype(bool)
-    to_data = np.linalg.inv(data_affine) @ affine
-    return affine_transform(
-        data, to_data[:3, :3], to_data[:3, 3], output_shape=shape, order=0
-    ).astype(bool)
+    image = nib.Nifti1Image(data, data_affine)
+    resampled = resample_from_to(image, (shape, affine), order=0)
+    return np.asanyarray(resampled.dataobj).astype(bool)
 
 
 def _mni152_mask(shape, affine):

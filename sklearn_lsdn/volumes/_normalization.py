@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.checks import check_array
 from ._normalizer import LinearNormalizer, Normalizer, is_constant
 
 _QUANTILES = 10_000
@@ -223,6 +224,15 @@ class NyulNormalizer(Normalizer):
         shares = (np.array(descriptions).T - first) / (last - first)
         self.landmarks_ = shares.mean(axis=1)
         return self
+
+    def check_consistency(self) -> None:
+        """Raise an error unless this is what `fit` makes."""
+        super().check_consistency()
+        check_array(self, "landmarks_", self.landmarks_, (self._n_described,))
+
+    @property
+    def _n_described(self):
+        return len(self.percentiles)
 
     def _normalise(self, values, description):
         check_is_fitted(self)

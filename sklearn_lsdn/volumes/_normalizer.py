@@ -6,13 +6,18 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.checks import check_array
 from .._utils.documentation import DocumentedMixin
 
 _BLOCK = 2**18  # intensities
 
 
 class Normalizer(DocumentedMixin, BaseEstimator):
-    """What all have in common, given `_describe`, `_normalise` and `_restore`."""
+    """What all have in common.
+
+    Each brings `_describe`, `_normalise`, `_restore` and `_n_described`, the numbers
+    that describe a scan.
+    """
 
     def fit(self, volumes, masks) -> Self:
         """Learn the units of a typical scan.
@@ -147,9 +152,15 @@ class Normalizer(DocumentedMixin, BaseEstimator):
         """
         return _by_blocks(self._restore, values, description)
 
+    def check_consistency(self) -> None:
+        """Raise an error unless this is what `fit` makes."""
+        check_array(self, "typical_", self.typical_, (self._n_described,))
+
 
 class LinearNormalizer(Normalizer):
     """Maps a location and a scale of each scan's brain to 0 and 1."""
+
+    _n_described = 2
 
     def _describe(self, values):
         location, scale = self._location_and_scale(values)

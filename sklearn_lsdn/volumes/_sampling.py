@@ -1,15 +1,19 @@
-"""Voxels drawn from training subjects, and the arrays that a regressor learns from."""
+"""What is read around a voxel, and voxels drawn from training subjects."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from ._aggregation import filled_patches
-from ._augmentation import Augmentation
+from .._utils.checks import ensure
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._scales import at_scale
 from ._subjects import describe
+
+PLACES = ("world", None)
+"""What may say where a voxel lies."""
+
+_COARSEST = 256  # voxels from one of a patch's to the next: more would fill the memory
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,17 @@ class Window:
         Of the source patches: voxels from one of theirs to the next.
     target_patch_size : int
         Voxels along each side of a target patch, odd.
-    coordinates : bool
-        Whether the voxel's place follows the source patches.
+    places : {"world"} or None
+        What says where the voxel lies, after the source patches.
     """
 
     patch_size: int
     scales: tuple
     target_patch_size: int
-    coordinates: bool
+    places: str | None
 
     @classmethod
-    def of(cls, patch_size, patch_scales, target_patch_size, coordinates) -> "Window":
+    def of(cls, patch_size, patch_scales, target_patch_size, places) -> "Window":
         """Check the parameters of a synthesizer.
 
         Raises
@@ -57,8 +61,27 @@ class Window:
             int(patch_size),
             tuple(scales.tolist()),
             int(target_patch_size),
-            coordinates == "world",
+            places,
         )
+
+    @property
+    def n_coordinates(self) -> int:
+        """Columns that say where a voxel lies."""
+        return 0 if self.places is None else 3
+
+    def n_features(self, n_contrasts) -> int:
+        """Columns of what is learned from, with so many source contrasts."""
+        n_patches = n_contrasts * len(self.scales)
+        return n_patches * self.patch_size**3 + self.n_coordinates
+
+    def n_outputs(self, n_contrasts) -> int:
+        """Columns of what is predicted, with so many target contrasts."""
+        return n_contrasts * self.target_patch_size**3
+
+    def centre(self, contrast) -> int:
+        """Column of the voxel itself in a source contrast, at the first scale."""
+        size = self.patch_size**3
+        return contrast * len(self.scales) * size + size // 2
 
     def sources(self, volumes, mask, affine, fill, finish=None) -> PaddedVolumes:
         """Make a volume of each contrast at each scale ready to be read.
@@ -71,9 +94,8 @@ class Window:
         affine : ndarray of shape (4, 4)
         fill : list of float
             What stands for voxels outside the brain, for each contrast.
-        finish : callable, default=None
-            ``finish(volume, c)`` makes of a smoothed volume of contrast ``c`` what is
-            to be read.
+        finish : list of callable, default=None
+            For each contrast, what makes of a smoothed volume what is to be read.
         """
 
         def channels():
@@ -81,12 +103,22 @@ class Window:
                 volume = volumes.pop(0)
                 for scale in self.scales:
                     channel = at_scale(volume, mask, scale)
-                    yield channel if finish is None else finish(channel, c)
+                    yield channel if finish is None else finish[c](channel)
                     del channel
 
         spacings = list(self.scales) * len(fill)
         every = np.repeat(fill, len(self.scales))
         return PaddedVolumes(channels(), affine, self.patch_size, every, spacings, mask)
+
+    def check_consistency(self) -> None:
+        """Raise ValueError for what is no window, or no usable one."""
+        checked = Window.of(*astuple(self))
+        ensure(
+            min(checked.patch_size, checked.target_patch_size) > 0
+            and max(checked.scales) <= _COARSEST,
+            "a patch has no size",
+        )
+        ensure(self.places in PLACES, "the kind of places is not known")
 
 
 @dataclass
@@ -172,61 +204,3 @@ def _choose(mask, n_voxels, rng):
     chosen = np.zeros(mask.size, dtype=bool)
     chosen[inside[drawn]] = True
     return chosen.reshape(mask.shape)
-
-
-def training_arrays(
-    samples, normalizers, background, window: Window, augmentation: Augmentation, rng
-):
-    """Normalise samples, and put them side by side.
-
-    Parameters
-    ----------
-    samples : list of Sample
-        It is emptied, so that they need not be held beside their copies.
-    normalizers : pair of lists of fitted normalizers
-        Of the sources and of the targets.
-    background : ndarray of shape (n_contrasts,)
-        What stands for source voxels outside the brain, normalised.
-    window : Window
-        With which the samples were drawn.
-    augmentation : Augmentation
-    rng : RandomState
-        For the augmentation.
-
-    Returns
-    -------
-    X : float32 array of shape (n_voxels, n_features)
-    y : float32 array of shape (n_voxels,) or (n_voxels, n_outputs)
-    """
-    source_normalizers, target_normalizers = normalizers
-    lengths = [len(sample.patches) for sample in samples]
-    n_patch = samples[0].patches[0].size
-    X = np.empty((sum(lengths), n_patch + 3 * window.coordinates), dtype=np.float32)
-    y = np.empty((sum(lengths), *samples[0].targets.shape[1:]), dtype=np.float32)
-    middle = np.mean([sample.coordinates[:, 0].mean() for sample in samples])
-    start = 0
-    while samples:
-        sample = samples.pop(0)
-        rows = slice(start, start + len(sample.patches))
-        start = rows.stop
-        patches = np.empty_like(sample.patches)
-        for c, normalizer in enumerate(source_normalizers):
-            values = normalizer.to_shared(
-                sample.patches[:, c], sample.source_descriptions[c]
-            )
-            values[np.isnan(values)] = background[c]
-            patches[:, c] = values
-        for c, normalizer in enumerate(target_normalizers):
-            values = normalizer.to_shared(
-                sample.targets[:, c], sample.target_descriptions[c]
-            )
-            y[rows, c] = filled_patches(values)
-        places = sample.coordinates.copy()
-        augmentation.apply(
-            patches, places, y[rows], background, sample.steps, middle, rng
-        )
-        X[rows, :n_patch] = patches.reshape(len(patches), -1)
-        if window.coordinates:
-            X[rows, n_patch:] = places
-    y = y.reshape(len(y), -1)
-    return X, y.ravel() if y.shape[1] == 1 else y

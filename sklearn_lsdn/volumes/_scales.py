@@ -1,7 +1,7 @@
 """Volumes smoothed within the brain, for patches that reach further."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects, gaussian_filter
 
 _FWHM = np.sqrt(8 * np.log(2))  # of a Gaussian, in standard deviations
 
@@ -26,7 +26,7 @@ def smoothed(volume, mask, fwhm) -> np.ndarray:
     # Around its own mean, so that float32 keeps what distinguishes its voxels.
     centre = volume[mask].mean(dtype=np.float64).astype(np.float32)
     smooth = np.full(mask.shape, centre)
-    box = _box(mask)
+    (box,) = find_objects(mask, max_label=1)
     inside = mask[box]
     within = np.where(inside, volume[box] - centre, np.float32(0))
     weight = inside.astype(np.float32)
@@ -36,16 +36,6 @@ def smoothed(volume, mask, fwhm) -> np.ndarray:
     within /= weight
     smooth[box] += within
     return smooth
-
-
-def _box(mask):
-    """The part of a volume that holds the brain."""
-    ends = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        ends.append(slice(found[0], found[-1] + 1))
-    return tuple(ends)
 
 
 def at_scale(volume, mask, scale) -> np.ndarray:

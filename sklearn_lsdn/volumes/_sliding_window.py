@@ -128,7 +128,7 @@ class SlidingWindow:
         for start in range(0, len(centers), step):
             rows = slice(start, start + step)
             X = padded.patches(centers[rows])
-            if self.window.coordinates:
+            if self.window.n_coordinates:
                 X = np.hstack([X, padded.coordinates(centers[rows])])
             with shared_n_jobs(self.n_jobs):
                 if means is None:

@@ -2,7 +2,6 @@
 
 import copy
 import os
-from dataclasses import astuple
 from numbers import Integral, Real
 from typing import Self
 
@@ -25,20 +24,19 @@ from .._utils.sklearn_private import (
     StrOptions,
     _fit_context,
 )
-from ._budget import TrainingPlan
+from ..metrics import snr_score
+from ._augmentation import Augmentation
+from ._budget import TrainingPlan, check_prediction
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
 from ._normalization import resolve_normalizer
-from ._predictor import VolumePredictor
+from ._preparation import Preparation
 from ._sampling import Window
-from ._sliding_window import shared_n_jobs
+from ._sliding_window import SlidingWindow, shared_n_jobs
 from ._subjects import pair_subjects
-from ._voxel_drawer import VoxelDrawer
 
 
-class VolumeSynthesizer(
-    VoxelDrawer, VolumePredictor, CallbackSupportMixin, DocumentedMixin, BaseEstimator
-):
+class VolumeSynthesizer(CallbackSupportMixin, DocumentedMixin, BaseEstimator):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
     From registered images of subjects who have both contrasts it draws voxels,
@@ -126,6 +124,9 @@ class VolumeSynthesizer(
     estimator_ : regressor
         The fitted regressor, from patches and coordinates to intensities on the
         normalised scale.
+    preparation_ : Preparation
+        What turns images into rows of numbers, and predicted rows into images; it
+        holds the following.
     source_normalizers_ : list of normalizers
         One for each source contrast.
     target_normalizers_ : list of normalizers
@@ -138,11 +139,11 @@ class VolumeSynthesizer(
         How the brain is found.
     n_contrasts_in_ : int
         Number of source contrasts.
-    n_voxels_ : list of int
-        Voxels drawn from each subject.
     voxel_size_ : ndarray of shape (3,)
         Mean voxel size of the training images in mm, towards right, anterior and
         superior.
+    n_voxels_ : list of int
+        Voxels drawn from each subject.
     bids_query_ : dict
         Names of the source and target contrasts by which `lsdn fit` chose images of a
         BIDS dataset, and the space and desc that all sources share. Only there if it
@@ -262,6 +263,39 @@ class VolumeSynthesizer(
             state["mask_img"] = os.fspath(self.mask_img)
         return state
 
+    def __setstate__(self, state):
+        super().__setstate__(_of_today(state))
+
+    @property
+    def source_normalizers_(self) -> list:
+        """One for each source contrast."""
+        return self.preparation_.source_normalizers
+
+    @property
+    def target_normalizers_(self) -> list:
+        """One for each target contrast."""
+        return self.preparation_.target_normalizers
+
+    @property
+    def background_(self) -> np.ndarray:
+        """What stands for voxels outside the brain or the image."""
+        return self.preparation_.background
+
+    @property
+    def mask_strategy_(self) -> str:
+        """How the brain is found."""
+        return self.preparation_.masker.strategy
+
+    @property
+    def n_contrasts_in_(self) -> int:
+        """Number of source contrasts."""
+        return len(self.preparation_.source_normalizers)
+
+    @property
+    def voxel_size_(self) -> np.ndarray:
+        """Mean voxel size of the training images in mm."""
+        return self.preparation_.voxel_size
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.estimator_type = "regressor"
@@ -317,12 +351,13 @@ class VolumeSynthesizer(
         sources, targets, groups, sample_weight = weighted_subjects(
             sources, targets, groups, sample_weight
         )
-        masker = Masker.resolve(self.mask_img)
-        normalizer = resolve_normalizer(self.normalization)
-        normalizers = [
-            [clone(normalizer) for _ in contrasts]
-            for contrasts in (sources[0], targets[0])
-        ]
+        preparation = Preparation.of(
+            Masker.resolve(self.mask_img),
+            window,
+            resolve_normalizer(self.normalization),
+            sources,
+            targets,
+        )
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
@@ -332,39 +367,157 @@ class VolumeSynthesizer(
         )
         plan = TrainingPlan(self, estimator, window, sources, targets)
         samples = []
-        drawn = self._draw_samples(
-            sources, targets, masker, normalizers, window, seeds, plan.n_readers
-        )
+        drawn = self._draw(preparation, sources, targets, seeds, plan)
         for _ in sources:
             tasks.begin("read-subject")
             samples.append(next(drawn))
             tasks.end()
-        for c, normalizer in enumerate(normalizers[0]):
-            normalizer.fit_descriptions([s.source_descriptions[c] for s in samples])
-        for c, normalizer in enumerate(normalizers[1]):
-            normalizer.fit_descriptions([s.target_descriptions[c] for s in samples])
-        background = np.array(
-            [normalizer.background() for normalizer in normalizers[0]]
-        )
+        preparation = preparation.fitted(samples)
         n_voxels = [len(sample.patches) for sample in samples]
-        X, y = self._training_arrays(samples, normalizers, background, window, seeds)
+        X, y = preparation.arrays(samples, self._augmentation(), seeds)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(plan.n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **given)
 
         self.estimator_ = estimator
-        self._masker = masker
-        self._window = astuple(window)
-        self.mask_strategy_ = masker.strategy
-        self.source_normalizers_, self.target_normalizers_ = normalizers
-        self.background_ = background
-        self.n_contrasts_in_ = len(sources[0])
+        self.preparation_ = preparation
         self.n_voxels_ = n_voxels
-        self.voxel_size_ = np.mean(
-            [np.linalg.norm(s[0].affine[:3, :3], axis=0) for s in sources], axis=0
-        )
         tasks.close()
         return self
+
+    def predict(
+        self, sources, *, scale_to=None, return_std=False
+    ) -> list | tuple[list, list]:
+        """Synthesise the target contrast of each subject.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        scale_to : list, default=None
+            Scans of the target contrast whose units to answer in, one entry a
+            subject: their normalisation maps the synthesis back. By default
+            answers come in the units of a typical training scan.
+        return_std : bool, default=False
+            Also return how far the synthesis may be off; it takes an ensemble.
+
+        Returns
+        -------
+        images : list of Nifti1Image
+            One for each subject, or a list of them for several target contrasts:
+            float32, on the grid of the subject's image, 0 outside the brain.
+        std_images : list of Nifti1Image
+            With ``return_std``: the standard deviation in each voxel, likewise, as
+            it was before ``smoothing``.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            As `fit`.
+        """
+        check_is_fitted(self)
+        sources, scans = self.preparation_.open(sources, scale_to, "scale_to")
+        if return_std:
+            self.check_ensemble()
+        check_prediction(self, sources, scans, n_images=1 + bool(return_std))
+        images, std_images = [], []
+        for source, scan in zip(sources, scans, strict=True):
+            subject = self.preparation_.read(source)
+            units = self._units(subject, scan)
+            values, deviations = self._synthesize(subject, return_std)
+            intensities = self.preparation_.intensities(values, units)
+            images.append(_one_or_all([subject.image(each) for each in intensities]))
+            if return_std:
+                std = self.preparation_.deviations(values, deviations, units)
+                std_images.append(_one_or_all([subject.image(each) for each in std]))
+        return (images, std_images) if return_std else images
+
+    def check_ensemble(self) -> None:
+        """Raise ValueError unless there are several members to disagree."""
+        check_is_fitted(self)
+        if not isinstance(self.estimator_, EnsembleRegressor):
+            raise ValueError(
+                "A standard deviation needs an ensemble: fit with n_estimators=2 or "
+                "more (lsdn fit --n-estimators)."
+            )
+
+    def score(self, sources, targets, sample_weight=None) -> float:
+        """Mean SNR of the syntheses against the scans that they should become.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        targets : list
+            The target scans, likewise.
+        sample_weight : array-like of shape (n_subjects,), default=None
+            Weight of each subject in the mean.
+
+        Returns
+        -------
+        score : float
+            Mean over subjects and target contrasts, in dB, over the brain, in the
+            units of each target scan.
+        """
+        scores = self.score_volumes(sources, targets).mean(axis=1)
+        return float(np.average(scores, weights=sample_weight))
+
+    def score_volumes(self, sources, targets, *, metric=snr_score) -> np.ndarray:
+        """Score each synthesis against the scan that it should become.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        targets : list
+            The target scans, likewise.
+        metric : callable, default=snr_score
+            ``metric(y_true, y_pred)`` of the brain's voxels in the units of the
+            target scan.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_subjects, n_target_contrasts)
+        """
+        check_is_fitted(self)
+        sources, targets = self.preparation_.open(sources, targets)
+        check_prediction(self, sources, targets)
+        scores = []
+        for files in zip(sources, targets, strict=True):
+            subject = self.preparation_.read(*files)
+            values, _ = self._synthesize(subject)
+            units = self.preparation_.units(subject)
+            predicted = self.preparation_.intensities(values, units)
+            true = [scan[subject.mask] for scan in subject.scans]
+            scores.append([metric(*pair) for pair in zip(true, predicted, strict=True)])
+        return np.array(scores)
+
+    def sample_voxels(
+        self, sources, targets, *, random_state=None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
+
+        For training ``estimator_`` further, shrinking it, or comparing regressors.
+
+        Parameters
+        ----------
+        sources : list
+            Images of each subject, as in `fit`.
+        targets : list
+            The target scans, likewise.
+        random_state : int, RandomState instance or None, default=None
+            Draws the voxels.
+
+        Returns
+        -------
+        X : float32 array of shape (n_voxels, n_features)
+            Patches and coordinates.
+        y : float32 array of shape (n_voxels,) or (n_voxels, n_outputs)
+            Normalised target intensities: for each contrast in turn the patch, or
+            the voxel alone where ``target_patch_size`` is 1.
+        """
+        check_is_fitted(self)
+        return self._sample_to_train(None, sources, targets, random_state)[:2]
 
     def get_metadata_routing(self) -> routing.MetadataRouter:
         """Say what goes to the estimator that `fit` trains.
@@ -430,3 +583,85 @@ class VolumeSynthesizer(
         # What it was made of would weigh more than what it became.
         smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
+
+    def _draw(self, preparation, sources, targets, seeds, plan):
+        samples = preparation.draw(
+            sources,
+            targets,
+            seeds,
+            self.n_voxels,
+            memory=self.memory,
+            n_jobs=plan.n_readers,
+        )
+        for n, sample in enumerate(samples, start=1):
+            if self.verbose:
+                print(f"Read subject {n} of {len(sources)}", flush=True)
+            yield sample
+
+    def _sample_to_train(self, estimator, sources, targets, random_state):
+        """Draw voxels to train an estimator on, or None, and plan that training."""
+        preparation = self.preparation_
+        sources, targets = preparation.open(sources, targets)
+        rng = check_random_state(random_state)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
+        plan = TrainingPlan(self, estimator, preparation.window, sources, targets)
+        samples = list(self._draw(preparation, sources, targets, seeds, plan))
+        X, y = preparation.arrays(samples, self._augmentation(), seeds)
+        return X, y, plan
+
+    def _augmentation(self):
+        return Augmentation(
+            0.5 if self.random_mirror else 0.0,
+            self.random_gain,
+            self.random_offset,
+            self.random_gamma,
+            self.random_bias_field,
+            self.random_shift,
+        )
+
+    def _units(self, subject, scan):
+        """In which to answer: those of a subject's own scan, or of typical ones."""
+        with_scan = self.preparation_.with_scans(subject, scan) if scan else None
+        return self.preparation_.units(with_scan)
+
+    def _synthesize(self, subject, return_std=False):
+        """Normalised predictions of the brain's voxels, (n_voxels, n_targets).
+
+        And with ``return_std`` their deviations, or else None. It empties
+        ``subject.volumes``.
+        """
+        preparation = self.preparation_
+        padded = preparation.padded(subject)
+        n_targets = len(preparation.target_normalizers)
+        slide = SlidingWindow(
+            self.estimator_, subject.mask, n_targets, preparation.window, self.n_jobs
+        )
+        if return_std:
+            means, deviations = slide.means_and_deviations(padded)
+        else:
+            means, deviations = slide.means(padded), None
+        del padded
+        subject.smooth(means, self.smoothing)
+        return means, deviations
+
+
+def _one_or_all(images):
+    return images[0] if len(images) == 1 else images
+
+
+def _of_today(state):
+    """Attributes of a synthesizer that an older release may have saved."""
+    if "_window" not in state:
+        return state
+    state = dict(state)
+    *sizes, in_world = state.pop("_window")
+    state["preparation_"] = Preparation(
+        state.pop("_masker"),
+        Window(*sizes, "world" if in_world else None),
+        state.pop("source_normalizers_"),
+        state.pop("target_normalizers_"),
+        state.pop("voxel_size_"),
+    )
+    for name in ("background_", "mask_strategy_", "n_contrasts_in_"):
+        del state[name]
+    return state

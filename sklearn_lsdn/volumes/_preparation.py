@@ -1,0 +1,405 @@
+"""What turns images into rows of numbers, and rows into images."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import nibabel as nib
+import numpy as np
+from sklearn.base import clone
+
+from .._utils.checks import check_array, ensure
+from .._utils.parallel import parallel_map
+from .._utils.store import Store
+from ._aggregation import filled_patches
+from ._augmentation import Augmentation
+from ._images import ImageFile
+from ._masks import Masker
+from ._normalizer import Normalizer
+from ._patches import PaddedVolumes
+from ._sampling import Sample, Window, draw_sample
+from ._scales import smoothed
+from ._subjects import describe, open_subjects, pair_subjects
+
+
+@dataclass
+class Subject:
+    """Scans of one person on one grid, read, and the brain in all of them.
+
+    Parameters
+    ----------
+    sources, targets : list of ImageFile
+    volumes, scans : list of float32 arrays of shape (nx, ny, nz)
+        What sources and targets hold.
+    mask : ndarray of bool of shape (nx, ny, nz)
+        The brain.
+    """
+
+    sources: list[ImageFile]
+    volumes: list[np.ndarray]
+    targets: list[ImageFile] = field(default_factory=list)
+    scans: list[np.ndarray] = field(default_factory=list)
+    mask: np.ndarray | None = None
+
+    @property
+    def affine(self) -> np.ndarray:
+        """From indices of the volumes to world mm."""
+        return self.sources[0].affine
+
+    @property
+    def voxel_size(self) -> np.ndarray:
+        """Along each axis, in mm."""
+        return _voxel_size(self.sources)
+
+    def volume(self, values) -> np.ndarray:
+        """A float32 volume that holds values in the brain, and 0 around it."""
+        volume = np.zeros(self.mask.shape, dtype=np.float32)
+        volume[self.mask] = values
+        return volume
+
+    def image(self, values) -> nib.Nifti1Image:
+        """The same as an image, on the grid of the first source."""
+        return self.sources[0].like(self.volume(values))
+
+    def smooth(self, values, fwhm) -> None:
+        """Smooth values of the brain's voxels, in place.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_voxels, n_targets)
+        fwhm : float
+            In mm or, where voxels are smaller than 1 mm, in voxels; 0 for none.
+        """
+        if not fwhm:
+            return
+        fwhm = fwhm / np.maximum(self.voxel_size, 1)
+        for column in values.T:
+            column[:] = smoothed(self.volume(column), self.mask, fwhm)[self.mask]
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """How images become rows of numbers, and rows of predictions become images.
+
+    Parameters
+    ----------
+    masker : Masker
+        Finds the brain.
+    window : Window
+        What is read around a voxel.
+    source_normalizers, target_normalizers : list of normalizers
+        One for each contrast.
+    voxel_size : ndarray of shape (3,)
+        Mean over the training images in mm, towards right, anterior and superior.
+    """
+
+    masker: Masker
+    window: Window
+    source_normalizers: list
+    target_normalizers: list
+    voxel_size: np.ndarray
+
+    @classmethod
+    def of(cls, masker, window, normalizer, sources, targets) -> "Preparation":
+        """Begin with subjects that wait to be read; `fitted` completes it.
+
+        Parameters
+        ----------
+        masker : Masker
+        window : Window
+        normalizer : normalizer
+            Each contrast gets a clone.
+        sources, targets : list of list of ImageFile
+        """
+        return cls(
+            masker,
+            window,
+            [clone(normalizer) for _ in sources[0]],
+            [clone(normalizer) for _ in targets[0]],
+            np.mean([_voxel_size(files) for files in sources], axis=0),
+        )
+
+    def fitted(self, samples) -> "Preparation":
+        """The same with the units of a typical scan of each contrast.
+
+        Parameters
+        ----------
+        samples : list of Sample
+            What `draw` yields.
+        """
+        sources = [sample.source_descriptions for sample in samples]
+        targets = [sample.target_descriptions for sample in samples]
+        return replace(
+            self,
+            source_normalizers=_fitted(self.source_normalizers, sources),
+            target_normalizers=_fitted(self.target_normalizers, targets),
+        )
+
+    @property
+    def background(self) -> np.ndarray:
+        """A typical scan's 0 in each source contrast, normalised.
+
+        It stands for voxels outside the brain or the image.
+        """
+        return np.array([each.background() for each in self.source_normalizers])
+
+    # From images to rows
+
+    def open(self, sources, targets=None, name="targets") -> tuple[list, list]:
+        """Check the headers of subjects who have the contrasts of training.
+
+        Parameters
+        ----------
+        sources : list
+            As `VolumeSynthesizer.fit` takes them.
+        targets : list, default=None
+            Likewise, each on the grid of its source.
+        name : str, default="targets"
+            What to call them in messages.
+
+        Returns
+        -------
+        sources, targets : list of list of ImageFile
+            Without targets, a list of empty lists.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            As `VolumeSynthesizer.fit`.
+        """
+        if targets is None:
+            sources = open_subjects(sources, "sources")
+            targets = [[] for _ in sources]
+        else:
+            sources, targets = pair_subjects(sources, targets, name)
+            _check_contrasts(targets, name, len(self.target_normalizers))
+        _check_contrasts(sources, "sources", len(self.source_normalizers))
+        return sources, targets
+
+    def read(self, sources, targets=()) -> Subject:
+        """Read scans of one person, and find the brain in them.
+
+        Parameters
+        ----------
+        sources, targets : list of ImageFile
+        """
+        return self.with_scans(Subject(sources, [f.read() for f in sources]), targets)
+
+    def with_scans(self, subject, targets) -> Subject:
+        """The same person with scans of the target, read; the brain is in all.
+
+        Parameters
+        ----------
+        subject : Subject
+        targets : list of ImageFile
+        """
+        scans = [file.read() for file in targets]
+        files = [*subject.sources, *targets]
+        mask = self.masker.find(files, [*subject.volumes, *scans])
+        return replace(subject, targets=targets, scans=scans, mask=mask)
+
+    def normalised(self, subject) -> list[np.ndarray]:
+        """Intensities of the brain's voxels in each source contrast.
+
+        Returns
+        -------
+        values : list of float32 arrays of shape (n_voxels,)
+        """
+        parts = zip(self._normalise(subject), subject.volumes, strict=True)
+        return [normalise(volume[subject.mask]) for normalise, volume in parts]
+
+    def padded(self, subject) -> PaddedVolumes:
+        """What patches are read from, of each source contrast at each scale.
+
+        It empties ``subject.volumes``, so that they need not be held beside copies.
+        """
+        return self.window.sources(
+            subject.volumes,
+            subject.mask,
+            subject.affine,
+            self.background,
+            self._normalise(subject),
+        )
+
+    def _normalise(self, subject):
+        """A function for each source contrast, from the scan's units to the shared."""
+        described = describe(
+            self.source_normalizers, subject.sources, subject.volumes, subject.mask
+        )
+        return [
+            partial(normalizer.to_shared, description=description)
+            for normalizer, description in zip(
+                self.source_normalizers, described, strict=True
+            )
+        ]
+
+    # From rows to images
+
+    def units(self, subject=None) -> list[np.ndarray]:
+        """Units of each target contrast.
+
+        Parameters
+        ----------
+        subject : Subject, default=None
+            With target scans, whose units to take; by default those of typical scans.
+        """
+        if subject is None:
+            return [normalizer.typical_ for normalizer in self.target_normalizers]
+        return describe(
+            self.target_normalizers, subject.targets, subject.scans, subject.mask
+        )
+
+    def intensities(self, values, units) -> list[np.ndarray]:
+        """Bring predictions to such units.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_voxels, n_targets)
+            On the normalised scale.
+        units : list of ndarray
+            What `units` says.
+
+        Returns
+        -------
+        intensities : list of float32 arrays of shape (n_voxels,)
+            One for each target contrast.
+        """
+        parts = zip(self.target_normalizers, values.T, units, strict=True)
+        return [normalizer.from_shared(*part) for normalizer, *part in parts]
+
+    def deviations(self, values, deviations, units) -> list[np.ndarray]:
+        """Bring standard deviations of predictions to such units, likewise."""
+        high = self.intensities(values + deviations, units)
+        low = self.intensities(values - deviations, units)
+        return [(upper - lower) / 2 for upper, lower in zip(high, low, strict=True)]
+
+    # What to train on
+
+    def draw(
+        self, sources, targets, seeds, n_voxels, *, memory=None, n_jobs=None
+    ) -> Iterator[Sample]:
+        """Draw voxels of each subject, in turn.
+
+        Parameters
+        ----------
+        sources, targets : list of list of ImageFile
+        seeds : list of int
+            One for each subject.
+        n_voxels : int
+            From each; all, if the brain holds fewer.
+        memory : str, path or joblib.Memory, default=None
+            Where to keep what was drawn.
+        n_jobs : int, default=None
+            Threads that read.
+        """
+        normalizers = self.source_normalizers, self.target_normalizers
+        shared = Store(memory), self.masker, normalizers, self.window, n_voxels
+        jobs = zip(sources, targets, seeds, strict=True)
+        return parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
+
+    def arrays(
+        self, samples, augmentation: Augmentation, seeds
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Normalise samples, and put them side by side.
+
+        Parameters
+        ----------
+        samples : list of Sample
+            It is emptied, so that they need not be held beside their copies.
+        augmentation : Augmentation
+        seeds : list of int
+            For the augmentation.
+
+        Returns
+        -------
+        X : float32 array of shape (n_voxels, n_features)
+        y : float32 array of shape (n_voxels,) or (n_voxels, n_outputs)
+        """
+        n_rows = sum(len(sample.patches) for sample in samples)
+        n_patch = samples[0].patches[0].size
+        X = np.empty((n_rows, n_patch + self.window.n_coordinates), dtype=np.float32)
+        y = np.empty((n_rows, *samples[0].targets.shape[1:]), dtype=np.float32)
+        middle = np.mean([sample.coordinates[:, 0].mean() for sample in samples])
+        background, start = self.background, 0
+        rng = np.random.RandomState(seeds)
+        while samples:
+            sample = samples.pop(0)
+            rows = slice(start, start + len(sample.patches))
+            start = rows.stop
+            patches = np.empty_like(sample.patches)
+            parts = zip(
+                self.source_normalizers, sample.source_descriptions, strict=True
+            )
+            for c, (normalizer, description) in enumerate(parts):
+                values = normalizer.to_shared(sample.patches[:, c], description)
+                values[np.isnan(values)] = background[c]
+                patches[:, c] = values
+            parts = zip(
+                self.target_normalizers, sample.target_descriptions, strict=True
+            )
+            for c, (normalizer, description) in enumerate(parts):
+                values = normalizer.to_shared(sample.targets[:, c], description)
+                y[rows, c] = filled_patches(values)
+            places = sample.coordinates.copy()
+            augmentation.apply(
+                patches, places, y[rows], background, sample.steps, middle, rng
+            )
+            X[rows, :n_patch] = patches.reshape(len(patches), -1)
+            X[rows, n_patch:] = places[:, : self.window.n_coordinates]
+        y = y.reshape(len(y), -1)
+        return X, y.ravel() if y.shape[1] == 1 else y
+
+    # What comes from a file
+
+    def check_consistency(self) -> None:
+        """Raise an error unless the parts fit together.
+
+        Raises
+        ------
+        ValueError
+            If sizes disagree, or a number is not finite or out of range.
+        AttributeError, TypeError
+            If a part is missing, or something else is in its place.
+        """
+        self.window.check_consistency()
+        self.masker.check_consistency()
+        check_array(self, "voxel_size", self.voxel_size, (3,))
+        normalizers = [*self.source_normalizers, *self.target_normalizers]
+        ensure(self.source_normalizers, "there is no source contrast")
+        ensure(self.target_normalizers, "there is no target contrast")
+        for normalizer in normalizers:
+            known = isinstance(normalizer, Normalizer)
+            ensure(known, "a contrast is not normalised")
+            normalizer.check_consistency()
+        check_array(self, "background", self.background, self.background.shape)
+
+
+def _voxel_size(files):
+    return np.linalg.norm(files[0].affine[:3, :3], axis=0)
+
+
+def _check_contrasts(subjects, name, n_contrasts):
+    if len(subjects[0]) != n_contrasts:
+        raise ValueError(
+            f"{name} has {len(subjects[0])} contrast(s) a subject, but training "
+            f"had {n_contrasts}. Give the same contrasts, in the same order."
+        )
+
+
+def _fitted(normalizers, descriptions):
+    """Clones that know the units of a typical scan, of descriptions of each scan."""
+    of_contrasts = zip(*descriptions, strict=True)
+    return [
+        clone(normalizer).fit_descriptions(list(each))
+        for normalizer, each in zip(normalizers, of_contrasts, strict=True)
+    ]
+
+
+def _draw(store, masker, normalizers, window, n_voxels, sources, targets, seed):
+    """Draw voxels of one subject, from the files or from a cache."""
+    options = masker, normalizers, window, n_voxels, seed
+    make = partial(draw_sample, sources, targets, *options)
+    if not store:
+        return make()
+    images = [[file.fingerprint() for file in files] for files in (sources, targets)]
+    return store.made(make, images, *options)
