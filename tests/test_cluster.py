@@ -456,7 +456,11 @@ def test_workers_must_have_this_version(scheduler, monkeypatch, capsys):
     ("versions", "error", "message"),
     [
         ({}, OSError, "at tcp://a:1 has no workers yet"),
-        ({"tcp://b:2": None}, ImportError, "The worker at tcp://b:2 lacks"),
+        (
+            {"tcp://b:2": None},
+            ValueError,
+            "The worker at tcp://b:2 has no sklearn_lsdn",
+        ),
     ],
 )
 def test_workers_must_be_there_and_have_the_package(versions, error, message):

@@ -2,10 +2,8 @@
 
 import asyncio
 import pickle
-import warnings
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.parallel import get_active_backend
@@ -24,7 +22,8 @@ def cluster_client():
         None unless a `joblib.parallel_config` names Dask, and within a task on a
         worker, which does its work itself.
     """
-    return None if _is_task() else getattr(_dask_backend(), "client", None)
+    backend = _dask_backend()
+    return None if backend is None or _is_task() else backend.client
 
 
 def _dask_backend():
@@ -34,8 +33,6 @@ def _dask_backend():
 
 def _is_task():
     """Whether this runs on a worker of Dask."""
-    if _dask_backend() is None:
-        return False
     from distributed import get_worker
 
     try:
@@ -78,41 +75,70 @@ def parallel_map(function, shared, jobs, *, n_jobs=None, prefer=None, lost=None)
     TypeError
         If a job cannot be sent to a cluster.
     """
-    if _is_task():
-        yield from (function(*shared, *job) for job in jobs)
+    if (client := cluster_client()) is not None:
+        yield from _on_cluster(client, function, shared, jobs, lost)
         return
-    client = cluster_client()
-    if client is None:
-        parallel = Parallel(n_jobs, prefer=prefer, return_as="generator")
-        yield from parallel(delayed(function)(*shared, *job) for job in jobs)
-        return
-    jobs = list(jobs)
-    shared = _kept_on(client, shared)
-    # All at once: workers that come later find work, too.
+    backend, _ = get_active_backend(prefer)
     parallel = Parallel(
-        backend=_patient_backend(type(_dask_backend()))(client=client),
-        batch_size=1,
-        pre_dispatch="all",
-        return_as="generator",
+        n_jobs,
+        backend=None if _dask_backend() is None else "sequential",
+        prefer=prefer,
+        return_as="generator" if backend.supports_return_generator else "list",
     )
-    tasks = (delayed(_call)(shared, _pickled((function, job))) for job in jobs)
-    with _cancelling(parallel(tasks)) as results:
-        for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, _Lost):
-                if lost is None:
-                    raise result.error
-                result = lost(job, result.error)
-            yield result
+    yield from parallel(delayed(function)(*shared, *job) for job in jobs)
 
 
-@contextmanager
-def _cancelling(results):
+def _on_cluster(client, function, shared, jobs, lost):
+    import dask
+    from distributed import KilledWorker
+
+    jobs, shared = list(jobs), _pickled(shared)
+    # Large on purpose, and once; scattered data would be lost with their worker.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+        shared = client.submit(pickle.loads, shared, pure=False)
+    # All at once: workers that come later find work, too.
+    futures = [
+        client.submit(_call, shared, _pickled((function, job)), pure=False)
+        for job in jobs
+    ]
     try:
-        yield results
+        for job, future in zip(jobs, futures, strict=True):
+            try:
+                result = future.result()
+            except (KilledWorker, CancelledError) as error:
+                why = (
+                    "the connection to the scheduler was lost"
+                    if isinstance(error, CancelledError)
+                    else "its worker died, again and again. The memory of the workers "
+                    "may not do for it"
+                )
+                given_up = OSError(f"The cluster gave up a task: {why}.")
+                if lost is None:
+                    raise given_up from error
+                result = lost(job, given_up)
+            future.release()
+            yield result
     finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib's, that work was in vain
-            results.close()
+        for future in futures:  # what has not begun then never does
+            future.release()
+
+
+def _call(shared, data):
+    function, job = pickle.loads(data)
+    with parallel_config(backend="sequential"):  # a thread of a worker is one
+        return function(*shared, *job)
+
+
+def _pickled(value):
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(value)
+    except Exception as error:  # whatever the objects within raise
+        raise TypeError(
+            f"The work cannot be sent to the cluster: {error}. Give images as paths, "
+            "and what can be pickled."
+        ) from error
 
 
 @contextmanager
@@ -127,11 +153,11 @@ def on_scheduler(address):
     Raises
     ------
     ImportError
-        If dask.distributed is missing, here or, as this package, on a worker.
+        If dask.distributed is missing.
     OSError
         If no scheduler answers, it has no workers, or the connection is lost.
     ValueError
-        If the address is none, or a worker has another version of this package.
+        If the address is none, or a worker lacks this version of this package.
     """
     distributed = require("distributed")
     try:
@@ -177,84 +203,8 @@ def _check_workers(client, address):
     if not versions:
         raise OSError(f"The scheduler at {address} has no workers yet. Start some.")
     for worker, version in versions.items():
-        if version is None:
-            raise ImportError(
-                f"The worker at {worker} lacks sklearn_lsdn. Install version "
-                f"{__version__} there."
-            )
         if version != __version__:
             raise ValueError(
-                f"The worker at {worker} has sklearn_lsdn {version}, and here it is "
-                f"{__version__}. Install the same version everywhere."
+                f"The worker at {worker} has {version or 'no'} sklearn_lsdn, and here "
+                f"it is {__version__}. Install the same version everywhere."
             )
-
-
-class _Lost:
-    """Stands for the result of a job that a cluster gave up."""
-
-    def __init__(self, reason):
-        if type(reason).__name__ == "KilledWorker":
-            text = (
-                "its worker died, again and again. The memory of the workers may not "
-                "do for it"
-            )
-        elif isinstance(reason, CancelledError):
-            text = "the connection to the scheduler was lost"
-        else:
-            text = f"{type(reason).__name__}: {reason}"
-        self.error = OSError(f"The cluster gave up a task: {text}.")
-
-
-@cache
-def _patient_backend(base):
-    """joblib's backend for Dask, cured of waiting for ever for what cannot come."""
-
-    class Backend(base):
-        def effective_n_jobs(self, n_jobs):
-            # With one, joblib would do the work here and leave the cluster idle.
-            return max(2, super().effective_n_jobs(n_jobs))
-
-        def submit(self, func, callback=None):
-            future = super().submit(func, callback)
-
-            def tell(future):  # which joblib does only of tasks that ran
-                if (error := future.exception()) is not None:
-                    callback(_Lost(error))
-
-            future.add_done_callback(tell)
-            return future
-
-        def retrieve_result_callback(self, out):
-            if isinstance(out, CancelledError):
-                out = _Lost(out)
-            if isinstance(out, _Lost):
-                return [out]
-            return super().retrieve_result_callback(out)
-
-    return Backend
-
-
-def _kept_on(client, value):
-    """A future of a value, which the scheduler can have made again on any worker."""
-    import dask
-
-    # Large on purpose, and once; scattered data would be lost with their worker.
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-        return client.submit(pickle.loads, _pickled(value), pure=False)
-
-
-def _pickled(value):
-    import cloudpickle
-
-    try:
-        return cloudpickle.dumps(value)
-    except Exception as error:  # whatever the objects within raise
-        raise TypeError(
-            f"The work cannot be sent to the cluster: {error}. Give images as paths, "
-            "and what can be pickled."
-        ) from error
-
-
-def _call(shared, data):
-    function, job = pickle.loads(data)
-    return function(*shared, *job)
