@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._network.scaling import centre_and_scale
 from .._regressors.coordinates import resolve_coordinates
 from .._utils.callbacks import FitTasks
-from .._utils.documentation import DocumentedMixin
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     Interval,
@@ -33,9 +32,7 @@ _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
-class CoupledSparseRegressor(
-    CallbackSupportMixin, DocumentedMixin, RegressorMixin, BaseEstimator
-):
+class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a

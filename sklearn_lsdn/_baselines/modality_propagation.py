@@ -11,7 +11,6 @@ from .._network.kernels.compilation import kernel
 from .._network.scaling import centre_and_scale
 from .._regressors.coordinates import resolve_coordinates
 from .._utils.callbacks import FitTasks
-from .._utils.documentation import DocumentedMixin
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     Interval,
@@ -25,9 +24,7 @@ _FAR = 1e12  # standard deviations or windows: its square is a float32, with wei
 _ROWS_AT_ONCE = 65536
 
 
-class ModalityPropagationRegressor(
-    CallbackSupportMixin, DocumentedMixin, RegressorMixin, BaseEstimator
-):
+class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a

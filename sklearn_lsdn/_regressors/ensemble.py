@@ -13,7 +13,6 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from .._utils.callbacks import FitTasks
-from .._utils.documentation import DocumentedMixin
 from .._utils.groups import check_groups
 from .._utils.parallel import parallel_map
 from .._utils.sklearn_private import (
@@ -33,7 +32,6 @@ _FOLDS = 3  # at most, for the noise
 
 class EnsembleRegressor(
     CallbackSupportMixin,
-    DocumentedMixin,
     MetaEstimatorMixin,
     RegressorMixin,
     BaseEstimator,

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._network.architecture import Architecture
 from .._network.threads import for_each_slice
 from .._utils.callbacks import FitTasks
-from .._utils.documentation import DocumentedMixin
 from .._utils.groups import check_groups
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
@@ -29,7 +28,6 @@ _ROWS_OF_A_THREAD = 4096  # in prediction: few enough for the cache
 
 class _NetworkRegressor(
     CallbackSupportMixin,
-    DocumentedMixin,
     NetworkTraining,
     RegressorMixin,
     BaseEstimator,

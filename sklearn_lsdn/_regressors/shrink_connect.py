@@ -18,7 +18,6 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.callbacks import FitTasks
-from .._utils.documentation import DocumentedMixin
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -36,7 +35,6 @@ _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
 
 class ShrinkConnect(
     CallbackSupportMixin,
-    DocumentedMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,

@@ -7,12 +7,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.checks import check_array
-from .._utils.documentation import DocumentedMixin
 
 _BLOCK = 2**18  # intensities
 
 
-class Normalizer(DocumentedMixin, BaseEstimator):
+class Normalizer(BaseEstimator):
     """What all have in common.
 
     Each brings `_describe`, `_normalise`, `_restore` and `_n_described`, the numbers

@@ -15,7 +15,6 @@ from .._regressors.ensemble import EnsembleRegressor, given_to_fit
 from .._regressors.network_regressor import _NetworkRegressor
 from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
-from .._utils.documentation import DocumentedMixin
 from .._utils.groups import check_groups
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
@@ -36,7 +35,7 @@ from ._sliding_window import SlidingWindow, shared_n_jobs
 from ._subjects import pair_subjects
 
 
-class VolumeSynthesizer(CallbackSupportMixin, DocumentedMixin, BaseEstimator):
+class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
     From registered images of subjects who have both contrasts it draws voxels,
