@@ -5,7 +5,7 @@ from sklearn.metrics import make_scorer
 from sklearn.utils.validation import check_array
 
 from ._utils.optional import require
-from ._utils.sklearn_private import _check_sample_weight
+from ._utils.sklearn_private import check_weights
 
 __all__ = ["psnr_score", "snr_score", "snr_scorer", "ssim_score", "volume_snr_scorer"]
 
@@ -20,9 +20,7 @@ def _check_targets(y_true, y_pred, sample_weight):
             "y_true and y_pred must have the same shape, (n_samples,) or (n_samples, "
             f"n_outputs); got {y_true.shape} and {y_pred.shape}."
         )
-    weight = _check_sample_weight(
-        sample_weight, y_true, dtype=np.float64, ensure_non_negative=True
-    )
+    weight = check_weights(sample_weight, y_true)
     return y_true.reshape(len(weight), -1), y_pred.reshape(len(weight), -1), weight
 
 

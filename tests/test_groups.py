@@ -214,8 +214,9 @@ def test_groups_reach_a_network_in_a_search(splits):
             .set_score_request(sample_weight=True)
         )
         scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = Pipeline([("scale", scaler), ("network", network)])
         search = GridSearchCV(
-            Pipeline([("scale", scaler), ("network", network)]),
+            pipeline.set_score_request(sample_weight=True),  # for releases before 1.9
             {"network__sigma": [0.5]},
             cv=LeaveOneGroupOut(),
         )

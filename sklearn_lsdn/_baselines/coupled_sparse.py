@@ -15,9 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._network.scaling import centre_and_scale
 from .._regressors.coordinates import resolve_coordinates
-from .._utils.callbacks import FitTasks
 from .._utils.sklearn_private import (
-    CallbackSupportMixin,
     Interval,
     StrOptions,
     _fit_context,
@@ -32,7 +30,7 @@ _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
-class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a
@@ -229,7 +227,6 @@ class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
-        tasks = FitTasks(self, 0, X, y)
         X, y = validate_data(
             self,
             X,
@@ -260,7 +257,6 @@ class CoupledSparseRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator
         self.target_components_ = target_atoms[seen] / (share * norm[seen])
         if self.refit:
             self._refit(X, y)
-        tasks.close()
         return self
 
     def predict(self, X) -> np.ndarray:

@@ -10,9 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from .._network.kernels.compilation import kernel
 from .._network.scaling import centre_and_scale
 from .._regressors.coordinates import resolve_coordinates
-from .._utils.callbacks import FitTasks
 from .._utils.sklearn_private import (
-    CallbackSupportMixin,
     Interval,
     StrOptions,
     _fit_context,
@@ -24,7 +22,7 @@ _FAR = 1e12  # standard deviations or windows: its square is a float32, with wei
 _ROWS_AT_ONCE = 65536
 
 
-class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a
@@ -188,7 +186,6 @@ class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEst
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
-        tasks = FitTasks(self, 0, X, y)
         X, y = validate_data(
             self,
             X,
@@ -219,7 +216,6 @@ class ModalityPropagationRegressor(CallbackSupportMixin, RegressorMixin, BaseEst
         self._samples = WindowedSamples.fit(*self._columns_and_places(X))
         self._target_scaling = centre_and_scale(y, weight)
         self._targets = _scaled(y, *self._target_scaling)[self._samples.order]
-        tasks.close()
         return self
 
     def predict(self, X) -> np.ndarray:

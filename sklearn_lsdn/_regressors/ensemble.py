@@ -19,8 +19,8 @@ from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
     Interval,
-    _check_sample_weight,
     _fit_context,
+    check_weights,
 )
 from .network_regressor import _NetworkRegressor
 from .networks import LSDNRegressor
@@ -259,9 +259,7 @@ class EnsembleRegressor(
             y_numeric=True,
         )
         X = checked if getattr(X, "columns", None) is None else X
-        weight = _check_sample_weight(
-            sample_weight, checked, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = check_weights(sample_weight, checked)
         if groups is not None:
             groups = check_groups(groups, len(y))
         if weight.all():

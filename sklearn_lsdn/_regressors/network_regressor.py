@@ -16,8 +16,8 @@ from .._utils.sklearn_private import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
+    check_weights,
 )
 from .._utils.threads import effective_n_threads
 from .coordinates import as_slice, resolve_coordinates
@@ -347,9 +347,7 @@ class _NetworkRegressor(
     def _validate_training(self, X, y, sample_weight, fresh, groups=None):
         """Arrays of the samples that have a part in training."""
         X, y = self._validate_samples(X, y, reset=fresh)
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+        weight = check_weights(sample_weight, X)
         if groups is not None:
             groups = check_groups(groups, len(X))
         flat = y.ndim == 1

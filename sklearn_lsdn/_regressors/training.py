@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from .._network.architecture import Architecture
 from .._network.scaling import Scaling
 from .._utils.callbacks import FitTasks
-from .._utils.sklearn_private import AutoPropagatedCallback, with_callbacks
+from .._utils.sklearn_private import own_callbacks, with_callbacks
 from .._utils.threads import effective_n_threads
 from .coordinates import as_slice, weighted_rows
 
@@ -252,10 +252,7 @@ class NetworkTraining:
         other._random = copy.deepcopy(self._random)
         other._optimizer_state = None
         # Those that meta-estimators hand down, they will not find here.
-        callbacks = getattr(self, "_skl_callbacks", [])
-        return other.set_callbacks(
-            *(c for c in callbacks if not isinstance(c, AutoPropagatedCallback))
-        )
+        return other.set_callbacks(*own_callbacks(self))
 
     def _loss(self, X, y, weight):
         """Equation (1), weighted, on data that have been validated."""

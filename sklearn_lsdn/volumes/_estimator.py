@@ -9,7 +9,7 @@ from .._regressors.ensemble import EnsembleRegressor
 from .._regressors.network_regressor import _NetworkRegressor
 from .._regressors.networks import LSDNRegressor
 from .._regressors.shrink_connect import ShrinkConnect
-from .._utils.sklearn_private import _check_sample_weight
+from .._utils.sklearn_private import check_weights, validate_parameters
 
 
 def to_be_trained(synthesizer):
@@ -55,8 +55,7 @@ def make_estimator(synthesizer, rng):
             part.set_params(verbose=synthesizer.verbose)
         if ours and "coordinates" in parameters and synthesizer.coordinates is None:
             part.set_params(coordinates=0)
-        if hasattr(part, "_parameter_constraints"):
-            part._validate_params()  # rather now than after the images are read
+        validate_parameters(part)  # rather now than after the images are read
     return estimator
 
 
@@ -77,9 +76,7 @@ def weighted_subjects(sources, targets, groups, sample_weight):
     if sample_weight is None:
         return sources, targets, groups, None
     rows = np.empty((len(sources), 1))
-    weight = _check_sample_weight(
-        sample_weight, rows, dtype=np.float64, ensure_non_negative=True
-    )
+    weight = check_weights(sample_weight, rows)
     used = np.flatnonzero(weight)
     lists = ([subjects[i] for i in used] for subjects in (sources, targets, groups))
     return *lists, weight[used]
