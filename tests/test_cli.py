@@ -40,7 +40,8 @@ for _command in ("fit", "shrink", "predict", "evaluate", "register"):
     OPTIONS[_command] += DATASET
 OPTIONS["register"] += ["--overwrite", "--quiet", "--traceback"]
 OPTIONS["predict"] += ["--source", "--target"]
-OPTIONS["evaluate"] += ["--resume"]
+for _command in ("fit", "evaluate"):
+    OPTIONS[_command] += ["--resume"]
 for _command in ("fit", "shrink", "predict", "evaluate"):
     OPTIONS[_command] += ["--max-memory"]
 OPTIONS["fit"] += DATA + NETWORK

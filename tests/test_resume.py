@@ -1,9 +1,14 @@
-"""Evaluations that are resumed: what is done again, and what is not trusted."""
+"""Work that is resumed: what is done again, and what is not trusted."""
 
+import functools
 import json
 import os
 import pickle
+import signal
+import subprocess
+import sys
 
+import joblib
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,9 +17,16 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn import (
+    EnsembleRegressor,
+    LSDNRegressor,
+    VolumeSynthesizer,
+    load_model,
+)
 from sklearn_lsdn._commands.main import main
+from sklearn_lsdn._commands.progress import Bars
 from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._utils.store import identity
 from sklearn_lsdn.jobs import leave_one_subject_out
 
 SUBJECTS = ["sub-0", "sub-1", "sub-2"]
@@ -239,7 +251,167 @@ def test_half_trained_networks_are_not_scored(paths, tmp_path, monkeypatch):
     assert _units(tmp_path / "folds") == []
 
 
-# The command
+# Ensembles
+
+
+X = np.random.RandomState(0).uniform(-1, 1, (300, 6))
+N_TRAININGS = 3 + 3 + 1  # members, folds and the noise
+
+
+class Stopped(Exception):  # noqa: N818
+    """What ends the work in the middle."""
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Counts networks as their training begins; the one of that number fails."""
+    calls, fit = [], LSDNRegressor.fit
+    calls_and_end = {"calls": calls, "end": None}
+
+    @functools.wraps(fit)
+    def counted(self, *args, **kwargs):
+        calls.append(self)
+        if len(calls) == calls_and_end["end"]:
+            raise Stopped
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(LSDNRegressor, "fit", counted)
+    return calls_and_end
+
+
+def _ensemble(memory=None, network=None, **parameters):
+    network = network or LSDNRegressor((8,), max_iter=2)
+    parameters = {"random_state": 0} | parameters
+    return EnsembleRegressor(network, 3, memory=memory, **parameters)
+
+
+def _fitted(*args, **parameters):
+    return _ensemble(*args, **parameters).fit(X, X[:, 0] * X[:, 5])
+
+
+def _assert_same(one, other):
+    for a, b in zip(
+        *(e.predict(X, return_std=True) for e in (one, other)), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_an_ensemble_that_was_cut_off_again_and_again(tmp_path, trainings, n_jobs):
+    whole = _fitted()
+    trainings["end"] = 3
+    for n_kept in (2, 4, 6):
+        trainings["calls"].clear()
+        with pytest.raises(Stopped):
+            _fitted(tmp_path)
+        assert len(_units(tmp_path)) == n_kept
+    trainings["calls"].clear()
+    resumed = _fitted(str(tmp_path), n_jobs=n_jobs)
+    assert len(trainings["calls"]) == 1
+    _assert_same(resumed, whole)
+    again = _fitted(joblib.Memory(str(tmp_path), verbose=0), n_jobs=n_jobs)
+    assert len(trainings["calls"]) == 1
+    _assert_same(again, whole)
+
+
+@pytest.mark.parametrize(
+    ("changed", "n_done"),
+    [
+        (dict(random_state=1), N_TRAININGS),
+        (dict(network=LSDNRegressor((8,), max_iter=3)), N_TRAININGS),
+        (dict(network=LSDNRegressor((8,), max_iter=2, n_jobs=2, verbose=1)), 0),
+    ],
+    ids=str,
+)
+def test_another_ensemble_is_another(tmp_path, trainings, changed, n_done):
+    _fitted(tmp_path)
+    trainings["calls"].clear()
+    _assert_same(_fitted(tmp_path, **changed), _fitted(**changed))
+    assert len(trainings["calls"]) == n_done + N_TRAININGS
+
+
+def test_other_data_weights_and_groups_are_others(tmp_path, trainings):
+    y, weight = X[:, 0], np.r_[np.full(150, 0.5), np.ones(150)]
+    groups = np.arange(300) % 5
+    for data in [(X, y), (X, 2 * y), (X[::-1], y), (X, y, weight)]:
+        trainings["calls"].clear()
+        _ensemble(tmp_path).fit(*data)
+        assert len(trainings["calls"]) == N_TRAININGS
+    trainings["calls"].clear()
+    _ensemble(tmp_path).fit(X, y, groups=groups)
+    assert len(trainings["calls"]) == 4  # members saw the same, folds and noise not
+
+
+class Stop:
+    """Ends each training after some epochs."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and estimator.n_iter_ >= self.after
+
+
+def test_what_a_callback_ended_is_not_taken_for_whole(tmp_path):
+    stopped = LSDNRegressor((8,), max_iter=2).set_callbacks(Stop(1))
+    _fitted(tmp_path, stopped)
+    assert _fitted(tmp_path).estimators_[0].n_iter_ == 2
+    assert _fitted(tmp_path, stopped).estimators_[0].n_iter_ == 1
+    network = LSDNRegressor((8,), max_iter=2).set_callbacks(Bars(None, 0))
+    assert identity(network) == identity(LSDNRegressor((8,), max_iter=2))
+
+
+# The commands
+
+
+def test_fitting_goes_on_after_a_kill(paths, tmp_path, trainings):
+    line = ["fit", "--source", *paths[0], "--target", *paths[1], "-j", "1"]
+    line += ["--hidden-layer-sizes", "4", "3", "--max-iter", "1", "--n-voxels", "50"]
+    line += ["--n-estimators", "3"]
+    whole, resumed, kept = (tmp_path / name for name in ("a.skops", "b.skops", "c"))
+    assert main([*line, "-o", str(whole)]) == 0
+    line += ["-o", str(resumed), "--resume", str(kept)]
+    script = f"""if True:
+        import os, signal
+        from sklearn_lsdn import LSDNRegressor
+        from sklearn_lsdn._commands.main import main
+
+        calls, fit = [], LSDNRegressor.fit
+
+        def killed(self, *args, **kwargs):
+            calls.append(self)
+            if len(calls) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return fit(self, *args, **kwargs)
+
+        LSDNRegressor.fit = killed
+        main({line})
+    """
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(_units(kept)) == len(SUBJECTS) + 2
+    assert not resumed.exists()
+    trainings["calls"].clear()
+    assert main(line) == 0
+    assert len(trainings["calls"]) == N_TRAININGS - 2
+    one, other = (load_model(path) for path in (whole, resumed))
+    assert other.get_params()["memory"] is None
+    assert other.estimator_.memory is None
+    _assert_same_images(one.predict(paths[0]), other.predict(paths[0]))
+
+
+def _assert_same_images(some, others):
+    for one, other in zip(some, others, strict=True):
+        np.testing.assert_array_equal(one.get_fdata(), other.get_fdata())
 
 
 def test_the_command_resumes(paths, tmp_path, capsys):

@@ -42,6 +42,13 @@ def add_arguments(command):
         action="store_true",
         help="first align each subject's images to its first source, rigidly",
     )
+    command.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="keep each subject's voxels and each of --n-estimators networks in a "
+        "folder; if training is cut off, the same command goes on from there. The "
+        "folder may go once the model is saved",
+    )
     add_model_output(command)
 
 
@@ -61,7 +68,9 @@ def run(arguments):
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )
     synthesizer = make_synthesizer(arguments, arguments.model)
-    synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
+    synthesizer.set_params(
+        memory=arguments.resume, n_jobs=arguments.jobs, max_memory=arguments.max_memory
+    )
     with tempfile.TemporaryDirectory() as folder, shown(arguments) as progress:
         synthesizer.set_params(verbose=progress.verbose)
         for part in (synthesizer, synthesizer.estimator):

@@ -43,6 +43,8 @@ class Lines:
 class Bars:
     """Progress bars; also a callback of scikit-learn, for networks and synthesizers."""
 
+    only_watches = True
+
     def __init__(self, progress, verbose):
         self.verbose = int(verbose)  # prints lines above the bars
         self._progress = progress

@@ -43,7 +43,10 @@ _TRUSTED = (
 
 # Parameters that a file of this protocol may lack, since it is older than they are,
 # and what such a file means by that.
-_YOUNGER = {"VolumeSynthesizer": {"max_memory": None}}
+_YOUNGER = {
+    "EnsembleRegressor": {"memory": None},
+    "VolumeSynthesizer": {"max_memory": None},
+}
 
 _MOVED = {
     "baselines.coupled_sparse": "_baselines.coupled_sparse",

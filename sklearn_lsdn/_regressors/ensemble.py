@@ -1,5 +1,6 @@
 """EnsembleRegressor: a mean of networks, and how far to trust it."""
 
+import os
 from numbers import Integral
 from typing import Self
 
@@ -22,6 +23,7 @@ from .._utils.sklearn_private import (
     _fit_context,
     check_weights,
 )
+from .._utils.store import Store
 from .network_regressor import _NetworkRegressor
 from .networks import LSDNRegressor
 from .shrink_connect import ShrinkConnect
@@ -48,6 +50,11 @@ class EnsembleRegressor(
         It is cloned; None stands for ``LSDNRegressor()``.
     n_estimators : int, default=5
         How many.
+    memory : str, path or joblib.Memory, default=None
+        Where to keep each member once it is trained, so that a training which was cut
+        off goes on: the same `fit` finds the members that are there, of the same data,
+        parameters and versions, and ends with the same bits. It needs a whole number
+        as ``random_state``.
     n_jobs : int, default=None
         Members that train at once, in threads unless a
         :obj:`joblib.parallel_config` context names another backend. None means 1,
@@ -81,7 +88,8 @@ class EnsembleRegressor(
     by at most three folds, and count what a new subject brings; without, they are
     those in samples held back at random.
 
-    Callbacks are told of each training: "fit-member", "fit-fold" and "fit-noise". With
+    Callbacks are told of each training: "fit-member", "fit-fold" and "fit-noise", but
+    not of what ``memory`` holds. With
     ``n_jobs`` they are called from several threads. One that asks to stop ends the
     training that it was told of, not the others.
 
@@ -109,15 +117,23 @@ class EnsembleRegressor(
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "memory": [str, os.PathLike, HasMethods(["cache"]), None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
 
     def __init__(
-        self, estimator=None, n_estimators=5, *, n_jobs=None, random_state=None
+        self,
+        estimator=None,
+        n_estimators=5,
+        *,
+        memory=None,
+        n_jobs=None,
+        random_state=None,
     ):
         self.estimator = estimator
         self.n_estimators = n_estimators
+        self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -175,7 +191,8 @@ class EnsembleRegressor(
         others = zip(seeds[self.n_estimators :], folds, strict=False)
         jobs += [(seed, rows) for seed, (rows, _) in others]
         jobs = [(task, *job) for task, job in zip(planned, jobs, strict=False)]
-        shared = tasks, base, X, y, metadata
+        store = Store(self.memory)
+        shared = store, tasks, base, X, y, metadata
         trained = list(
             parallel_map(_train, shared, jobs, n_jobs=self.n_jobs, prefer="threads")
         )
@@ -186,7 +203,7 @@ class EnsembleRegressor(
             residuals[rows] = y[rows] - predicted
         size = abs(residuals).astype(np.result_type(y, np.float32))
         last = planned[-1], seeds[-1]
-        self.noise_estimator_ = _train(tasks, base, X, size, metadata, *last)
+        self.noise_estimator_ = _train(store, tasks, base, X, size, metadata, *last)
         predicted = np.maximum(self.noise_estimator_.predict(X), 0).reshape(len(y), -1)
         rms = _root_mean_square(residuals.reshape(predicted.shape), weight)
         rms_predicted = _root_mean_square(predicted, weight)
@@ -328,8 +345,8 @@ def stops_early_by_groups(estimator) -> bool:
     return isinstance(network, _NetworkRegressor) and bool(network.early_stopping)
 
 
-def _train(tasks, base, X, y, metadata, task, seed, rows=None):
-    """Train a member, on all samples or some."""
+def _train(store, tasks, base, X, y, metadata, task, seed, rows=None):
+    """Train a member, on all samples or some, unless it was trained before."""
     member = clone(base)
     # Also within a Pipeline or ShrinkConnect, lest all members be one.
     for name in member.get_params():
@@ -341,8 +358,12 @@ def _train(tasks, base, X, y, metadata, task, seed, rows=None):
     if "groups" in metadata and len(np.unique(metadata["groups"])) < 2:
         # None could be held out.
         metadata = {k: v for k, v in metadata.items() if k != "groups"}
-    with interrupts_end_all(), tasks.delegated(task, member):
-        return member.fit(X, y, **metadata)
+
+    def fit():
+        with interrupts_end_all(), tasks.delegated(task, member):
+            return member.fit(X, y, **metadata)
+
+    return store.made(fit, member, X, y, metadata)
 
 
 def _root_mean_square(values, weight):

@@ -16,8 +16,7 @@ from .._version import __version__
 from .files import make_folder
 
 _VERSIONS = __version__, np.__version__, scipy.__version__, sklearn.__version__
-# Of no bearing on results: how the work is done, and who is told of it.
-_FREE = {"n_jobs", "verbose", "memory", "max_memory", "_skl_callbacks"}
+_FREE = {"n_jobs", "verbose", "memory", "max_memory"}  # how the work is done
 
 
 def identity(*decisive) -> str:
@@ -27,8 +26,9 @@ def identity(*decisive) -> str:
     ----------
     *decisive
         Arrays, parameters and the like. An estimator counts as it is, fitted or not,
-        but for parameters such as ``n_jobs``. What cannot be pickled makes an identity
-        that is never met again.
+        but for parameters such as ``n_jobs``. Its callbacks count, for they may stop
+        a training, unless they have an attribute ``only_watches``. What cannot be
+        pickled makes an identity that is never met again.
 
     Returns
     -------
@@ -93,8 +93,10 @@ def _made(key, make):
 def _plain(value):
     """Estimators as their classes and states, wherever they are."""
     if isinstance(value, BaseEstimator):
-        state = {k: _plain(v) for k, v in vars(value).items() if k not in _FREE}
-        return type(value), state
+        state = {k: v for k, v in vars(value).items() if k not in _FREE}
+        callbacks = state.pop("_skl_callbacks", [])
+        decisive = [c for c in callbacks if not getattr(c, "only_watches", False)]
+        return type(value), decisive, _plain(state)
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -19,7 +19,9 @@ def to_be_trained(synthesizer):
         estimator = LSDNRegressor()
         ours.append(estimator)
     if synthesizer.n_estimators > 1:
-        estimator = EnsembleRegressor(estimator, synthesizer.n_estimators)
+        estimator = EnsembleRegressor(
+            estimator, synthesizer.n_estimators, memory=synthesizer.memory
+        )
         ours.append(estimator)
     if get_config()["enable_metadata_routing"]:
         for each in ours:

@@ -103,7 +103,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         anatomy differs between people.
     memory : str, path or joblib.Memory, default=None
         Where to keep the voxels drawn from each subject, so that a search over
-        parameters of the estimator reads images once.
+        parameters of the estimator reads images once; and the members of an ensemble,
+        so that training which was cut off goes on.
     n_jobs : int, default=None
         Threads that read images and predict voxels, and the estimator's ``n_jobs``
         where it has none of its own. None means 1, unless in a
