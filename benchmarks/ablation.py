@@ -46,6 +46,7 @@ from sklearn_lsdn import CDNRegressor, LSDNRegressor, VolumeSynthesizer, __versi
 from sklearn_lsdn._utils.files import written_whole
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
+from sklearn_lsdn.volumes import Augmentation
 from sklearn_lsdn.volumes._images import open_image
 
 DEFAULT = {
@@ -57,13 +58,12 @@ CHANGES = {
     "scales 1, 2": dict(patch_scales=(1, 2)),
     "scales 1, 2, 4": dict(patch_scales=(1, 2, 4)),
     "patches of 5 voxels": dict(patch_size=5),
-    "mirror": dict(random_mirror=True),
-    "shift, 5 mm": dict(random_shift=5.0),
-    "shift, 10 mm": dict(random_shift=10.0),
-    "gain, 0.1": dict(random_gain=0.1),
-    "offset, 0.1": dict(random_offset=0.1),
-    "gamma, 0.1": dict(random_gamma=0.1),
-    "bias field, 0.1": dict(random_bias_field=0.1),
+    "mirror": dict(augmentation=Augmentation(shift=0.0)),
+    "shift, 5 mm": dict(augmentation=Augmentation(mirror=False)),
+    "shift, 10 mm": dict(augmentation=Augmentation(mirror=False, shift=10.0)),
+    "bias field, 0.1": dict(
+        augmentation=Augmentation(mirror=False, shift=0.0, bias_field=0.1)
+    ),
     "smoothing, 1.2 mm": dict(smoothing=1.2),
     "target patches, not smoothed": dict(target_patch_size=3, smoothing=0.0),
     "3 networks": dict(n_estimators=3),
@@ -98,6 +98,8 @@ def rows():
         if value != PAPER[name]:
             without = f"default, {name}={PAPER[name]!r}"
             table[without] = DEFAULT | {name: PAPER[name]}
+    table["default without mirror"] = DEFAULT | CHANGES["shift, 5 mm"]
+    table["default without shift"] = DEFAULT | CHANGES["mirror"]
     for name in ADDED:
         table[f"default + {name}"] = DEFAULT | CHANGES[name]
     table["larger"] = larger = DEFAULT | LARGER

@@ -25,8 +25,7 @@ PAPER = dict(
     n_estimators=1,
     patch_scales=(1,),
     smoothing=0.0,
-    random_mirror=False,
-    random_shift=0.0,
+    augmentation=None,
     normalization="zscore",
 )
 

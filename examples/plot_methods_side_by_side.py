@@ -48,7 +48,7 @@ METHODS = {
 # nothing is done to training voxels or to the result.
 from sklearn_lsdn import VolumeSynthesizer
 
-PAPER = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0.0)
+PAPER = dict(patch_scales=(1,), augmentation=None, smoothing=0.0)
 PATCHES = {"modality propagation": 3, "coupled sparse": 3}
 synthesizers = {
     name: VolumeSynthesizer(

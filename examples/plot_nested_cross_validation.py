@@ -27,8 +27,7 @@ t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
 sampler = VolumeSynthesizer(
     LSDNRegressor((5,), max_iter=1),
     patch_scales=(1,),
-    random_mirror=False,
-    random_shift=0.0,
+    augmentation=None,
     n_voxels=3_000,
     random_state=0,
 ).fit(t1w, t2w)

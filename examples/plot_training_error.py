@@ -32,8 +32,7 @@ def train(**settings):
         name: VolumeSynthesizer(
             network(**settings),
             patch_scales=(1,),
-            random_mirror=False,
-            random_shift=0.0,
+            augmentation=None,
             n_voxels=10_000,
             random_state=0,
         ).fit(cohort.images["T1w"], cohort.images["T2w"])

@@ -15,7 +15,7 @@ from sklearn_lsdn.volumes._aggregation import (
 )
 
 # Voxels as they are.
-PLAIN = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0.0)
+PLAIN = dict(patch_scales=(1,), augmentation=None, smoothing=0.0)
 SHAPE = (9, 8, 10)
 SIZES = pytest.mark.parametrize("patch_size", [1, 3, 5])
 

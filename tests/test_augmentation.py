@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 
-from sklearn_lsdn.volumes._augmentation import Augmentation
+from sklearn_lsdn import VolumeSynthesizer
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.volumes import Augmentation
 
 N = 4000
 BACKGROUND = np.array([-2.0, -1.0])
@@ -24,7 +29,8 @@ def _voxels(seed=0):
 def _changed(seed=0, middle=1.5, **parameters):
     voxels = [v.copy() for v in _voxels()]
     rng = np.random.RandomState(seed)
-    Augmentation(**parameters).apply(*voxels, BACKGROUND, STEPS, middle, rng)
+    nothing = dict(mirror=False, shift=0.0)
+    Augmentation(**nothing | parameters).apply(*voxels, BACKGROUND, STEPS, middle, rng)
     return voxels
 
 
@@ -34,7 +40,7 @@ def test_nothing_changes_without_being_asked_for():
 
 
 def test_the_seed_decides():
-    everything = dict(mirror=0.5, gain=0.1, offset=0.1, gamma=0.1, shift=2.0)
+    everything = dict(mirror=True, bias_field=0.1, shift=2.0)
     pairs = zip(_changed(1, **everything), _changed(1, **everything), strict=True)
     for same, other in pairs:
         np.testing.assert_array_equal(same, other)
@@ -55,7 +61,7 @@ def test_a_mirror_exchanges_left_and_right_of_patch_and_place():
 
 
 def test_half_of_the_voxels_are_mirrored_whole():
-    plain, mirrored, some = _voxels(), _changed(mirror=1.0), _changed(mirror=0.5)
+    plain, mirrored, some = _voxels(), _changed(mirror=1.0), _changed(mirror=True)
     turned = (some[1] == mirrored[1]).all(axis=1)
     assert 0.45 < turned.mean() < 0.55
     for a, b, c in zip(plain, mirrored, some, strict=True):
@@ -73,39 +79,6 @@ def test_a_shift_moves_places_alone():
     np.testing.assert_allclose(moved.std(axis=0), 5, rtol=0.05)
 
 
-def test_a_gain_is_a_factor_from_the_background_for_each_contrast_of_a_voxel():
-    patches, _, targets = _changed(gain=0.2)
-    above = _voxels()[0] - BACKGROUND[:, None, None].astype(np.float32)
-    factors = (patches - BACKGROUND[:, None, None]) / above
-    far = abs(above) > 0.5
-    logarithms = np.log(np.where(far, factors, np.nan)).reshape(N, 2, -1)
-    assert np.nanstd(logarithms, axis=2).max() < 1e-3
-    each = np.nanmean(logarithms, axis=2)
-    np.testing.assert_allclose(each.std(axis=0), 0.2, rtol=0.05)
-    assert abs(np.corrcoef(each.T)[0, 1]) < 0.1
-    np.testing.assert_array_equal(targets, _voxels()[2])
-
-
-def test_an_offset_is_added_to_all_of_a_contrast():
-    added = (_changed(offset=0.3)[0] - _voxels()[0]).reshape(N, 2, -1)
-    assert added.std(axis=2).max() < 1e-6
-    np.testing.assert_allclose(added.mean(axis=2).std(axis=0), 0.3, rtol=0.05)
-
-
-def test_gamma_keeps_background_brightest_and_order():
-    changed, before = _changed(gamma=0.3)[0], _voxels()[0]
-    assert np.isfinite(changed).all()
-    for c, background in enumerate(BACKGROUND):
-        old, new = before[:, c].ravel(), changed[:, c].ravel()
-        dark = old <= background
-        np.testing.assert_array_equal(new[dark], old[dark])
-        assert (new[~dark] >= background - 1e-5).all()
-        assert new.max() == pytest.approx(old.max())
-        assert abs(new - old).mean() > 0.05
-        one = np.argsort(before[0, c].ravel())
-        assert (np.diff(changed[0, c].ravel()[one]) >= -1e-6).all()
-
-
 def test_a_bias_field_varies_across_the_patch_and_more_so_further_out():
     patches = _changed(bias_field=0.2)[0]
     above = _voxels()[0] - BACKGROUND[:, None, None].astype(np.float32)
@@ -117,3 +90,47 @@ def test_a_bias_field_varies_across_the_patch_and_more_so_further_out():
     assert 1.6 < wide / near < 2.4
     smooth = logarithms[:, 0, 1] - logarithms[:, 0, 0]  # one field at both scales
     assert np.nanstd(smooth) < 0.05
+
+
+# As a parameter
+
+
+def test_each_of_its_parameters_can_be_searched_over():
+    images = make_brain_cohort(3, voxel_size=8, random_state=0).images
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=200, random_state=0)
+    shifts = [0.0, 40.0]
+    search = GridSearchCV(synthesizer, {"augmentation__shift": shifts}, cv=3)
+    search.fit(images["T1w"], images["T2w"])
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] != scores[1]
+    assert search.best_estimator_.augmentation.shift in shifts
+    assert search.best_estimator_.augmentation.mirror is True
+
+
+def test_synthesizers_share_no_augmentation():
+    one, other = VolumeSynthesizer(), VolumeSynthesizer()
+    one.set_params(augmentation__mirror=False)
+    assert other.augmentation == "default"
+    copy = clone(one).set_params(augmentation__mirror=0.3)
+    assert one.augmentation.mirror is False
+    assert copy.augmentation.mirror == 0.3
+
+
+@pytest.mark.parametrize("name", ["gain", "hue"])
+def test_an_unknown_parameter_is_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"Invalid parameter '{name}'"):
+        VolumeSynthesizer().set_params(**{f"augmentation__{name}": 1.0})
+
+
+def test_the_default_is_that_of_its_own_parameters():
+    images = make_brain_cohort(2, voxel_size=8, random_state=0).images.values()
+    drawn = [
+        VolumeSynthesizer(
+            LinearRegression(), n_voxels=200, random_state=0, augmentation=augmentation
+        )
+        .fit(*images)
+        .sample_voxels(*images, random_state=0)[0]
+        for augmentation in ("default", Augmentation(), None)
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).mean() > 0.2

@@ -65,7 +65,7 @@ def _pair(folder, change, shape=SHAPE, **given):
 
 
 def _synthesizer():
-    plain = dict(patch_scales=(1,), random_mirror=False, random_shift=0, smoothing=0)
+    plain = dict(patch_scales=(1,), augmentation=None, smoothing=0)
     return VolumeSynthesizer(LinearRegression(), n_voxels=200, random_state=0, **plain)
 
 

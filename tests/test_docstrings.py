@@ -60,7 +60,7 @@ def _methods(name, cls):
             yield f"{name}.{method}"
 
 
-WITHOUT_ATTRIBUTES = {"Evaluation"}  # other than their parameters
+WITHOUT_ATTRIBUTES = {"Augmentation", "Evaluation"}  # other than their parameters
 HOOKS = {"setup", "teardown", "on_fit_task_begin", "on_fit_task_end"}  # of callbacks
 
 

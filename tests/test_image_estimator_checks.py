@@ -41,7 +41,7 @@ FEW = dict(n_voxels=200, random_state=0)
 SYNTHESIZERS = {
     "network": VolumeSynthesizer(NETWORK, **FEW),
     "vanilla": VolumeSynthesizer(
-        VDNRegressor((5,), max_iter=2), patch_scales=(1,), coordinates=None, **FEW
+        VDNRegressor((5,), max_iter=2), patch_scales=(1,), places=None, **FEW
     ),
     "stops early": VolumeSynthesizer(
         LSDNRegressor((8,), max_iter=3, early_stopping=True), **FEW

@@ -171,7 +171,7 @@ def test_synthesizers_predict_the_same_bits(subjects, estimator, path):
     [
         dict(normalization="percentile"),
         dict(normalization=PercentileNormalizer(5, 95)),
-        dict(coordinates=None, patch_size=1),
+        dict(places=None, patch_size=1),
         dict(mask_img="mni152"),
         dict(memory="cache", n_jobs=2),
         dict(random_state=np.random.RandomState(0)),

@@ -855,7 +855,7 @@ def test_volumes_with_the_same_seed_give_the_same_bits():
 @pytest.mark.parametrize("estimator", [small(max_iter=1), None])
 def test_volumes_without_coordinates(estimator):
     shrunk = ShrinkConnect(estimator, keep=0.1, max_iter=0)
-    model = synthesizer(shrunk, coordinates=None)
+    model = synthesizer(shrunk, places=None)
     network = model.estimator_.estimator_
     assert network.latent_coordinates_.shape[1] == 0
     assert network.coefs_[0].shape[0] == 54
@@ -867,7 +867,7 @@ def test_a_frozen_network_keeps_its_parameters():
     frozen = small().fit(X[:, :54], y)
     before = frozen.get_params()
     shrunk = ShrinkConnect(FrozenEstimator(frozen), keep=0.5, max_iter=0)
-    synthesizer(shrunk, coordinates=None)
+    synthesizer(shrunk, places=None)
     assert frozen.get_params() == before
 
 

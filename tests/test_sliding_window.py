@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
@@ -13,7 +14,7 @@ from sklearn_lsdn import (
     ShrinkConnect,
     VolumeSynthesizer,
 )
-from sklearn_lsdn.volumes import NyulNormalizer
+from sklearn_lsdn.volumes import Augmentation, NyulNormalizer
 from sklearn_lsdn.volumes._estimator import make_estimator
 from sklearn_lsdn.volumes._images import open_image
 from sklearn_lsdn.volumes._scales import at_scale, smoothed
@@ -40,7 +41,7 @@ def cohort():
 
 def _synthesizer(estimator=None, **parameters):
     estimator = estimator or LSDNRegressor((20, 5), max_iter=4)
-    plain = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0)
+    plain = dict(patch_scales=(1,), augmentation=None, smoothing=0)
     parameters = plain | dict(n_voxels=500, random_state=0) | parameters
     return VolumeSynthesizer(estimator, **parameters)
 
@@ -244,20 +245,13 @@ def test_parameters_changed_after_fit_wait_for_the_next(cohort):
 
 def test_random_changes_are_drawn_anew_for_another_seed(cohort):
     sources, targets = cohort
-    everything = dict(
-        random_mirror=True,
-        random_gain=0.1,
-        random_offset=0.1,
-        random_gamma=0.1,
-        random_bias_field=0.1,
-        random_shift=2.0,
-    )
-    s = _synthesizer(LinearRegression(), **everything).fit(sources, targets)
-    same = _synthesizer(LinearRegression(), **everything).fit(sources, targets)
+    changes = Augmentation(mirror=True, shift=2.0, bias_field=0.1)
+    s = _synthesizer(LinearRegression(), augmentation=changes).fit(sources, targets)
+    same = clone(s).fit(sources, targets)
     np.testing.assert_array_equal(s.estimator_.coef_, same.estimator_.coef_)
-    for name, value in everything.items():
-        without = _synthesizer(LinearRegression(), **everything)
-        without.set_params(**{name: type(value)(0)}).fit(sources, targets)
+    for name, value in changes.get_params().items():
+        without = clone(s).set_params(**{f"augmentation__{name}": type(value)(0)})
+        without.fit(sources, targets)
         assert (without.estimator_.coef_ != s.estimator_.coef_).any(), name
 
 
@@ -268,7 +262,7 @@ def test_random_changes_are_drawn_anew_for_another_seed(cohort):
 )
 def test_networks_by_default_know_that_there_are_no_places(estimator, n_estimators):
     synthesizer = VolumeSynthesizer(
-        estimator, n_estimators=n_estimators, coordinates=None, random_state=0
+        estimator, n_estimators=n_estimators, places=None, random_state=0
     )
     made = make_estimator(synthesizer, np.random.RandomState(0))
     while not isinstance(made, LSDNRegressor):

@@ -31,13 +31,13 @@ from sklearn_lsdn import (
     volume_snr_scorer,
 )
 from sklearn_lsdn.metrics import snr_score
-from sklearn_lsdn.volumes import PercentileNormalizer, ZScoreNormalizer
+from sklearn_lsdn.volumes import Augmentation, PercentileNormalizer, ZScoreNormalizer
 from sklearn_lsdn.volumes._images import ImageFile
 
 SHAPE = (12, 14, 10)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])
 # One patch a voxel as it is, so that rows can be told.
-PLAIN = dict(patch_scales=(1,), random_mirror=False, random_shift=0.0, smoothing=0.0)
+PLAIN = dict(patch_scales=(1,), augmentation=None, smoothing=0.0)
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 
 
@@ -447,7 +447,7 @@ def test_what_lies_outside_the_mask_does_not_matter(cohort):
 
 
 def test_without_coordinates_no_voxel_is_taken_for_one(cohort):
-    s = _small(coordinates=None).fit(cohort.a, cohort.c)
+    s = _small(places=None).fit(cohort.a, cohort.c)
     assert s.estimator_.latent_coordinates_.shape == (20, 0)
     assert s.estimator_.coefs_[0].shape == (27, 20)
 
@@ -549,11 +549,11 @@ def _assert_fused_is_generic(synthesizer, sources):
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("patch_size", [1, 3, 5])
-@pytest.mark.parametrize("coordinates", ["world", None])
-def test_fused_path_equals_the_generic_one(cohort, network, patch_size, coordinates):
-    s = _small(_network(network), patch_size=patch_size, coordinates=coordinates)
+@pytest.mark.parametrize("places", ["world", None])
+def test_fused_path_equals_the_generic_one(cohort, network, patch_size, places):
+    s = _small(_network(network), patch_size=patch_size, places=places)
     s.fit(cohort.a, cohort.c)
-    n_coordinates = 3 if coordinates else 0
+    n_coordinates = 3 if places else 0
     assert s.estimator_.n_features_in_ == patch_size**3 + n_coordinates
     _assert_fused_is_generic(s, [_turn(cohort.images[0][0], "PIR")])
 
@@ -982,9 +982,11 @@ def test_scale_to_must_match_the_sources(cohort, fitted, tmp_path):
         (dict(patch_scales=(2, 2)), ("patch_scales", "different")),
         (dict(patch_scales=(1.5,)), ("patch_scales", "1.5")),
         (dict(n_estimators=0), ("n_estimators", "0")),
-        (dict(random_shift=-1.0), ("random_shift", "-1")),
+        (dict(augmentation=Augmentation(shift=-1.0)), ("shift", "-1")),
+        (dict(augmentation=Augmentation(mirror=2)), ("mirror", "2")),
+        (dict(augmentation="mirror"), ("augmentation", "default", "mirror")),
         (dict(n_voxels=0), ("n_voxels", "0")),
-        (dict(coordinates="voxel"), ("coordinates", "world", "voxel")),
+        (dict(places="voxel"), ("places", "world", "voxel")),
         (dict(normalization="minmax"), ("normalization", "zscore", "minmax")),
         (dict(normalization=3), ("normalization", "3")),
         (dict(estimator="lsdn"), ("estimator", "lsdn")),

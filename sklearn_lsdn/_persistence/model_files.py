@@ -31,6 +31,7 @@ _TRUSTED = (
     "sklearn_lsdn._regressors.networks.LSDNRegressor",
     "sklearn_lsdn._regressors.networks.VDNRegressor",
     "sklearn_lsdn._regressors.shrink_connect.ShrinkConnect",
+    "sklearn_lsdn.volumes._augmentation.Augmentation",
     "sklearn_lsdn.volumes._masks.Masker",
     "sklearn_lsdn.volumes._normalization.NyulNormalizer",
     "sklearn_lsdn.volumes._normalization.PeakNormalizer",

@@ -1,5 +1,6 @@
 """Images in, images out."""
 
+from ._augmentation import Augmentation
 from ._normalization import (
     NyulNormalizer,
     PeakNormalizer,
@@ -10,6 +11,7 @@ from ._registration import register_rigid
 from ._synthesizer import VolumeSynthesizer
 
 __all__ = [
+    "Augmentation",
     "NyulNormalizer",
     "PeakNormalizer",
     "PercentileNormalizer",

@@ -1,52 +1,81 @@
 """Training voxels as other scans of other people might have shown them."""
 
-from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
+from sklearn.base import BaseEstimator
+
+from .._utils.sklearn_private import Interval
 
 _FIELD_LENGTH = 30.0  # mm over which a bias field changes by about its own deviation
 
 
-@dataclass
-class Augmentation:
-    """Random changes to patches on the shared scale, drawn for each voxel anew.
+class Augmentation(BaseEstimator):
+    """Random changes to the voxels that a synthesizer trains on.
 
-    A voxel's patch is all that training sees of a scan, so that drawing for each
-    voxel stands for as many scans as there are voxels. 0 leaves things as they are.
+    A voxel's patch is all that training sees of a scan, so that changes are drawn for
+    each voxel anew: this stands for as many scans as there are voxels. Nothing is
+    changed when the synthesizer predicts.
 
     Parameters
     ----------
-    mirror : float
-        Share of the voxels that are seen in a mirror, left and right exchanged.
-    gain : float
-        Standard deviation of the logarithm of a factor on a contrast's intensities,
-        counted from the background.
-    offset : float
-        Standard deviation of what is added, on the shared scale.
-    gamma : float
-        Standard deviation of the logarithm of the exponent to which intensities
-        are raised, between the background and the brightest.
-    bias_field : float
-        Standard deviation of the logarithm of a factor that varies across the patch
-        as a smooth field does, by about as much in 30 mm.
-    shift : float
-        Standard deviation in mm of the place, along each axis.
+    mirror : bool or float, default=True
+        Share of the voxels that are seen in a mirror, left and right exchanged, patch
+        and place, at the plane through the middle of the training brains; True is a
+        half.
+    shift : float, default=5.0
+        Standard deviation, in mm along each axis, by which places are moved, as
+        anatomy differs between people.
+    bias_field : float, default=0.0
+        Standard deviation of the logarithm of a factor on intensities, counted from
+        the background, that varies across the patch as a smooth field does, by about
+        as much in 30 mm.
+
+    See Also
+    --------
+    VolumeSynthesizer : Takes it as ``augmentation``.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn import VolumeSynthesizer
+    >>> from sklearn_lsdn.volumes import Augmentation
+    >>> synthesizer = VolumeSynthesizer(augmentation=Augmentation(mirror=False))
+    >>> synthesizer.set_params(augmentation__shift=10.0).augmentation
+    Augmentation(mirror=False, shift=10.0)
     """
 
-    mirror: float = 0.0
-    gain: float = 0.0
-    offset: float = 0.0
-    gamma: float = 0.0
-    bias_field: float = 0.0
-    shift: float = 0.0
+    _parameter_constraints: dict = {
+        "mirror": ["boolean", Interval(Real, 0, 1, closed="both")],
+        "shift": [Interval(Real, 0, None, closed="left")],
+        "bias_field": [Interval(Real, 0, None, closed="left")],
+    }
 
-    def apply(self, patches, coordinates, targets, background, steps, middle, rng):
+    def __init__(
+        self,
+        mirror: bool | float = True,
+        shift: float = 5.0,
+        bias_field: float = 0.0,
+    ):
+        self.mirror = mirror
+        self.shift = shift
+        self.bias_field = bias_field
+
+    def apply(
+        self,
+        patches: np.ndarray,
+        coordinates: np.ndarray,
+        targets: np.ndarray,
+        background: np.ndarray,
+        steps: np.ndarray,
+        middle: float,
+        rng: np.random.RandomState,
+    ) -> None:
         """Change voxels in place.
 
         Parameters
         ----------
         patches : float32 array of shape (n, n_contrasts, n_scales, size**3)
-            The first axis of a patch runs from left to right.
+            On the shared scale; the first axis of a patch runs from left to right.
         coordinates : float32 array of shape (n, 3)
             In mm, x towards the right.
         targets : float32 array of shape (n, n_targets, size**3)
@@ -58,36 +87,40 @@ class Augmentation:
             The x of the mirror, in mm.
         rng : RandomState
         """
-        if self.mirror:
-            mirrored = rng.uniform(size=len(patches)) < self.mirror
+        share = 0.5 if self.mirror is True else float(self.mirror)
+        if share:
+            mirrored = rng.uniform(size=len(patches)) < share
             patches[mirrored] = _mirrored(patches[mirrored])
             targets[mirrored] = _mirrored(targets[mirrored])
             coordinates[mirrored, 0] = 2 * middle - coordinates[mirrored, 0]
         if self.shift:
             coordinates += self.shift * rng.normal(size=coordinates.shape)
-        for c, value in enumerate(background):
-            self._change_intensities(patches[:, c], value, steps, rng)
+        if self.bias_field:
+            for c, value in enumerate(background):
+                self._distort(patches[:, c], value, steps.astype(np.float32), rng)
 
-    def _change_intensities(self, values, background, steps, rng):
+    def _distort(self, values, background, steps, rng):
+        """Multiply by a field, linear in the logarithm."""
+
         def draw(deviation):
-            if not deviation:
-                return np.float32(0)
             drawn = deviation * rng.normal(size=(len(values), 1, 1))
             return drawn.astype(np.float32)
 
-        if self.gamma:
-            white = values.max() - background
-            share = np.maximum(values - background, 0) / white
-            raised = share ** np.exp(draw(self.gamma))
-            values += np.where(share > 0, (raised - share) * white, 0)
-        if self.gain or self.bias_field:
-            logarithm = draw(self.gain) + draw(self.bias_field)
-            for axis in range(3 if self.bias_field else 0):
-                slope = draw(self.bias_field / _FIELD_LENGTH)
-                logarithm = logarithm + slope * steps[..., axis].astype(np.float32)
-            values += (values - background) * np.expm1(logarithm)
-        if self.offset:
-            values += draw(self.offset)
+        logarithm = draw(self.bias_field)
+        for axis in range(3):
+            slope = draw(self.bias_field / _FIELD_LENGTH)
+            logarithm = logarithm + slope * steps[..., axis]
+        values += (values - background) * np.expm1(logarithm)
+
+
+def resolve_augmentation(augmentation) -> Augmentation:
+    """Turn the ``augmentation`` parameter into an object with checked parameters."""
+    if augmentation is None:
+        augmentation = Augmentation(mirror=False, shift=0.0)
+    elif augmentation == "default":
+        augmentation = Augmentation()
+    augmentation._validate_params()
+    return augmentation
 
 
 def _mirrored(patches):

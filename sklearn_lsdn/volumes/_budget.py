@@ -364,7 +364,7 @@ def _bytes_of_fold(synthesizer, train, test, max_memory):
         synthesizer.patch_size,
         synthesizer.patch_scales,
         synthesizer.target_patch_size,
-        synthesizer.coordinates,
+        synthesizer.places,
     )
     limited = clone(synthesizer).set_params(max_memory=max_memory)
     needs = [TrainingPlan(limited, estimator, window, *train).need]

@@ -55,7 +55,7 @@ def make_estimator(synthesizer, rng):
         ours = type(part).__module__.startswith("sklearn_lsdn.")
         if isinstance(part, _NetworkRegressor | ShrinkConnect) and synthesizer.verbose:
             part.set_params(verbose=synthesizer.verbose)
-        if ours and "coordinates" in parameters and synthesizer.coordinates is None:
+        if ours and "coordinates" in parameters and synthesizer.places is None:
             part.set_params(coordinates=0)
         validate_parameters(part)  # rather now than after the images are read
     return estimator

@@ -24,7 +24,7 @@ from .._utils.sklearn_private import (
     _fit_context,
 )
 from ..metrics import snr_score
-from ._augmentation import Augmentation
+from ._augmentation import Augmentation, resolve_augmentation
 from ._budget import TrainingPlan, check_prediction
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
@@ -70,9 +70,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         the brain, in mm or, where voxels are smaller than 1 mm, in voxels; 0 for
         none. Voxels are predicted one by one, and a mean over the nearest loses
         part of their error.
-    coordinates : {"world"} or None, default="world"
-        What follows the patch as the last three columns: the voxel's world
-        coordinates in mm, by the image's affine, or nothing.
+    places : {"world"} or None, default="world"
+        Where a voxel lies, which follows the patch as the last three
+        columns: its world coordinates in mm, by the image's affine, or nothing.
     mask_img : path, image, "mni152" or None, default=None
         The brain. None takes the voxels that differ from zero in every image
         given: in all sources when predicting, in the target as well when fitting
@@ -84,23 +84,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         :class:`~sklearn_lsdn.volumes.ZScoreNormalizer`. Each contrast gets one.
     n_voxels : int, default=100_000
         Voxels drawn from each training subject.
-    random_mirror : bool, default=True
-        Train on half of the voxels with left and right exchanged, patch and place,
-        at the plane through the middle of the training brains.
-    random_gain : float, default=0.0
-        Train on patches whose intensities, counted from the background, were
-        multiplied by exp(N(0, ``random_gain``)), a factor for each voxel.
-    random_offset : float, default=0.0
-        Train on patches to which N(0, ``random_offset``) was added, normalised.
-    random_gamma : float, default=0.0
-        Train on patches whose intensities, between the background and the brightest,
-        were raised to the power of exp(N(0, ``random_gamma``)).
-    random_bias_field : float, default=0.0
-        Train on patches multiplied by a smooth field, whose logarithm has this
-        standard deviation and changes by about as much over 30 mm.
-    random_shift : float, default=5.0
-        Train on places moved by N(0, ``random_shift``) mm along each axis, as
-        anatomy differs between people.
+    augmentation : "default", Augmentation or None, default="default"
+        Random changes to the voxels that are trained on. By default half of them are
+        mirrored, left and right exchanged, and places are moved by 5 mm, as by
+        :class:`~sklearn_lsdn.volumes.Augmentation`. None changes nothing.
     memory : str, path or joblib.Memory, default=None
         Where to keep the voxels drawn from each subject, so that a search over
         parameters of the estimator reads images once; and the members of an ensemble,
@@ -183,7 +170,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "patch_scales": ["array-like"],
         "target_patch_size": [Interval(Integral, 1, None, closed="left")],
         "smoothing": [Interval(Real, 0, None, closed="left")],
-        "coordinates": [StrOptions({"world"}), None],
+        "places": [StrOptions({"world"}), None],
         "mask_img": "no_validation",
         "normalization": [
             str,
@@ -198,11 +185,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             ),
         ],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
-        "random_mirror": ["boolean"],
-        **{
-            f"random_{what}": [Interval(Real, 0, None, closed="left")]
-            for what in ("gain", "offset", "gamma", "bias_field", "shift")
-        },
+        "augmentation": [Augmentation, StrOptions({"default"}), None],
         "memory": "no_validation",
         "n_jobs": [Integral, None],
         "max_memory": [Interval(Integral, 1, None, closed="left"), str, None],
@@ -219,16 +202,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         patch_scales=(1, 2),
         target_patch_size=1,
         smoothing=1.2,
-        coordinates="world",
+        places="world",
         mask_img=None,
         normalization="zscore",
         n_voxels=100_000,
-        random_mirror=True,
-        random_gain=0.0,
-        random_offset=0.0,
-        random_gamma=0.0,
-        random_bias_field=0.0,
-        random_shift=5.0,
+        augmentation="default",
         memory=None,
         n_jobs=None,
         max_memory=None,
@@ -241,16 +219,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self.patch_scales = patch_scales
         self.target_patch_size = target_patch_size
         self.smoothing = smoothing
-        self.coordinates = coordinates
+        self.places = places
         self.mask_img = mask_img
         self.normalization = normalization
         self.n_voxels = n_voxels
-        self.random_mirror = random_mirror
-        self.random_gain = random_gain
-        self.random_offset = random_offset
-        self.random_gamma = random_gamma
-        self.random_bias_field = random_bias_field
-        self.random_shift = random_shift
+        self.augmentation = augmentation
         self.memory = memory
         self.n_jobs = n_jobs
         self.max_memory = max_memory
@@ -265,6 +238,24 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
 
     def __setstate__(self, state):
         super().__setstate__(_of_today(state))
+
+    def set_params(self, **params) -> Self:
+        """Set parameters, as those of the default augmentation.
+
+        Parameters
+        ----------
+        **params
+            By names such as ``patch_size``, ``estimator__alpha`` or
+            ``augmentation__shift``.
+
+        Returns
+        -------
+        self : object
+        """
+        within = any(name.startswith("augmentation__") for name in params)
+        if within and self.augmentation == "default":
+            self.augmentation = Augmentation()
+        return super().set_params(**params)
 
     @property
     def source_normalizers_(self) -> list:
@@ -341,8 +332,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             work does not fit ``max_memory``.
         """
         window = Window.of(
-            self.patch_size, self.patch_scales, self.target_patch_size, self.coordinates
+            self.patch_size, self.patch_scales, self.target_patch_size, self.places
         )
+        augmentation = resolve_augmentation(self.augmentation)
         n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
         tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
@@ -374,7 +366,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             tasks.end()
         preparation = preparation.fitted(samples)
         n_voxels = [len(sample.patches) for sample in samples]
-        X, y = preparation.arrays(samples, self._augmentation(), seeds)
+        X, y = preparation.arrays(samples, augmentation, seeds)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(plan.n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **given)
@@ -601,23 +593,14 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     def _sample_to_train(self, estimator, sources, targets, random_state):
         """Draw voxels to train an estimator on, or None, and plan that training."""
         preparation = self.preparation_
+        augmentation = resolve_augmentation(self.augmentation)
         sources, targets = preparation.open(sources, targets)
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         plan = TrainingPlan(self, estimator, preparation.window, sources, targets)
         samples = list(self._draw(preparation, sources, targets, seeds, plan))
-        X, y = preparation.arrays(samples, self._augmentation(), seeds)
+        X, y = preparation.arrays(samples, augmentation, seeds)
         return X, y, plan
-
-    def _augmentation(self):
-        return Augmentation(
-            0.5 if self.random_mirror else 0.0,
-            self.random_gain,
-            self.random_offset,
-            self.random_gamma,
-            self.random_bias_field,
-            self.random_shift,
-        )
 
     def _units(self, subject, scan):
         """In which to answer: those of a subject's own scan, or of typical ones."""
@@ -651,17 +634,23 @@ def _one_or_all(images):
 
 def _of_today(state):
     """Attributes of a synthesizer that an older release may have saved."""
-    if "_window" not in state:
-        return state
     state = dict(state)
-    *sizes, in_world = state.pop("_window")
-    state["preparation_"] = Preparation(
-        state.pop("_masker"),
-        Window(*sizes, "world" if in_world else None),
-        state.pop("source_normalizers_"),
-        state.pop("target_normalizers_"),
-        state.pop("voxel_size_"),
-    )
-    for name in ("background_", "mask_strategy_", "n_contrasts_in_"):
-        del state[name]
+    if "random_mirror" in state:
+        state["augmentation"] = Augmentation(
+            *(state.pop(f"random_{what}") for what in ("mirror", "shift", "bias_field"))
+        )
+        for what in ("gain", "offset", "gamma"):
+            del state[f"random_{what}"]
+        state["places"] = state.pop("coordinates")
+    if "_window" in state:
+        *sizes, in_world = state.pop("_window")
+        state["preparation_"] = Preparation(
+            state.pop("_masker"),
+            Window(*sizes, "world" if in_world else None),
+            state.pop("source_normalizers_"),
+            state.pop("target_normalizers_"),
+            state.pop("voxel_size_"),
+        )
+        for name in ("background_", "mask_strategy_", "n_contrasts_in_"):
+            del state[name]
     return state
