@@ -70,15 +70,13 @@ def measured_peak():
     n, m = 1024, 400
     A, out = np.ones((2, n, n), dtype=np.float32)
     dot = partial(np.dot, A, A, out)
-    flat, sums = np.ones(m * m, np.float32), np.zeros(m * 10 * STRIP, np.float32)
-    width = 10 * STRIP
-    arguments = flat, 0, m, 1, m, m, sums, 0, width, width
-    result = np.zeros_like(sums)
-    product = partial(kernel(add_product.py_func), *arguments, result, 0, width)
+    left, right = np.ones((m, m), np.float32), np.zeros((m, 10 * STRIP), np.float32)
+    result = np.zeros_like(right)
+    product = partial(kernel(add_product.py_func), left, right, result)
     product()  # compiles
     return max(
         2 * n**3 / min(seconds(dot) for _ in range(20)),
-        2 * m * m * width / min(seconds(product) for _ in range(100)),
+        2 * m * right.size / min(seconds(product) for _ in range(100)),
     )
 
 

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -119,3 +121,16 @@ def test_what_is_returned_is_hinted(name):
         thing = getattr(thing, part)
     if inspect.isroutine(thing):
         assert inspect.signature(thing).return_annotation is not inspect.Signature.empty
+
+
+def test_nothing_needs_docstrings_to_run():
+    code = """
+import numpy as np
+from sklearn_lsdn import CDNRegressor, LSDNRegressor, VDNRegressor
+assert LSDNRegressor.__doc__ is None
+X = np.random.RandomState(0).uniform(size=(90, 7))
+for network in LSDNRegressor, CDNRegressor, VDNRegressor:
+    network((5, 2), max_iter=2, tol=0).fit(X, X[:, 0]).predict(X)
+"""
+    options = "-OO", "-W", "ignore"
+    subprocess.run([sys.executable, *options, "-c", code], check=True)

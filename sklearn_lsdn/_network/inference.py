@@ -4,7 +4,8 @@ import numpy as np
 
 from .architecture import Architecture
 from .kernels.matmul import STRIP
-from .kernels.strips import axis_tables, forward, forward_voxels, scratch
+from .kernels.operands import Parameters
+from .kernels.strips import Strip, Volume, axis_tables, forward, forward_voxels
 from .threads import for_each_slice
 
 _SLICE = 640 * STRIP  # samples a thread takes at once
@@ -19,22 +20,13 @@ def predict_rows(
     -------
     responses : float32 array of shape (n_samples, n_nodes)
     """
-    sizes = np.array(architecture.layer_sizes, dtype=np.int64)
-    layer = len(sizes) - 1 if layer is None else layer
-    responses = np.empty((len(S), sizes[layer]), dtype=np.float32)
-    precision = architecture.precision
+    parameters = Parameters.of(architecture, theta)
+    layer = len(parameters.sizes) - 1 if layer is None else layer
+    responses = np.empty((len(S), parameters.sizes[layer]), dtype=np.float32)
 
     def run(rows):
-        forward(
-            theta,
-            sizes,
-            precision,
-            S[rows],
-            X[rows],
-            layer,
-            responses[rows],
-            scratch(sizes, X.shape[1]),
-        )
+        strip = Strip.of(parameters.sizes, X.shape[1])
+        forward(parameters, S[rows], X[rows], layer, responses[rows], strip)
 
     for_each_slice(run, len(S), _SLICE, n_threads)
     return responses
@@ -51,33 +43,20 @@ def predict_voxels(
     to_coordinates,
     n_threads=1,
 ) -> np.ndarray:
-    """psi over voxels of padded volumes; see `forward_voxels`."""
-    sizes = np.array(architecture.layer_sizes, dtype=np.int64)
-    psi = np.empty((len(centers), sizes[-1]), dtype=np.float32)
-    precision = architecture.precision
-    shape = (
-        channels.shape[1] // strides[0],
-        strides[0] // strides[1],
-        strides[1],
+    """psi over voxels of padded volumes; see `Volume` and `forward_voxels`."""
+    volume = Volume(channels, strides, offsets, to_features, to_coordinates)
+    parameters = Parameters.of(architecture, theta)
+    psi = np.empty((len(centers), parameters.sizes[-1]), dtype=np.float32)
+    tables = axis_tables(
+        architecture.layers(theta).latent,
+        parameters.precision,
+        volume.to_coordinates,
+        volume.shape,
     )
-    latent = architecture.layers(theta).latent
-    tables = axis_tables(latent, precision, to_coordinates, shape)
 
     def run(rows):
-        forward_voxels(
-            theta,
-            sizes,
-            precision,
-            channels,
-            offsets,
-            centers[rows],
-            strides,
-            to_features,
-            to_coordinates,
-            tables,
-            psi[rows],
-            scratch(sizes, len(to_coordinates)),
-        )
+        strip = Strip.of(parameters.sizes, len(volume.to_coordinates))
+        forward_voxels(parameters, volume, centers[rows], tables, psi[rows], strip)
 
     for_each_slice(run, len(centers), _SLICE, n_threads)
     return psi

@@ -6,9 +6,9 @@ from scipy.optimize import minimize
 from . import reference
 from .architecture import Architecture
 from .inference import predict_rows
-from .kernels.backward import scratch
-from .kernels.forward import TILE
-from .kernels.optimizers import N_BUFFERS, epoch
+from .kernels.epoch import N_BUFFERS, Rule, Shared, Workspace, epoch
+from .kernels.operands import Parameters, Samples
+from .kernels.responses import TILE
 from .kernels.vectors import LANES, aligned
 from .threads import run_together
 
@@ -56,25 +56,18 @@ class Trainer:
         rng,
         n_threads=1,
     ):
+        self.architecture = architecture
         self.theta = theta
-        self._arrays = (
-            np.array(architecture.layer_sizes, dtype=np.int64),
-            architecture.precision,
-            S,
-            X,
-            T,
-            weight,
-        )
+        self._samples = Samples(S, X, T, weight)
         self._total_weight = float(weight.sum(dtype=np.float64))
-        self._decay = (alpha * architecture.filter_mask()).astype(np.float32)
         self._adam = solver == "adam"
+        self._decay = (alpha * architecture.filter_mask()).astype(np.float32)
         self._batch_size = min(batch_size, len(S))
-        self._n_threads = n_threads
         self._learning_rate = learning_rate
         self._learning_rate_decay = learning_rate_decay
         self._shuffle = shuffle
         self._rng = rng
-        self.architecture = architecture
+        self._n_threads = n_threads
         self._first_moment = np.zeros_like(theta)
         self._second_moment = np.zeros_like(theta)
         self._n_epochs = 0
@@ -98,59 +91,46 @@ class Trainer:
 
     def epoch(self) -> float:
         """Visit every sample once; return equation (1), weighted, without penalty."""
-        n_samples = len(self._arrays[2])
+        n_samples = len(self._samples.S)
         order = np.arange(n_samples)
         if self._shuffle:
             self._rng.shuffle(order)
         n_buffers = min(-(-self._batch_size // TILE), N_BUFFERS)
         n_threads = min(self._n_threads, n_buffers)
-        wide, first, second, decay = (
-            self._widened(vector)
-            for vector in (
-                self.theta,
-                self._first_moment,
-                self._second_moment,
-                self._decay,
-            )
+        parameters = Parameters.of(self.architecture, self._widened(self.theta))
+        rule = Rule(
+            self._adam,
+            self._learning_rate * self._learning_rate_decay**self._n_epochs,
+            self._widened(self._decay),
+            self._widened(self._first_moment),
+            self._widened(self._second_moment),
+            self._n_steps,
         )
-        gradients = aligned((n_buffers, len(wide)))
-        losses = np.zeros(n_buffers + 1)
-        counters = np.zeros(2, dtype=np.int64)
-
-        sizes, _, *samples = self._arrays
-        n_tile = min(TILE, self._batch_size)
+        shared = Shared.of(n_threads, n_buffers, len(parameters.theta))
 
         def run():
-            tiles = [aligned((n_tile, *a.shape[1:])) for a in samples]
+            n_tile = min(TILE, self._batch_size)
+            workspace = Workspace.of(parameters, self._samples, n_tile)
             epoch(
-                wide,
-                *self._arrays,
+                parameters,
+                self._samples,
                 order,
                 self._batch_size,
-                decay,
-                self._learning_rate * self._learning_rate_decay**self._n_epochs,
-                self._adam,
-                first,
-                second,
-                self._n_steps,
-                gradients,
-                losses,
-                counters,
-                n_threads,
-                (*tiles, aligned(wide.shape)),
-                scratch(sizes, n_tile),
+                rule,
+                shared,
+                workspace,
             )
 
         run_together(run, n_threads)
         for vector, padded in (
-            (self.theta, wide),
-            (self._first_moment, first),
-            (self._second_moment, second),
+            (self.theta, parameters.theta),
+            (self._first_moment, rule.first),
+            (self._second_moment, rule.second),
         ):
             self.architecture.narrow(padded, LANES, vector)
         self._n_epochs += 1
         self._n_steps += -(-n_samples // self._batch_size)
-        return losses[-1] / (2.0 * self._total_weight)
+        return shared.losses[-1] / (2.0 * self._total_weight)
 
     def _widened(self, vector):
         """As `Architecture.widen`, from the start of a cache line."""

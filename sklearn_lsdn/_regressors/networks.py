@@ -86,7 +86,8 @@ def _documented(latent):
 
     def fill(cls):
         parameters = _PARAMETERS.replace("{latent}", latent)
-        cls.__doc__ = cls.__doc__.replace("    {parameters}", parameters)
+        if cls.__doc__:  # python -OO has none
+            cls.__doc__ = cls.__doc__.replace("    {parameters}", parameters)
         return cls
 
     return fill

@@ -3,13 +3,15 @@
 Equation (6) as printed lacks a transpose: it is F(3)' d(3) that goes back.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import float64, void
 
 from .compilation import part
-from .forward import forward_tile
-from .matmul import add_product, padded
-from .vectors import LANES, aligned, load, store
+from .matmul import add_product
+from .responses import fill_responses
+from .vectors import LANES, aligned, load, padded, store
 from .views import view
 
 _ZERO = np.float32(0.0)
@@ -17,26 +19,30 @@ _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 
 
-def scratch(sizes, n):
-    """What a thread writes to while it works on tiles of up to ``n`` samples.
+class Scratch(NamedTuple):
+    """What a thread writes to while it works on tiles; flat float32 arrays."""
 
-    Returns
-    -------
-    H, D, spatial, transposed : float32 arrays
-        Responses and gradients of all layers, spatial responses, transposed filters.
-    """
-    widths = padded.py_func(sizes)
-    n_floats = n * widths[1:].sum()
-    lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
-    return tuple(aligned((length,)) for length in lengths)
+    H: np.ndarray  # responses of all layers
+    D: np.ndarray  # gradients by them
+    spatial: np.ndarray  # spatial responses
+    transposed: np.ndarray  # filters, as `transpose_filters` leaves them
+
+    @classmethod
+    def of(cls, sizes, n):
+        """For tiles of up to ``n`` samples."""
+        widths = padded.py_func(sizes)
+        n_floats = n * widths[1:].sum()
+        lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
+        return cls(*(aligned((length,)) for length in lengths))
 
 
 @part(void)
-def transpose_filters(wide, sizes, n_coordinates, transposed):
+def transpose_filters(parameters, n_coordinates, transposed):
     """F(K)', ..., F(3)' of padded parameters, their own rows padded too.
 
     ``transposed`` has zeros where rows are padded, and keeps them.
     """
+    wide, sizes, _ = parameters
     at = len(wide)
     to = 0
     for k in range(len(sizes) - 1, 1, -1):
@@ -52,13 +58,13 @@ def transpose_filters(wide, sizes, n_coordinates, transposed):
 
 
 @part(float64)
-def _output_gradient(psi, T, share, columns, d):
+def _output_gradient(psi, T, share, d):
     """(6) for the output layer; returns sum share |psi - t|^2."""
     loss = 0.0
     for r in range(len(T)):
         for j in range(d.shape[1]):
             d[r, j] = 0
-        for j in range(columns):
+        for j in range(T.shape[1]):
             error = psi[r, j] - T[r, j]
             loss += np.float64(share[r]) * error * error
             d[r, j] = share[r] * error * psi[r, j] * (_ONE - psi[r, j])
@@ -66,13 +72,12 @@ def _output_gradient(psi, T, share, columns, d):
 
 
 @part(void)
-def _add_bias_gradient(d, gradient, at):
-    n, width = d.shape
-    for j in range(0, width, LANES):
-        total = load(gradient, at + j)
-        for r in range(n):
-            total = total + load(d, r * width + j)
-        store(total, gradient, at + j)
+def _add_bias_gradient(d, slope):
+    for j in range(0, d.shape[1], LANES):
+        total = load(slope, j)
+        for r in range(d.shape[0]):
+            total = total + load(d, (r, j))
+        store(total, slope, j)
 
 
 @part(void)
@@ -97,11 +102,11 @@ def _through_product_layer(d, responses, spatial, X, latent, precision, slope):
         store(chained * (_TWO - s) * precision, spatial, i)
     for j in range(0, width, LANES):
         if X.shape[1] == 3:  # in one go, since most images have three axes
-            x, y, z = j, width + j, 2 * width + j
+            x, y, z = (0, j), (1, j), (2, j)
             at_x, at_y, at_z = load(latent, x), load(latent, y), load(latent, z)
             move_x, move_y, move_z = load(slope, x), load(slope, y), load(slope, z)
             for r in range(n):
-                pull = load(spatial, r * width + j)
+                pull = load(spatial, (r, j))
                 move_x = move_x + pull * (X[r, 0] - at_x)
                 move_y = move_y + pull * (X[r, 1] - at_y)
                 move_z = move_z + pull * (X[r, 2] - at_z)
@@ -110,80 +115,63 @@ def _through_product_layer(d, responses, spatial, X, latent, precision, slope):
             store(move_z, slope, z)
         else:
             for c in range(X.shape[1]):
-                at, move = load(latent, c * width + j), load(slope, c * width + j)
+                at, move = load(latent, (c, j)), load(slope, (c, j))
                 for r in range(n):
-                    move = move + load(spatial, r * width + j) * (X[r, c] - at)
-                store(move, slope, c * width + j)
+                    move = move + load(spatial, (r, j)) * (X[r, c] - at)
+                store(move, slope, (c, j))
 
 
 @part(float64)
-def add_gradient(
-    wide, transposed, sizes, precision, S, X, T, share, gradient, H, D, spatial
-):
-    """Add the gradient of sum_n share_n |psi_n - t_n|^2 / 2 to ``gradient``.
+def add_gradient(parameters, tile, gradient, scratch):
+    """Add the gradient of sum_n weight_n |psi_n - t_n|^2 / 2 to ``gradient``.
 
     Parameters
     ----------
-    wide : float32 array
-        Padded parameters.
-    transposed : float32 array
-        Of `scratch`, as `transpose_filters` leaves it.
-    sizes, precision, S, X :
-        As in `strips.forward`.
-    T : float32 array of shape (n_samples, p_K)
-        Targets in the logistic range.
-    share : float32 array of shape (n_samples,)
-        Weight of each sample.
-    gradient : float32 array like ``wide``, added to
-    H, D, spatial :
-        As `scratch` makes them.
+    parameters : Parameters
+        Padded.
+    tile : Samples
+    gradient : float32 array like ``parameters.theta``, added to
+    scratch : Scratch
+        ``scratch.transposed`` as `transpose_filters` leaves it.
 
     Returns
     -------
     loss : float
-        sum_n share_n |psi_n - t_n|^2
+        sum_n weight_n |psi_n - t_n|^2
     """
+    wide, sizes, precision = parameters
+    S, X, T, share = tile
+    H, D, spatial, transposed = scratch
     n, n_coordinates = X.shape
-    h = forward_tile(wide, sizes, precision, S, X, H, spatial)
+    h = fill_responses(parameters, S, X, H, spatial)
     width = padded(sizes[len(sizes) - 1])
     psi, d = view(H, h, (n, width)), view(D, h, (n, width))
-    loss = _output_gradient(psi, T, share, T.shape[1], d)
+    loss = _output_gradient(psi, T, share, d)
     at, back = len(wide), 0
     for k in range(len(sizes) - 1, 1, -1):
         rows, columns = sizes[k - 1], sizes[k]
         width, narrow = padded(rows), padded(columns)
         at -= narrow
-        _add_bias_gradient(d, gradient, at)
+        _add_bias_gradient(d, view(gradient, at, (narrow,)))
         at -= rows * narrow
-        after = h
+        after = d
         h -= n * width
-        # (7): d h'
-        add_product(
-            H, h, 1, width, rows, n, D, after, narrow, narrow, gradient, at, narrow
-        )
         d, responses = view(D, h, (n, width)), view(H, h, (n, width))
-        for i in range(0, n * width, LANES):
-            store(_ZERO, D, h + i)
-        add_product(
-            D, after, narrow, 1, n, columns, transposed, back, width, width, D, h, width
-        )
+        add_product(responses.T, after, view(gradient, at, (rows, narrow)))  # (7)
+        for i in range(0, d.size, LANES):
+            store(_ZERO, d, i)
+        add_product(after, view(transposed, back, (columns, width)), d)
         back += columns * width
         if k > 2 or n_coordinates == 0:
             _through_logistic_layer(d, responses)
     rows, width = sizes[0], padded(sizes[1])
     if n_coordinates > 0:
         at -= n_coordinates * width
-        _through_product_layer(
-            d,
-            view(H, 0, (n, width)),
-            view(spatial, 0, (n, width)),
-            X,
-            view(wide, at, (n_coordinates, width)),
-            precision,
-            view(gradient, at, (n_coordinates, width)),
-        )
+        shape = n_coordinates, width
+        latent, slope = view(wide, at, shape), view(gradient, at, shape)
+        responses, spatial = view(H, 0, d.shape), view(spatial, 0, d.shape)
+        _through_product_layer(d, responses, spatial, X, latent, precision, slope)
     at -= width
-    _add_bias_gradient(d, gradient, at)
-    features = view(S, 0, (S.size,))
-    add_product(features, 0, 1, rows, rows, n, D, 0, width, width, gradient, 0, width)
+    _add_bias_gradient(d, view(gradient, at, (width,)))
+    add_product(S.T, d, view(gradient, 0, (rows, width)))
     return loss

@@ -3,14 +3,11 @@
 import hashlib
 import inspect
 import sys
-import weakref
 from pathlib import Path
 
 import numba
-from numba.core import event
-from numba.core.compiler import compile_internal
-from numba.core.targetconfig import ConfigStack
-from numba.extending import intrinsic
+
+from .numba_internals import before_compiling, call_part, depend_on, intrinsic
 
 
 def kernel(function):
@@ -23,14 +20,11 @@ def kernel(function):
     options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     options["no_cfunc_wrapper"] = True  # nobody calls kernels from C
     try:
-        dispatcher = numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
-    # Numba takes what it cached for stale by the kernel's own file alone, but parts
-    # stand in others.
-    file = dispatcher._cache._cache_file
-    file._source_stamp = file._source_stamp, _SOURCES
-    return dispatcher
+    depend_on(compiled, _SOURCES)  # since parts stand in other files
+    return compiled
 
 
 def _digest(folder):
@@ -57,8 +51,7 @@ def part(returns):
     def decorate(function):
         def definition(typingctx, *args):
             def codegen(context, builder, signature, args):
-                compiled = _compiled(function, signature, context)
-                return context.call_internal(builder, compiled, signature, args)
+                return call_part(context, builder, function, signature, args)
 
             return returns(*args), codegen
 
@@ -73,39 +66,13 @@ def part(returns):
     return decorate
 
 
-_parts = weakref.WeakKeyDictionary()  # those compiled into each kernel
-
-
-def _compiled(function, signature, context):
-    kernel = context.active_code_library
-    parts = _parts.setdefault(kernel, {})
-    key = function, signature.args
-    if key not in parts:
-        flags = ConfigStack().top().copy()
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        parts[key] = compile_internal(
-            context.typing_context,
-            context,
-            kernel,
-            function,
-            signature.args,
-            signature.return_type,
-            flags,
-            {},
-        ).fndesc
-        # So that it vanishes wherever it is inlined.
-        kernel.get_function(parts[key].llvm_func_name).linkage = "linkonce_odr"
-    return parts[key]
-
-
-class _Announcer(event.Listener):
+class _Announcer:
     """Tells a person who waits, once, that kernels are being compiled."""
 
     announced = False
 
-    def on_start(self, compilation):
-        module = compilation.data["dispatcher"].py_func.__module__ or ""
-        ours = module.startswith("sklearn_lsdn.")
+    def __call__(self, function):
+        ours = (function.__module__ or "").startswith("sklearn_lsdn.")
         if ours and not self.announced and _somebody_watches():
             print(
                 "sklearn_lsdn: compiling its kernels (some 5 s, on first use only)",
@@ -113,12 +80,9 @@ class _Announcer(event.Listener):
             )
             self.announced = True
 
-    def on_end(self, compilation):
-        pass
-
 
 def _somebody_watches():
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-event.register("numba:compile", _Announcer())
+before_compiling(_Announcer())

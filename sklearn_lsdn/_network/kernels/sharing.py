@@ -7,14 +7,10 @@ system has put aside holds nobody up unless it has taken a piece.
 
 import sys
 
-from llvmlite import ir
-from numba import int64, void
-from numba.core import types
-from numba.core.cgutils import get_or_insert_function
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from numba import int64, types, void
 
 from .compilation import part
+from .numba_internals import Elements, call_c, intrinsic
 
 _SPINS = 2000  # looks, some microseconds in all, before giving way to other threads
 _GIVE_WAY = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
@@ -22,8 +18,7 @@ _TAKEN, _DONE = 0, 1  # elements of ``counters``
 
 
 def _place(context, builder, signature, args):
-    array = make_array(signature.args[0])(context, builder, args[0])
-    return builder.gep(array.data, [args[1]])
+    return Elements(context, builder, signature.args[0], args[0]).at(args[1])
 
 
 @intrinsic
@@ -43,7 +38,7 @@ def _advance(typingctx, counters, which):
 
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature, args)
-        builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "seq_cst")
+        builder.atomic_rmw("add", place, place.type.pointee(1), "seq_cst")
         return context.get_dummy_value()
 
     return types.void(counters, which), codegen
@@ -55,7 +50,7 @@ def _advance_from(typingctx, counters, which, value):
 
     def codegen(context, builder, signature, args):
         place = _place(context, builder, signature, args)
-        next_value = builder.add(args[2], ir.Constant(ir.IntType(64), 1))
+        next_value = builder.add(args[2], args[2].type(1))
         result = builder.cmpxchg(place, args[2], next_value, "seq_cst", "seq_cst")
         return builder.extract_value(result, 1)
 
@@ -67,8 +62,7 @@ def _give_way(typingctx):
     """Let another thread run on this core."""
 
     def codegen(context, builder, signature, args):
-        function = ir.FunctionType(ir.IntType(32), [])
-        builder.call(get_or_insert_function(builder.module, function, _GIVE_WAY), [])
+        call_c(builder, _GIVE_WAY)
         return context.get_dummy_value()
 
     return types.void(), codegen

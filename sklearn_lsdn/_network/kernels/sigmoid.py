@@ -38,70 +38,52 @@ def exp(x):
 
 
 @part(void)
-def logistic_layer(U):
-    """U <- gamma(U), in place; the size of U is a multiple of LANES."""
-    for i in range(0, U.size, LANES):
-        store(_ONE / (_ONE + exp(-load(U, i))), U, i)
+def logistic(U):
+    """U <- gamma(U), in place; rows are of a multiple of LANES."""
+    for i in range(U.shape[0]):
+        for j in range(0, U.shape[1], LANES):
+            store(_ONE / (_ONE + exp(-load(U, (i, j)))), U, (i, j))
 
 
 @part(void)
 def product_layer(U, X, latent, precision, spatial):
     """Equations (2) and (3): U <- kappa * spatial, in place; spatial is filled.
 
-    ``precision`` is 1 / sigma^2.
+    Nodes are columns. ``precision`` is 1 / sigma^2.
     """
-    width = U.shape[1]
     for r in range(U.shape[0]):
-        for j in range(0, width, LANES):
-            distance = load(latent, j) - X[r, 0]
+        for j in range(0, U.shape[1], LANES):
+            distance = load(latent, (0, j)) - X[r, 0]
             distance = distance * distance
             for c in range(1, X.shape[1]):
-                difference = load(latent, c * width + j) - X[r, c]
+                difference = load(latent, (c, j)) - X[r, c]
                 distance = distance + difference * difference
-            i = r * width + j
             off = _ONE + exp(distance * precision)
-            quiet = _ONE + exp(-load(U, i))
+            quiet = _ONE + exp(-load(U, (r, j)))
             both = _TWO / (off * quiet)  # one division for two logistic functions
-            store(both * quiet, spatial, i)
-            store(both, U, i)
+            store(both * quiet, spatial, (r, j))
+            store(both, U, (r, j))
 
 
 @part(void)
-def logistic_strip(H, h, m, n_panels):
-    """u <- gamma(u) in rows h to h + m of ``H``, whose lanes are samples."""
-    for i in range(h, h + m):
-        for panel in range(n_panels):
-            at = i * H.shape[1] + panel * LANES
-            store(_ONE / (_ONE + exp(-load(H, at))), H, at)
-
-
-@part(void)
-def product_strip(H, h, m, theta, latent, X, precision, n_panels):
-    """Equations (2) and (3) as `logistic_strip`: u <- kappa * spatial.
-
-    ``latent`` is where the latent coordinates begin in ``theta``.
-    """
-    n_coordinates, width = X.shape
-    for i in range(m):
-        for panel in range(n_panels):
-            first = panel * LANES
-            distance = load(X, first) - theta[latent + i]
+def product_strip(U, X, latent, precision):
+    """Equations (2) and (3): U <- kappa * spatial, in place, where nodes are rows."""
+    for i in range(U.shape[0]):
+        for j in range(0, U.shape[1], LANES):
+            distance = load(X, (0, j)) - latent[0, i]
             distance = distance * distance
-            for c in range(1, n_coordinates):
-                difference = load(X, c * width + first) - theta[latent + c * m + i]
+            for c in range(1, X.shape[0]):
+                difference = load(X, (c, j)) - latent[c, i]
                 distance = distance + difference * difference
-            at = (h + i) * width + first
             off = _ONE + exp(distance * precision)
-            store(_TWO / (off * (_ONE + exp(-load(H, at)))), H, at)
+            store(_TWO / (off * (_ONE + exp(-load(U, (i, j))))), U, (i, j))
 
 
 @part(void)
-def tabled_product_strip(H, h, m, row, along, k, n_panels):
+def tabled_product_strip(U, row, along, k):
     """As `product_strip`; row[i] along[i, k + lane] is exp(|x - xhat_i|^2/sigma^2)."""
-    for i in range(m):
+    for i in range(U.shape[0]):
         scale = row[i]
-        for panel in range(n_panels):
-            at = (h + i) * H.shape[1] + panel * LANES
-            factors = load(along, i * along.shape[1] + k + panel * LANES)
-            off = _ONE + factors * scale
-            store(_TWO / (off * (_ONE + exp(-load(H, at)))), H, at)
+        for j in range(0, U.shape[1], LANES):
+            off = _ONE + load(along, (i, k + j)) * scale
+            store(_TWO / (off * (_ONE + exp(-load(U, (i, j))))), U, (i, j))

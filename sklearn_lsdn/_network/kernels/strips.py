@@ -5,18 +5,62 @@ volume, or rows of arrays. A strip of them goes through all layers while it is i
 first cache. Nothing passes between lanes, so a sample's bits depend on nothing else.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import int64, void
 
 from .compilation import kernel, part
 from .matmul import STRIP, add_product
-from .sigmoid import logistic_strip, product_strip, tabled_product_strip
-from .vectors import LANES, aligned, store
-from .views import view
+from .sigmoid import logistic, product_strip, tabled_product_strip
+from .vectors import LANES, aligned, padded, store
+from .views import spaced_view, view
+
+
+class Volume(NamedTuple):
+    """Padded volumes of a subject, and what is read from them at a voxel."""
+
+    channels: np.ndarray  # float32, (n_channels, n_padded_voxels)
+    strides: np.ndarray  # int64: flat steps along the first and second axis
+    offsets: np.ndarray  # int64: flat, of a patch's voxels, (n_channels, n_offsets)
+    # Affine maps from padded voxel indices, float64, to
+    to_features: np.ndarray  # the features after the patch, (n_more, 4)
+    to_coordinates: np.ndarray  # the network's coordinates, (n_coordinates, 4)
+
+    @property
+    def shape(self):
+        """Padded voxels along each axis."""
+        i, j = self.strides
+        return self.channels.shape[1] // i, i // j, j
+
+
+class Tables(NamedTuple):
+    """Factors of exp(|x - xhat_i|^2 / sigma^2), one for each axis of a volume.
+
+    All empty if the coordinates do not follow the axes one by one, so that there are
+    no such factors. float32.
+    """
+
+    across_i: np.ndarray  # (n_i, p_2)
+    across_j: np.ndarray  # (n_j, p_2)
+    along: np.ndarray  # (p_2, n_k + STRIP)
+
+
+class Strip(NamedTuple):
+    """What a thread writes to: a row of STRIP floats for each of these; float32."""
+
+    H: np.ndarray  # features and nodes of all layers
+    X: np.ndarray  # coordinates
+    row: np.ndarray  # for tables, the factor of each node across a row of voxels
+
+    @classmethod
+    def of(cls, sizes, n_coordinates):
+        shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), (sizes[1],)
+        return cls(*map(aligned, shapes))
 
 
 def axis_tables(latent, precision, to_coordinates, shape):
-    """Factors of exp(|x - xhat_i|^2 / sigma^2), one for each axis of a volume.
+    """Make the `Tables` of a volume.
 
     Parameters
     ----------
@@ -26,17 +70,10 @@ def axis_tables(latent, precision, to_coordinates, shape):
         Affine map from voxel indices to the network's coordinates.
     shape : tuple of three int
         Voxels along each axis.
-
-    Returns
-    -------
-    across_i, across_j : float32 arrays of shape (n_i, p_2) and (n_j, p_2)
-    along : float32 array of shape (p_2, n_k + STRIP)
-        All empty if the coordinates do not follow the axes one by one, so that
-        there are no such factors.
     """
     steps = np.abs(to_coordinates[:, :3]) * shape
     if len(latent) == 0 or (np.sort(steps, axis=1)[:, :2] > 1e-6).any():
-        return tuple(np.empty((0, 0), dtype=np.float32) for _ in range(3))
+        return Tables(*np.empty((3, 0, 0), dtype=np.float32))
     axis_of = steps.argmax(axis=1)
     factors = []
     for axis, n in enumerate((shape[0], shape[1], shape[2] + STRIP)):
@@ -47,77 +84,60 @@ def axis_tables(latent, precision, to_coordinates, shape):
         with np.errstate(over="ignore"):  # infinitely far: no response
             factors.append(np.exp(exponent).astype(np.float32))
     across_i, across_j, along = factors
-    return across_i, across_j, np.ascontiguousarray(along.T)
-
-
-def scratch(sizes, n_coordinates):
-    """What a thread writes to: a strip for each node, for each coordinate, and a row.
-
-    Returns
-    -------
-    H, X, row : float32 arrays
-    """
-    shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), (sizes[1],)
-    return tuple(map(aligned, shapes))
+    return Tables(across_i, across_j, np.ascontiguousarray(along.T))
 
 
 @part(int64)
-def _forward_strip(theta, sizes, precision, H, X, n, along, row, k0, layer):
-    """Fill ``H``, the features and then the responses of all layers to one strip.
+def _forward_strip(parameters, strip, n, along, k0, layer):
+    """Fill ``strip.H``, the features and then the responses of all layers.
 
-    ``H`` and ``X`` hold a row of STRIP floats, of which ``n`` count, for each
-    feature, node and coordinate. The spatial response comes from
-    ``X``; or, if there is a table ``along``, from
-    exp(|x - xhat_i|^2 / sigma^2) = row[i] along[i, k0 + lane]. Returns the row
-    where the responses of ``layer`` begin.
+    ``n`` samples of the strip count. The spatial response comes from ``strip.X``; or,
+    if there is a table ``along``, from exp(|x - xhat_i|^2 / sigma^2) =
+    strip.row[i] along[i, k0 + lane]. Returns the row where the responses of
+    ``layer`` begin.
     """
-    n_panels = -(-n // LANES)
-    flat = view(H, 0, (H.size,))
+    theta, sizes, precision = parameters
+    H, X, row = strip
+    width = padded(n)
     at, h = 0, 0
     for k in range(1, layer + 1):
         p, m = sizes[k - 1], sizes[k]
-        inputs = h * STRIP
-        weights = at
-        at += p * m
+        inputs = spaced_view(H, h * STRIP, (p, width), STRIP)
         h += p
+        U = spaced_view(H, h * STRIP, (m, width), STRIP)
+        filters = view(theta, at, (p, m))
+        at += p * m
         for i in range(m):
-            for panel in range(n_panels):
-                store(theta[at + i], H, (h + i) * STRIP + panel * LANES)  # the bias
-        width = n_panels * LANES
-        outputs = h * STRIP
-        add_product(
-            theta, weights, 1, m, m, p, flat, inputs, STRIP, width, flat, outputs, STRIP
-        )
-        if k > 1 or len(X) == 0:
-            logistic_strip(H, h, m, n_panels)
-        elif len(along) > 0:
-            tabled_product_strip(H, h, m, row, along, k0, n_panels)
-        else:
-            product_strip(H, h, m, theta, at + m, X, precision, n_panels)
+            for j in range(0, width, LANES):
+                store(theta[at + i], U, (i, j))  # the bias
         at += m
+        add_product(filters.T, inputs, U)
+        if k > 1 or len(X) == 0:
+            logistic(U)
+        elif len(along) > 0:
+            tabled_product_strip(U, row, along, k0)
+        else:
+            product_strip(U, X, view(theta, at, (len(X), m)), precision)
         if k == 1:
             at += len(X) * m
     return h
 
 
 @kernel
-def forward(theta, sizes, precision, S, X, layer, responses, scratch):
+def forward(parameters, S, X, layer, responses, strip):
     """h(layer + 1) for rows of features and coordinates; psi, if it is the last.
 
     Parameters
     ----------
-    theta : float32 array of shape (n_parameters,)
-    sizes : int64 array, p_1 to p_K
-    precision : float32, 1 / sigma^2
+    parameters : Parameters
     S : float32 array of shape (n_samples, p_1)
     X : float32 array of shape (n_samples, n_coordinates)
     layer : int
         1 for the product layer, K - 1 for the output.
     responses : float32 array of shape (n_samples, sizes[layer]), written
-    scratch : tuple of float32 arrays
-        As `scratch` makes it for this thread.
+    strip : Strip
     """
-    H, C, row = scratch
+    H = strip.H
     no_table = view(H, 0, (0, 0))
     for start in range(0, len(S), STRIP):
         n = len(S) - start
@@ -127,10 +147,10 @@ def forward(theta, sizes, precision, S, X, layer, responses, scratch):
             for j in range(S.shape[1]):
                 H[j, r] = S[start + r, j]
             for c in range(X.shape[1]):
-                C[c, r] = X[start + r, c]
-        h = _forward_strip(theta, sizes, precision, H, C, n, no_table, row, 0, layer)
+                strip.X[c, r] = X[start + r, c]
+        h = _forward_strip(parameters, strip, n, no_table, 0, layer)
         for r in range(n):
-            for j in range(sizes[layer]):
+            for j in range(responses.shape[1]):
                 responses[start + r, j] = H[h + j, r]
 
 
@@ -144,49 +164,27 @@ def _place(affine, i, j, k, n, out):
 
 
 @kernel
-def forward_voxels(
-    theta,
-    sizes,
-    precision,
-    channels,
-    offsets,
-    centers,
-    strides,
-    to_features,
-    to_coordinates,
-    tables,
-    psi,
-    scratch,
-):
+def forward_voxels(parameters, volume, centers, tables, psi, strip):
     """psi over voxels of padded volumes, patches and coordinates read in place.
 
     Parameters
     ----------
-    theta, sizes, precision :
-        As in `forward`.
-    channels : float32 array of shape (n_channels, n_padded_voxels)
-        Padded volumes, flattened.
-    offsets : int64 array of shape (n_channels, n_offsets)
-        Flat offsets from a patch's centre to its voxels.
+    parameters : Parameters
+    volume : Volume
     centers : int64 array of shape (n_voxels,)
         Flat indices of the voxels to predict; quickest in ascending order.
-    strides : int64 array of shape (2,)
-        Flat steps along the first and second axis of the padded volume.
-    to_features : float64 array of shape (n_more, 4)
-        Affine map from padded voxel indices to the features after the patch.
-    to_coordinates : float64 array of shape (n_coordinates, 4)
-        Affine map from padded voxel indices to the network's coordinates.
-    tables : tuple of three float32 arrays
-        As `axis_tables` makes them; empty, to compute distances instead.
+    tables : Tables
+        As `axis_tables` makes them.
     psi : float32 array of shape (n_voxels, p_K), written
-    scratch : tuple of float32 arrays
-        As `scratch` makes it for this thread.
+    strip : Strip
     """
-    n_offsets = offsets.shape[1]
-    n_layers = len(sizes)
+    channels, strides, offsets, to_features, to_coordinates = volume
     across_i, across_j, along = tables
-    H, X, row = scratch
+    H, X, row = strip
+    n_offsets = offsets.shape[1]
+    last = len(parameters.sizes) - 1
     more = len(channels) * n_offsets  # features beside the patch
+    others = view(H, more * STRIP, (len(to_features), STRIP))
     done = 0
     while done < len(centers):
         start = centers[done]
@@ -207,15 +205,13 @@ def forward_voxels(
                 feature = H[c * n_offsets + o]
                 for lane in range(n):
                     feature[lane] = values[lane]
-        _place(to_features, i, j, k, n, view(H, more * STRIP, (sizes[0] - more, STRIP)))
+        _place(to_features, i, j, k, n, others)
         if len(along) > 0:
             for node in range(len(row)):
                 row[node] = across_i[i, node] * across_j[j, node]
         else:
             _place(to_coordinates, i, j, k, n, X)
-        h = _forward_strip(
-            theta, sizes, precision, H, X, n, along, row, k, n_layers - 1
-        )
+        h = _forward_strip(parameters, strip, n, along, k, last)
         for r in range(done, stop):
             lane = centers[r] - start
             for output in range(psi.shape[1]):

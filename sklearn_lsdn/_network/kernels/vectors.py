@@ -9,16 +9,24 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
-from numba.np.arrayobj import make_array
+from numba import int64, types
+
+from .compilation import part
+from .numba_internals import (
+    Elements,
+    define_operator,
+    intrinsic,
+    unpacked,
+    value_type,
+)
 
 LANES = 8  # floats of a vector
 _LINE = 16  # floats of a cache line
 
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+FLOATS = ir.VectorType(ir.FloatType(), LANES)  # as LLVM calls a vector
 _INTEGERS = ir.VectorType(ir.IntType(32), LANES)
+
+vector = value_type("Vector", FLOATS)
 
 
 def aligned(shape) -> np.ndarray:
@@ -30,84 +38,84 @@ def aligned(shape) -> np.ndarray:
     return room[start : start + n].reshape(shape)
 
 
-class _Vector(types.Type):
-    def __init__(self):
-        super().__init__(name="Vector")
+@part(int64)
+def padded(n):
+    """``n`` rounded up to whole vectors."""
+    return -(-n // LANES) * LANES
 
 
-vector = _Vector()
-
-
-@register_model(_Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _FLOATS)
-
-
-def _as_vector(builder, kind, value):
-    """A vector as it is, a number in all lanes."""
-    if kind == vector:
-        return value
-    undefined, first = ir.Constant(_FLOATS, ir.Undefined), ir.IntType(32)(0)
+def in_all_lanes(builder, value):
+    """A vector of one number."""
+    undefined, first = ir.Constant(FLOATS, ir.Undefined), ir.IntType(32)(0)
     value = builder.insert_element(undefined, value, first)
     return builder.shuffle_vector(value, undefined, ir.Constant(_INTEGERS, [0] * LANES))
 
 
-def _declare(operation, instruction):
-    @infer_global(operation)
-    class Typing(AbstractTemplate):
-        def generic(self, args, kws):
-            if vector in args and set(args) <= {vector, types.float32}:
-                return signature(vector, *args)
+def _as_vector(builder, kind, value):
+    return value if kind == vector else in_all_lanes(builder, value)
 
+
+def _define(operation, instruction):
     def lower(context, builder, signature, args):
-        values = (
-            _as_vector(builder, kind, value)
-            for kind, value in zip(signature.args, args, strict=True)
-        )
+        values = map(lambda *each: _as_vector(builder, *each), signature.args, args)
         return getattr(builder, instruction)(*values)
 
+    number = types.float32
+    operands = [(vector, vector), (vector, number), (number, vector)]
     if operation is operator.neg:
-        lower_builtin(operation, vector)(lower)
-        return
-    for kinds in (vector, vector), (vector, types.float32), (types.float32, vector):
-        lower_builtin(operation, *kinds)(lower)
+        operands = [(vector,)]
+    define_operator(operation, vector, operands, lower)
 
 
-_declare(operator.add, "fadd")
-_declare(operator.sub, "fsub")
-_declare(operator.mul, "fmul")
-_declare(operator.truediv, "fdiv")
-_declare(operator.neg, "fneg")
+_define(operator.add, "fadd")
+_define(operator.sub, "fsub")
+_define(operator.mul, "fmul")
+_define(operator.truediv, "fdiv")
+_define(operator.neg, "fneg")
 
 
-def _place(context, builder, kind, array, at):
-    data = make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at]), _FLOATS.as_pointer())
+def _index(kind):
+    """Types of what is taken for an index: an integer, or a tuple of them."""
+    if isinstance(kind, types.BaseTuple):
+        return types.UniTuple(types.intp, len(kind))
+    return types.intp
+
+
+def _place(context, builder, kinds, array, index):
+    """Where a vector begins."""
+    if isinstance(kinds[1], types.BaseTuple):
+        index = unpacked(builder, index)
+    else:
+        index = [index]
+    place = Elements(context, builder, kinds[0], array).at(*index)
+    return builder.bitcast(place, FLOATS.as_pointer())
 
 
 @intrinsic
-def load(typingctx, array, at):
-    """LANES elements of a C array of float32, from element ``at``."""
+def load(typingctx, array, index):
+    """LANES elements of an array of float32 whose rows are contiguous.
+
+    ``index`` is that of the first, or its number if all of ``array`` is contiguous.
+    """
 
     def codegen(context, builder, signature, args):
-        place = _place(context, builder, signature.args[0], *args)
+        place = _place(context, builder, signature.args, *args)
         return builder.load(place, align=4)
 
-    return vector(array, types.intp), codegen
+    return vector(array, _index(index)), codegen
 
 
 @intrinsic
-def store(typingctx, value, array, at):
-    """Write a vector, or a number LANES times, from element ``at`` of a C array."""
+def store(typingctx, value, array, index):
+    """Write a vector, or a number LANES times, to where `load` would read."""
 
     def codegen(context, builder, signature, args):
         value = _as_vector(builder, signature.args[0], args[0])
-        place = _place(context, builder, signature.args[1], *args[1:])
+        place = _place(context, builder, signature.args[1:], *args[1:])
         builder.store(value, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(value, array, types.intp), codegen
+    return types.void(value, array, _index(index)), codegen
 
 
 @intrinsic
@@ -115,7 +123,7 @@ def limited(typingctx, x, limit):
     """Lanes of ``x`` brought between -limit and limit; NaN stays NaN."""
 
     def codegen(context, builder, signature, args):
-        x, high = args[0], _as_vector(builder, signature.args[1], args[1])
+        x, high = args[0], in_all_lanes(builder, args[1])
         for bound, beyond in (high, ">"), (builder.fneg(high), "<"):
             x = builder.select(builder.fcmp_ordered(beyond, x, bound), bound, x)
         return x
@@ -130,6 +138,6 @@ def times_power_of_2(typingctx, x, exponent):
     def codegen(context, builder, signature, args):
         bits, n = (builder.bitcast(a, _INTEGERS) for a in args)
         n = builder.shl(n, ir.Constant(_INTEGERS, [23] * LANES))
-        return builder.bitcast(builder.add(bits, n), _FLOATS)
+        return builder.bitcast(builder.add(bits, n), FLOATS)
 
     return vector(vector, vector), codegen

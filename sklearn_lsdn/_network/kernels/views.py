@@ -1,27 +1,41 @@
-"""Views of arrays, which Numba's slices and `reshape` would take long to compile."""
+"""Views of arrays, which Numba's slices and `reshape` would take long to compile.
 
-from numba.core import cgutils, types
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array
+They hold no reference: the array must live as long. Nothing is checked.
+"""
+
+from numba import types
+
+from .numba_internals import Elements, array_value, intrinsic, unpacked
 
 
 @intrinsic
 def view(typingctx, array, start, shape):
-    """An array of a ``shape`` that begins at element ``start`` of a C array.
-
-    It holds no reference: ``array`` must live as long. Nothing is checked.
-    """
+    """An array of a ``shape`` that begins at element ``start`` of a C array."""
     out = types.Array(array.dtype, len(shape), "C")
 
     def codegen(context, builder, signature, args):
-        base = make_array(signature.args[0])(context, builder, args[0])
-        sizes = cgutils.unpack_tuple(builder, args[2])
-        strides = [base.itemsize]
+        elements = Elements(context, builder, signature.args[0], args[0])
+        sizes = unpacked(builder, args[2])
+        strides = [elements.strides[-1]]
         for size in sizes[:0:-1]:
             strides.insert(0, builder.mul(strides[0], size))
-        made = make_array(out)(context, builder)
-        data = builder.gep(base.data, [args[1]])
-        populate_array(made, data, sizes, strides, base.itemsize, meminfo=None)
-        return made._getvalue()
+        data = elements.at(args[1])
+        return array_value(context, builder, out, data, sizes, strides)
 
     return out(array, types.intp, types.UniTuple(types.intp, len(shape))), codegen
+
+
+@intrinsic
+def spaced_view(typingctx, array, start, shape, step):
+    """As `view`, of two axes, with rows that begin ``step`` elements apart."""
+    out = types.Array(array.dtype, 2, "A")
+
+    def codegen(context, builder, signature, args):
+        elements = Elements(context, builder, signature.args[0], args[0])
+        sizes, element = unpacked(builder, args[2]), elements.strides[-1]
+        strides = builder.mul(args[3], element), element
+        data = elements.at(args[1])
+        return array_value(context, builder, out, data, sizes, strides)
+
+    shape = types.UniTuple(types.intp, 2)
+    return out(array, types.intp, shape, types.intp), codegen
