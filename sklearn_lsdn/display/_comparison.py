@@ -8,11 +8,10 @@ from sklearn.utils.validation import check_is_fitted
 from ..metrics import snr_score
 from ..volumes._images import check_same_grid, open_image
 from ..volumes._masks import Masker
-from ._figures import new_figure
+from ._figures import new_figure, white_of
 from ._slices import PLANES, Slice
 from ._synthesis import first_contrast, synthesize_one
 
-_WINDOW_TOP = 99.5  # percentile of a scan over the brain
 _ERRORS_TOP = 98.0  # percentile of absolute errors over the brain
 
 
@@ -303,11 +302,8 @@ class ComparisonDisplay:
             )
         axes = figure.subplots(2, len(columns), squeeze=False)
         for (above, below), (title, volume, error) in zip(axes.T, columns, strict=True):
-            top = np.percentile(
-                (self.source if volume is self.source else self.target)[self.mask],
-                _WINDOW_TOP,
-            )
-            cut.draw(above, volume, cmap=cmap, vmin=0, vmax=top)
+            scan = self.source if volume is self.source else self.target
+            cut.draw(above, volume, cmap=cmap, vmin=0, vmax=white_of(scan, self.mask))
             above.set_title(title, fontsize="medium")
             if error is None:
                 below.set_axis_off()

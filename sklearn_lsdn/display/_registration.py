@@ -4,13 +4,12 @@ from typing import Self
 
 import numpy as np
 
-from .._utils.files import written_whole
-from .._utils.optional import require
 from ..volumes._images import check_same_grid, open_image
+from ._figures import SavedMixin, figure_to_save
 from ._slices import PLANES, Slice
 
 
-class RegistrationDisplay:
+class RegistrationDisplay(SavedMixin):
     """Edges of registered images, drawn over what they were registered to.
 
     Where the red lines follow the borders below, the registration is good. Make one
@@ -98,9 +97,7 @@ class RegistrationDisplay:
             If matplotlib is missing.
         """
         if figure is None:
-            Figure = require("matplotlib.figure").Figure
-            size = (11, 4 * len(self.pairs) + 0.6)
-            figure = Figure(figsize=size, layout="constrained")
+            figure = figure_to_save((11, 4 * len(self.pairs) + 0.6))
         rows = figure.subfigures(len(self.pairs), 1, squeeze=False)[:, 0]
         for row, (name, below, above) in zip(rows, self.pairs, strict=True):
             inside = below != 0 if below.any() else np.ones_like(below, dtype=bool)
@@ -115,15 +112,3 @@ class RegistrationDisplay:
             figure.suptitle(title)
         self.figure_ = figure
         return self
-
-    def save(self, path, *, overwrite=False) -> None:
-        """Write the drawn figure as a PNG.
-
-        Parameters
-        ----------
-        path : str or path-like
-        overwrite : bool, default=False
-            Replace an existing file.
-        """
-        with written_whole(path, suffix=".png", overwrite=overwrite) as temporary:
-            self.figure_.savefig(temporary, dpi=120)

@@ -2,14 +2,16 @@
 
 from typing import Self
 
-import nibabel as nib
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.files import written_whole
-from .._utils.optional import require
-from ..volumes._images import open_image
-from ._slices import PLANES
+from ..volumes._images import check_same_grid, open_image
+from ._figures import SavedMixin, figure_to_save, white_of
+from ._slices import PLANES, Slice
+
+# Colours of a column, and its window, in parts of what is drawn white.
+_SCANS = "gray", 0, 1
+_LOOKS = {"error": ("RdBu_r", -0.5, 0.5), "standard deviation": ("magma", 0, 0.5)}
 
 
 def synthesize_one(synthesizer, source, target):
@@ -50,7 +52,7 @@ def first_contrast(source):
     return source[0] if isinstance(source, list | tuple) else source
 
 
-class SynthesisDisplay:
+class SynthesisDisplay(SavedMixin):
     """Orthogonal slices of a synthesis beside the scan it should be.
 
     Create it with `from_images` or `from_estimator`, and draw it with `plot`.
@@ -58,12 +60,15 @@ class SynthesisDisplay:
     Parameters
     ----------
     volumes : dict of str to ndarray of shape (nx, ny, nz)
-        What to show as "source", "target", "synthesis" and "error", axes towards
-        right, anterior and superior.
-    voxel_size : ndarray of shape (3,)
-        In mm.
-    names : dict of str to str
-        Titles of the columns.
+        The columns: sources under names that begin with "source", "synthesis" and,
+        where there are any, "target", "error" and "standard deviation", axes
+        towards right, anterior and superior.
+    mask : ndarray of bool of shape (nx, ny, nz)
+        The brain.
+    affine : ndarray of shape (4, 4)
+        From voxels to world mm.
+    names : dict of str to str, default=None
+        Titles of columns, where they are not those of the volumes.
 
     Attributes
     ----------
@@ -86,9 +91,10 @@ class SynthesisDisplay:
     16
     """
 
-    def __init__(self, volumes, voxel_size, names):
+    def __init__(self, volumes, mask, affine, names=None):
         self.volumes = volumes
-        self.voxel_size = voxel_size
+        self.mask = mask
+        self.affine = affine
         self.names = names
 
     @classmethod
@@ -99,7 +105,7 @@ class SynthesisDisplay:
 
         Parameters
         ----------
-        source, target, synthesis : nibabel image
+        source, target, synthesis : path or nibabel image
             On one grid; the synthesis in the units of the target.
         source_name, target_name : str
             Their contrasts.
@@ -111,29 +117,27 @@ class SynthesisDisplay:
 
         Raises
         ------
-        ValueError
-            If the images differ in shape, or the synthesis is empty.
+        FileNotFoundError, TypeError, ValueError
+            If an image cannot be used, the images lie on different grids, or the
+            synthesis is empty.
         """
-        images = [nib.as_closest_canonical(i) for i in (source, target, synthesis)]
-        if len({image.shape for image in images}) > 1:
-            raise ValueError(
-                "source, target and synthesis must lie on one grid; their shapes are "
-                f"{', '.join(str(image.shape) for image in images)}."
-            )
-        if not np.any(images[2].dataobj):
+        images = {"source": source, "target": target, "synthesis": synthesis}
+        files = [open_image(image, name) for name, image in images.items()]
+        for file in files[1:]:
+            check_same_grid(files[0], file)
+        volumes = {name: file.read() for name, file in zip(images, files, strict=True)}
+        mask = volumes["synthesis"] != 0
+        if not mask.any():
             raise ValueError(
                 "The synthesis is 0 everywhere: there is no brain to show."
             )
-        arrays = [image.get_fdata(dtype=np.float32) for image in images]
-        volumes = dict(zip(("source", "target", "synthesis"), arrays, strict=True))
-        volumes["error"] = np.where(arrays[2] != 0, arrays[2] - arrays[1], 0)
+        volumes["error"] = volumes["synthesis"] - volumes["target"]
         names = {
             "source": f"{source_name} (source)",
             "target": f"{target_name} (target)",
             "synthesis": f"{target_name} (synthesis)",
-            "error": "synthesis - target",
         }
-        return cls(volumes, np.array(images[0].header.get_zooms()[:3]), names)
+        return cls(volumes, mask, files[0].affine, names)
 
     @classmethod
     def from_estimator(
@@ -169,8 +173,8 @@ class SynthesisDisplay:
             If an image cannot be used, or several contrasts would be predicted.
         """
         return cls.from_images(
-            open_image(first_contrast(source), "source").image,
-            open_image(target, "target").image,
+            first_contrast(source),
+            target,
             synthesize_one(synthesizer, source, target),
             source_name=source_name,
             target_name=target_name,
@@ -180,7 +184,8 @@ class SynthesisDisplay:
         """Draw three planes of each volume through the middle of the brain.
 
         Target and synthesis share one grey window, 0 to the target's 99.5th
-        percentile; errors are drawn from blue (too dark) to red (too bright).
+        percentile over the brain; errors are drawn from blue (too dark) to red (too
+        bright), and standard deviations in a window as wide.
 
         Parameters
         ----------
@@ -200,57 +205,30 @@ class SynthesisDisplay:
             If matplotlib is missing.
         """
         if figure is None:
-            Figure = require("matplotlib.figure").Figure
-            figure = Figure(figsize=(11, 8.6), layout="constrained")
-        brain = self.volumes["synthesis"] != 0
-        middle = [int(np.mean(np.nonzero(brain)[axis])) for axis in range(3)]
-        windows = {
-            name: (0, float(np.percentile(self.volumes[name][brain], 99.5)))
-            for name in ("source", "target")
-        }
-        windows["synthesis"] = windows["target"]
-        windows["error"] = (-windows["target"][1] / 2, windows["target"][1] / 2)
-
-        axes = figure.subplots(len(PLANES), len(self.volumes))
-        for row, (plane, axis) in zip(axes, PLANES.items(), strict=True):
-            across, up = (i for i in range(3) if i != axis)
-            row[0].set_ylabel(plane)
-            for ax, (name, volume) in zip(row, self.volumes.items(), strict=True):
-                low, high = windows[name]
-                ax.imshow(
-                    np.take(volume, middle[axis], axis=axis).T,
-                    origin="lower",
-                    aspect=self.voxel_size[up] / self.voxel_size[across],
-                    cmap="RdBu_r" if name == "error" else "gray",
-                    vmin=low,
-                    vmax=high,
-                    interpolation="nearest",
-                )
-                ax.set(xticks=[], yticks=[])
-                ax.spines[:].set_visible(False)
-        for column, name in zip(axes.T, self.volumes, strict=True):
-            column[0].set_title(self.names[name])
-            unit = "source" if name == "source" else "target"
+            figure = figure_to_save((2.6 * len(self.volumes), 8.8))
+        names = {"error": "synthesis - target"} | (self.names or {})
+        shared = self.volumes.get("target", self.volumes["synthesis"])
+        axes = figure.subplots(len(PLANES), len(self.volumes), squeeze=False)
+        cuts = [Slice(self.mask, self.affine, axis, None) for axis in PLANES.values()]
+        for column, (name, volume) in zip(axes.T, self.volumes.items(), strict=True):
+            is_source = name.startswith("source")
+            white = white_of(volume if is_source else shared, self.mask)
+            cmap, low, high = _LOOKS.get(name, _SCANS)
+            if name in _LOOKS:
+                volume = np.where(self.mask, volume, np.nan)
+            for ax, cut in zip(column, cuts, strict=True):
+                cut.draw(ax, volume, cmap=cmap, vmin=low * white, vmax=high * white)
+            column[0].set_title(names.get(name, name))
             figure.colorbar(
                 column[-1].images[0],
                 ax=list(column),
                 location="bottom",
                 shrink=0.9,
-                label=f"scanner units of the {unit}",
-            )
+                label=f"scanner units of the {'source' if is_source else 'target'}",
+            ).ax.locator_params(nbins=4)
+        for ax, plane in zip(axes[:, 0], PLANES, strict=True):
+            ax.set_ylabel(plane)
         if title:
             figure.suptitle(f"{title}\n", fontsize="medium")
         self.figure_ = figure
         return self
-
-    def save(self, path, *, overwrite=False) -> None:
-        """Write the drawn figure as a PNG.
-
-        Parameters
-        ----------
-        path : str or path-like
-        overwrite : bool, default=False
-            Replace an existing file.
-        """
-        with written_whole(path, suffix=".png", overwrite=overwrite) as temporary:
-            self.figure_.savefig(temporary, dpi=120)
