@@ -1,29 +1,17 @@
 """Cross-modality synthesis of medical images with location-sensitive networks."""
 
+import ast
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from ._version import __version__
+from ._version import __version__ as __version__
 
+_NAMES = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
 _HOME = {
-    "CDNRegressor": "_regressors.networks",
-    "CoupledSparseRegressor": "_baselines.coupled_sparse",
-    "EnsembleRegressor": "_regressors.ensemble",
-    "LSDNRegressor": "_regressors.networks",
-    "ModalityPropagationRegressor": "_baselines.modality_propagation",
-    "ShrinkConnect": "_regressors.shrink_connect",
-    "VDNRegressor": "_regressors.networks",
-    "VolumeSynthesizer": "volumes",
-    "load_model": "_persistence.model_files",
-    "psnr_score": "metrics",
-    "register_onnx_converters": "_export",
-    "save_model": "_persistence.model_files",
-    "simultaneous_omp": "_regressors.pursuit",
-    "snr_score": "metrics",
-    "snr_scorer": "metrics",
-    "ssim_score": "metrics",
-    "to_onnx": "_export",
-    "volume_snr_scorer": "metrics",
+    alias.name: node.module
+    for node in _NAMES.body
+    for alias in node.names
+    if alias.name != "__version__"
 }
 __all__ = [*_HOME]
 
@@ -37,22 +25,3 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*globals(), *__all__])
-
-
-if TYPE_CHECKING:
-    from ._baselines.coupled_sparse import CoupledSparseRegressor
-    from ._baselines.modality_propagation import ModalityPropagationRegressor
-    from ._export import register_onnx_converters, to_onnx
-    from ._persistence.model_files import load_model, save_model
-    from ._regressors.ensemble import EnsembleRegressor
-    from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
-    from ._regressors.pursuit import simultaneous_omp
-    from ._regressors.shrink_connect import ShrinkConnect
-    from .metrics import (
-        psnr_score,
-        snr_score,
-        snr_scorer,
-        ssim_score,
-        volume_snr_scorer,
-    )
-    from .volumes import VolumeSynthesizer
