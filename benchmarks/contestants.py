@@ -73,9 +73,9 @@ class Problem:
         y = self.X[:, 0] * np.sin(coordinates[:, 2] / 30) + self.X[:, 1]
         self.network = LSDNRegressor(hidden, max_iter=1, random_state=0)
         self.network.fit(self.X[:FEW], y[:FEW])
-        self.scaling = self.network._scaling
-        self.architecture = self.network._architecture()
-        self.theta = self.network._standardized_parameters()
+        self.scaling = self.network.network_.scaling
+        self.architecture = self.network.network_.architecture
+        self.theta = self.network.network_.standardized_parameters()
         self.weights = peers.Weights.of(self.architecture, self.theta)
         self.S = self.scaling.standardized(self.X[:, :27])
         self.C = self.scaling.coordinates(coordinates)
@@ -131,7 +131,7 @@ def prediction(p, n_threads, with_compiled):
     operations = 2 * sum(p.products)
 
     def volume(centers):
-        return network._predict_voxels(p.padded, centers, n_threads)
+        return network.network_.voxels(p.padded, centers, n_threads)
 
     error = p.error_of_y(volume(p.drawn[:CHECKED]))
     contestants = {

@@ -16,6 +16,7 @@ left out.
 
 import argparse
 import sys
+from dataclasses import replace
 
 import numpy as np
 from ablation import DEFAULT, add_options, carry_out, make_run, simulated_folds
@@ -43,9 +44,7 @@ class AveragedLSDN(LSDNRegressor):
         self.set_callbacks(average)
         super().fit(X, y, **given)
         self.set_callbacks()
-        self.coefs_ = list(average.of("coefs_"))
-        self.intercepts_ = list(average.of("intercepts_"))
-        (self.latent_coordinates_,) = average.of("latent_coordinates_")
+        self.network_ = average.network()
         return self
 
 
@@ -71,38 +70,44 @@ class WeightAverage:
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         if context.task_name == "epoch":
-            self.networks.append(fitted_estimator)
+            self.networks.append(fitted_estimator.network_)
             del self.networks[: -self.n_epochs]
 
-    def of(self, name):
-        """Means of the arrays in an attribute."""
-        values = [getattr(network, name) for network in self.networks]
-        values = [[v] if isinstance(v, np.ndarray) else v for v in values]
-        return [np.mean(arrays, axis=0) for arrays in zip(*values, strict=True)]
+    def network(self):
+        """The mean of their parameters."""
+
+        def mean(name):
+            arrays = zip(*(getattr(each, name) for each in self.networks), strict=True)
+            return tuple(np.mean(each, axis=0) for each in arrays)
+
+        latent = np.mean([each.latent_coordinates for each in self.networks], axis=0)
+        layers = {name: mean(name) for name in ("filters", "biases")}
+        return replace(self.networks[-1], **layers, latent_coordinates=latent)
 
 
 class KMeansLSDN(LSDNRegressor):
     """Latent coordinates start at the centres of as many clusters of voxels."""
 
-    def _initialize(self, X, y, weight, rng):
-        super()._initialize(X, y, weight, rng)
-        n_nodes = len(self.latent_coordinates_)
-        voxels = X[:, self._coordinate_columns]
+    def _initial_network(self, X, y, weight, rng):
+        network = super()._initial_network(X, y, weight, rng)
+        voxels = X[:, list(network.coordinate_columns)]
+        n_nodes = len(network.latent_coordinates)
         clusters = MiniBatchKMeans(n_nodes, n_init=1, random_state=0).fit(voxels)
-        self.latent_coordinates_ = clusters.cluster_centers_.astype(np.float64)
+        latent = clusters.cluster_centers_.astype(np.float64)
+        return replace(network, latent_coordinates=latent)
 
 
 class ErrorDrivenLSDN(LSDNRegressor):
     """Latent coordinates start at voxels drawn by the square of a network's error."""
 
-    def _initialize(self, X, y, weight, rng):
-        super()._initialize(X, y, weight, rng)
+    def _initial_network(self, X, y, weight, rng):
+        network = super()._initial_network(X, y, weight, rng)
         first = LSDNRegressor(**{**self.get_params(), "max_iter": 3, "random_state": 0})
         errors = np.square(first.fit(X, np.ravel(y)).predict(X) - np.ravel(y))
-        n_nodes = len(self.latent_coordinates_)
+        n_nodes = len(network.latent_coordinates)
         rows = rng.choice(len(X), n_nodes, replace=False, p=errors / errors.sum())
-        voxels = X[rows][:, self._coordinate_columns]
-        self.latent_coordinates_ = voxels.astype(np.float64)
+        voxels = X[rows][:, list(network.coordinate_columns)]
+        return replace(network, latent_coordinates=voxels.astype(np.float64))
 
 
 class StoppedThenWholeLSDN(LSDNRegressor):
@@ -137,8 +142,9 @@ class TorchLSDN(RegressorMixin, BaseEstimator):
         network = LSDNRegressor(
             max_iter=1, learning_rate_init=1e-12, random_state=self.random_state
         ).fit(X, y)  # which leaves it as drawn
-        self._scaling = network._scaling
-        layers = network._architecture().layers(network._trained_parameters("f4"))
+        network = network.network_
+        self._scaling = network.scaling
+        layers = network.architecture.layers(network.parameters())
         tensors = [*layers.filters, *layers.biases, layers.latent.T]
         tensors = [torch.tensor(array, requires_grad=True) for array in tensors]
         n_layers = len(layers.filters)

@@ -102,7 +102,7 @@ class Predictions:
 
     def run(self, network, n_voxels, n_threads=1):
         centers = self.centers[:n_voxels]
-        return partial(network._predict_voxels, self.padded, centers, n_threads)
+        return partial(network.network_.voxels, self.padded, centers, n_threads)
 
 
 def prediction_times(shape, repeats):

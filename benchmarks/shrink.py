@@ -29,6 +29,7 @@ from sklearn_lsdn import (
     VolumeSynthesizer,
     simultaneous_omp,
 )
+from sklearn_lsdn._regressors.training import holding, settings_of, train_further
 
 SIZES = {"LSDN-1": (200, 20), "LSDN-2": (400, 40)}
 BATCH_SIZE = 64  # of small networks: a quarter of the full network's
@@ -52,25 +53,22 @@ def images(contrast):
     return subjects, paths
 
 
-def remove_nodes(network, kept):
+def remove_nodes(regressor, kept):
     """Keep some nodes of each hidden layer, without making up for the others."""
-    smaller = network._copy()
-    smaller.latent_coordinates_ = smaller.latent_coordinates_[kept[0]]
-    for layer, nodes in enumerate(kept):
-        smaller.coefs_[layer] = smaller.coefs_[layer][:, nodes]
-        smaller.intercepts_[layer] = smaller.intercepts_[layer][nodes]
-        smaller.coefs_[layer + 1] = smaller.coefs_[layer + 1][nodes]
-    smaller.hidden_layer_sizes = tuple(map(len, kept))
-    return smaller
+    network = regressor.network_
+    for layer, nodes in enumerate(kept, start=1):
+        itself = np.eye(network.layer_sizes[layer])[:, nodes]
+        network = network.without_nodes(layer, nodes, itself)
+    return holding(regressor, network)
 
 
-def train_further(network, X, y, max_iter, seed):
-    """As ShrinkConnect does by default."""
-    weight = np.ones(len(X))
-    rate = 4.0 * network.learning_rate_init
-    targets = y.reshape(len(y), -1)
-    network._retrain(X, targets, weight, max_iter, rate, BATCH_SIZE, seed)
-    return network
+def further(regressor, X, y, max_iter, seed):
+    """As ShrinkConnect trains by default."""
+    settings = settings_of(regressor)
+    settings = settings.further(max_iter, 4.0 * settings.learning_rate, BATCH_SIZE)
+    data = X, y.reshape(len(y), -1), np.ones(len(X))
+    train_further(regressor, data, settings, np.random.RandomState(seed), (X, y, None))
+    return regressor
 
 
 def smaller_networks(network, fraction, X, y, max_iter, seed):
@@ -100,10 +98,10 @@ def smaller_networks(network, fraction, X, y, max_iter, seed):
     return {
         "ShrinkConnect": shrunken.fit(X, y).estimator_,
         "from scratch": scratch.fit(X, y),
-        "random removal": train_further(
+        "random removal": further(
             remove_nodes(network, at_random), X, mixed, max_iter, seed
         ),
-        "magnitude pruning": train_further(
+        "magnitude pruning": further(
             remove_nodes(network, strongest), X, mixed, max_iter, seed
         ),
     }
@@ -124,7 +122,7 @@ def predict_seconds(synthesizer, networks, source, repeats=5):
     for repeat in range(repeats + 1):
         for name, network in networks.items():
             start = time.perf_counter()
-            network._predict_voxels(padded, centers, 1)
+            network.network_.voxels(padded, centers, 1)
             if repeat:  # the first is for warming up
                 seconds[name].append(time.perf_counter() - start)
     return {name: float(np.median(values)) for name, values in seconds.items()}

@@ -3,11 +3,10 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._network.scaling import _FAR
-from ._regressors.network_regressor import _NetworkRegressor
 from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
+from ._regressors.roles import role_of
 from ._regressors.shrink_connect import ShrinkConnect
 from ._utils.optional import require
 
@@ -93,7 +92,7 @@ def to_onnx(estimator) -> "onnx.ModelProto":
     shape_of_X = ["n_samples", network.n_features_in_]
     shape_of_y = ["n_samples", network.n_outputs_]
     graph = _Graph(onnx.helper, onnx.numpy_helper)
-    _write_network(graph, network)
+    _write_network(graph, network.network_, network.n_features_in_)
     model = onnx.helper.make_model(
         onnx.helper.make_graph(
             graph.nodes,
@@ -198,14 +197,14 @@ def _convert(scope, operator, container):
 
 def _fitted_network(estimator):
     """The network to write."""
-    if not isinstance(estimator, _NetworkRegressor | ShrinkConnect):
+    network = role_of(estimator).network
+    if network is None:
         raise TypeError(
             "to_onnx writes LSDNRegressor, CDNRegressor, VDNRegressor and "
             f"ShrinkConnect, not {type(estimator).__name__}. Of an estimator that "
             "holds one of them, give that, or see register_onnx_converters."
         )
-    check_is_fitted(estimator)
-    return getattr(estimator, "estimator_", estimator)
+    return network
 
 
 class _Graph:
@@ -229,15 +228,14 @@ class _Graph:
         return name
 
 
-def _write_network(graph, network):
+def _write_network(graph, network, n_columns):
     """From "X" to "y": equations (2) to (4), between two changes of units."""
-    scaling, architecture = network._scaling, network._architecture()
-    layers = architecture.layers(network._standardized_parameters())
-    columns = network._feature_columns
-    located = network._coordinate_columns
+    scaling, architecture = network.scaling, network.architecture
+    layers = architecture.layers(network.standardized_parameters())
+    columns, located = list(network.feature_columns), list(network.coordinate_columns)
     # Every column is scaled, and the first filters are 0 where it is no feature, so
     # that columns need not be sorted apart.
-    centre, scale = np.zeros((2, network.n_features_in_)) + [[0.0], [1.0]]
+    centre, scale = np.zeros((2, n_columns)) + [[0.0], [1.0]]
     centre[columns], scale[columns] = scaling.feature_centre, scaling.feature_scale
     centre[located] = scaling.coordinate_centre
     scale[located] = scaling.coordinate_scale

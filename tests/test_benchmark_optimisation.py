@@ -8,6 +8,8 @@ from conftest import REPOSITORY
 from numpy.testing import assert_allclose
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn._regressors import network_regressor
+from sklearn_lsdn._regressors.training import hold_out
 from sklearn_lsdn.datasets import make_brain_cohort
 
 BRIEF = dict(hidden_layer_sizes=(12, 4), max_iter=4, random_state=0)
@@ -59,13 +61,12 @@ def test_the_average_is_that_of_the_last_epochs(optimisation, data):
 
 def test_epochs_are_chosen_on_subjects_held_out(optimisation, monkeypatch):
     held_out = []
-    hold_out = LSDNRegressor._hold_out
 
-    def spy(self, arrays, groups, rng):
+    def spy(data, fraction, groups, rng):
         held_out.append(groups)
-        return hold_out(self, arrays, groups, rng)
+        return hold_out(data, fraction, groups, rng)
 
-    monkeypatch.setattr(LSDNRegressor, "_hold_out", spy)
+    monkeypatch.setattr(network_regressor, "hold_out", spy)
     images = make_brain_cohort(3, voxel_size=8, random_state=0).images
     network = optimisation.networks()["stop early, then all"].set_params(**BRIEF)
     VolumeSynthesizer(network, n_voxels=300).fit(images["T1w"], images["T2w"])

@@ -22,6 +22,7 @@ from sklearn_lsdn import (
     save_model,
     volume_snr_scorer,
 )
+from sklearn_lsdn._network.network import Network
 from sklearn_lsdn.datasets import make_brain_cohort
 
 callback = pytest.importorskip(
@@ -211,10 +212,18 @@ def test_hooks_get_what_fit_was_given():
 
 
 def test_nobody_asks_for_what_is_not_needed(monkeypatch):
-    monkeypatch.setattr(LSDNRegressor, "_stopped_at", None)
+    asked = []
+    with_parameters = Network.with_parameters
+
+    def counted(self, theta):
+        asked.append(theta)
+        return with_parameters(self, theta)
+
+    monkeypatch.setattr(Network, "with_parameters", counted)
     for solver in SOLVERS:
         small(solver=solver).set_callbacks(Diary()).fit(*make_data())
         small(solver=solver).fit(*make_data())
+    assert len(asked) == 2 * len(SOLVERS)  # each at its end
 
 
 def test_a_failing_hook_is_heard_and_torn_down():

@@ -101,29 +101,29 @@ def test_what_fit_has_made_is_consistent(models, name, tmp_path):
 
 def _set(path, change):
     """Change what lies at a path of attributes, keys and indices."""
+
+    def put(holder, way):
+        if not way:
+            return change(copy.deepcopy(holder))
+        name, *rest = way
+        if isinstance(holder, list | tuple):
+            values = list(holder)
+            values[int(name)] = put(values[int(name)], rest)
+            return type(holder)(values)
+        content = holder if isinstance(holder, dict) else vars(holder)
+        content[name] = put(content[name], rest)  # also of what is frozen
+        return holder
+
+    return lambda model: put(model, path.split("/"))
+
+
+def _forget(path):
     *way, last = path.split("/")
 
-    def step(value, name):
-        if isinstance(value, dict):
-            return value[name]
-        return value[int(name)] if name.isdigit() else getattr(value, name)
-
     def tamper(model):
-        holder = model
         for name in way:
-            holder = step(holder, name)
-        value = change(copy.deepcopy(step(holder, last)))
-        if isinstance(holder, tuple):
-            *way_there, name = way
-            parent = model
-            for each in way_there:
-                parent = step(parent, each)
-            changed = (*holder[: int(last)], value, *holder[int(last) + 1 :])
-            setattr(parent, name, changed)
-        elif isinstance(holder, dict | list):
-            holder[last if isinstance(holder, dict) else int(last)] = value
-        else:
-            setattr(holder, last, value)
+            model = getattr(model, name)
+        del vars(model)[last]
 
     return tamper
 
@@ -138,10 +138,6 @@ def _window(**parts):
         return replace(preparation, window=replace(preparation.window, **parts))
 
     return _set("preparation_", change)
-
-
-def _forget(name):
-    return lambda model: delattr(model, name)
 
 
 def _shorter(value):
@@ -162,40 +158,51 @@ def _up(value):
 
 
 DAMAGES = {
-    "filters of another shape": ("lsdn", _set("coefs_/1", _shorter)),
-    "wide filters": ("lsdn", _set("coefs_/0", lambda F: np.hstack([F, F]))),
-    "one row for all": ("lsdn", _set("coefs_/0", lambda F: F[:1])),
-    "NaN in filters": ("lsdn", _set("coefs_/0", _with_nan)),
-    "NaN in biases": ("cdn", _set("intercepts_/1", _with_nan)),
-    "biases of another shape": ("vdn", _set("intercepts_/0", _shorter)),
-    "no biases": ("lsdn", _set("intercepts_", _to([]))),
-    "latent coordinates": ("lsdn", _set("latent_coordinates_", _shorter)),
-    "filters as a list": ("lsdn", _set("coefs_/0", lambda F: F.tolist())),
-    "filters as text": ("lsdn", _set("coefs_/0", lambda F: F.astype(str))),
-    "float32": ("lsdn", _set("coefs_/0", lambda F: F.astype(np.float32))),
-    "no filters": ("lsdn", _forget("coefs_")),
-    "no scaling": ("lsdn", _forget("_scaling")),
-    "no columns": ("lsdn", _forget("_feature_columns")),
-    "columns beyond": ("lsdn", _set("_feature_columns", lambda c: [*c[:-1], 999])),
-    "columns before": ("lsdn", _set("_coordinate_columns", lambda c: [-7, *c[1:]])),
-    "columns twice": ("lsdn", _set("_coordinate_columns", lambda c: [0, *c[1:]])),
-    "columns of text": ("lsdn", _set("_feature_columns", lambda c: ["0", *c[1:]])),
-    "whitening": ("lsdn", _set("_scaling/whitening", _shorter)),
-    "no scale": ("lsdn", lambda model: delattr(model._scaling, "feature_scale")),
-    "scale of targets": ("lsdn", _set("_scaling/target_span", _with_nan)),
-    "outputs": ("lsdn", _set("n_outputs_", _up)),
+    "filters of another shape": ("lsdn", _set("network_/filters/1", _shorter)),
+    "wide filters": ("lsdn", _set("network_/filters/0", lambda F: np.hstack([F, F]))),
+    "one row for all": ("lsdn", _set("network_/filters/0", lambda F: F[:1])),
+    "NaN in filters": ("lsdn", _set("network_/filters/0", _with_nan)),
+    "NaN in biases": ("cdn", _set("network_/biases/1", _with_nan)),
+    "biases of another shape": ("vdn", _set("network_/biases/0", _shorter)),
+    "no biases": ("lsdn", _set("network_/biases", _to(()))),
+    "latent coordinates": ("lsdn", _set("network_/latent_coordinates", _shorter)),
+    "filters as a list": ("lsdn", _set("network_/filters/0", lambda F: F.tolist())),
+    "filters as text": ("lsdn", _set("network_/filters/0", lambda F: F.astype(str))),
+    "float32": ("lsdn", _set("network_/filters/0", lambda F: F.astype(np.float32))),
+    "no filters": ("lsdn", _forget("network_/filters")),
+    "no scaling": ("lsdn", _forget("network_/scaling")),
+    "no columns": ("lsdn", _forget("network_/feature_columns")),
+    "columns beyond": (
+        "lsdn",
+        _set("network_/feature_columns", lambda c: (*c[:-1], 999)),
+    ),
+    "columns before": (
+        "lsdn",
+        _set("network_/coordinate_columns", lambda c: (-7, *c[1:])),
+    ),
+    "columns twice": (
+        "lsdn",
+        _set("network_/coordinate_columns", lambda c: (0, *c[1:])),
+    ),
+    "columns of text": (
+        "lsdn",
+        _set("network_/feature_columns", lambda c: ("0", *c[1:])),
+    ),
+    "whitening": ("lsdn", _set("network_/scaling/whitening", _shorter)),
+    "no scale": ("lsdn", _forget("network_/scaling/feature_scale")),
+    "scale of targets": ("lsdn", _set("network_/scaling/target_span", _with_nan)),
     "features": ("lsdn", _set("n_features_in_", _to(2))),
-    "sigma": ("lsdn", _set("_sigma", _to(0.0))),
+    "sigma": ("lsdn", _set("network_/sigma", _to(0.0))),
     "flat targets": ("lsdn", _set("_flat_target", _to(True))),
     "a parameter": ("lsdn", _set("n_jobs", _to("all"))),
-    "moments": ("partly", _set("_optimizer_state/first_moment", _shorter)),
-    "steps": ("partly", _set("_optimizer_state/n_steps", _to("1"))),
-    "a member": ("ensemble", _set("estimators_/1/coefs_/0", _shorter)),
+    "moments": ("partly", _set("_moments/first_moment", _shorter)),
+    "steps": ("partly", _set("_moments/n_steps", _to("1"))),
+    "a member": ("ensemble", _set("estimators_/1/network_/filters/0", _shorter)),
     "no members": ("ensemble", _set("estimators_", _to([]))),
     "another member": ("ensemble", _set("noise_estimator_", _to(LinearRegression()))),
     "scale of noise": ("ensemble", _set("noise_scale_", _shorter)),
     "support": ("shrunken", _set("support_", _to([]))),
-    "shrunken network": ("shrunken", _set("estimator_/coefs_/0", _shorter)),
+    "shrunken network": ("shrunken", _set("estimator_/network_/filters/0", _shorter)),
     "another network": ("shrunken", _set("estimator_", _to(LinearRegression()))),
     "grid": ("propagation", _set("_samples/starts", _up)),
     "grid shape": ("propagation", _set("_samples/shape", _up)),
@@ -208,7 +215,10 @@ DAMAGES = {
     "atoms": ("sparse", _set("target_components_", _shorter)),
     "no atoms": ("sparse", _set("source_components_", lambda a: a[:0])),
     "coding": ("sparse", _set("_coding/1", _to(0))),
-    "network in pipeline": ("synthesizer", _set("estimator_/coefs_/0", _shorter)),
+    "network in pipeline": (
+        "synthesizer",
+        _set("estimator_/network_/filters/0", _shorter),
+    ),
     "patch": ("synthesizer", _window(patch_size=1)),
     "larger patch": ("synthesizer", _window(patch_size=5)),
     "even patch": ("synthesizer", _window(patch_size=2)),
@@ -218,11 +228,17 @@ DAMAGES = {
     "places on the moon": ("synthesizer", _window(places="moon")),
     "patch of another": ("linear", _window(patch_size=1)),
     "no normalizers": ("synthesizer", _prepare(target_normalizers=[])),
-    "normalizer": ("synthesizer", _set("source_normalizers_/0/typical_", _with_nan)),
-    "landmarks": ("nyul", _set("target_normalizers_/0/landmarks_", _shorter)),
+    "normalizer": (
+        "synthesizer",
+        _set("preparation_/source_normalizers/0/typical_", _with_nan),
+    ),
+    "landmarks": (
+        "nyul",
+        _set("preparation_/target_normalizers/0/landmarks_", _shorter),
+    ),
     "not a normalizer": (
         "synthesizer",
-        _set("source_normalizers_/0", _to(LinearRegression())),
+        _set("preparation_/source_normalizers/0", _to(LinearRegression())),
     ),
     "not fitted": ("synthesizer", _set("estimator_", _to(LSDNRegressor()))),
     "size of voxels": ("synthesizer", _prepare(voxel_size=np.ones(2))),

@@ -20,6 +20,8 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
+from sklearn_lsdn._regressors import network_regressor
+from sklearn_lsdn._regressors.training import hold_out
 from sklearn_lsdn.datasets import make_brain_cohort
 
 SUBJECTS = np.repeat(np.arange(10), 30)
@@ -39,14 +41,13 @@ def small(**parameters):
 def splits(monkeypatch):
     """Every time samples are held out: them, their groups, and what came of them."""
     seen = []
-    hold_out = LSDNRegressor._hold_out
 
-    def spy(self, arrays, groups, rng):
-        parts = hold_out(self, arrays, groups, rng)
-        seen.append((arrays, groups, *parts))
+    def spy(data, fraction, groups, rng):
+        parts = hold_out(data, fraction, groups, rng)
+        seen.append((data, groups, *parts))
         return parts
 
-    monkeypatch.setattr(LSDNRegressor, "_hold_out", spy)
+    monkeypatch.setattr(network_regressor, "hold_out", spy)
     return seen
 
 
@@ -145,7 +146,7 @@ def test_the_given_data_are_watched():
     assert model.loss_curve_ == small(max_iter=4).fit(X, y).loss_curve_
     # The last epoch is the best here, so that its network is what predicts.
     error = np.mean((model.predict(X_val) - y_val) ** 2) / 2
-    scale = model._scaling.target_span[0] ** 2
+    scale = model.network_.scaling.target_span[0] ** 2
     assert_allclose(model.validation_loss_curve_[-1], error / scale, rtol=1e-4)
 
 

@@ -368,7 +368,7 @@ def test_attributes_are_the_network_in_the_units_of_x(network):
         h *= 2 * expit(-(unit**2).sum(axis=2) / 0.5**2)
     h = expit(h @ F[1] + b[1])
     psi = expit(h @ F[2] + b[2])
-    expected = model._scaling.inverse_targets(psi)
+    expected = model.network_.scaling.inverse_targets(psi)
     assert_allclose(model.predict(X), expected, rtol=0, atol=1e-5 * np.ptp(y))
 
 
@@ -724,8 +724,33 @@ def test_partial_fit_after_fit_visits_samples_in_new_orders(monkeypatch):
 
 
 def test_partial_fit_is_not_for_lbfgs():
-    with pytest.raises(ValueError, match='partial_fit needs solver="adam"'):
-        small(solver="lbfgs").partial_fit(*make_data())
+    model = small(solver="lbfgs")
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as error:
+        model.partial_fit(*make_data())
+    assert 'partial_fit needs solver="adam"' in str(error.value.__cause__)
+
+
+def test_curves_keep_step_through_partial_fit():
+    X, y = make_data()
+    model = small(early_stopping=True, max_iter=2).fit(X, y)
+    model.partial_fit(X, y)
+    assert len(model.loss_curve_) == len(model.validation_loss_curve_) == 3
+    assert np.isnan(model.validation_loss_curve_).tolist() == [False, False, True]
+    assert small(early_stopping=True).partial_fit(X, y).validation_loss_curve_ is None
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_first_part_with_a_constant_target_is_refused(n_outputs):
+    X, y = make_data(n_outputs=n_outputs)
+    y = np.array(y)
+    y.reshape(len(y), -1)[:50, -1] = 7.0
+    name = "y" if n_outputs == 1 else "output 1 of y"
+    model = small()
+    with pytest.raises(ValueError, match=rf"^{name} is constant \(value 7\)"):
+        model.partial_fit(X[:50], y[:50])
+    model.partial_fit(X, y).partial_fit(X[:50], y[:50])
+    assert model.n_iter_ == 2
 
 
 # Randomness

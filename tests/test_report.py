@@ -147,7 +147,7 @@ def test_facts_and_parameters(cohort, synthesizer, tmp_path):
     page = report(synthesizer, cohort.images["T1w"][2:3], path=tmp_path / "a.html")
     network = synthesizer.estimator_
     assert page.facts["layers"] == "57-12-4-1"
-    assert page.facts["last training loss"] == f"{network.loss_curve_[-1]:.3g}"
+    assert page.facts["training loss"] == f"{network.loss_curve_[-1]:.5g}"
     assert page.facts["training images"] == "2"
     assert page.facts["n_voxels"] == "800"
     assert page.facts["estimator__hidden_layer_sizes"] == "(12, 4)"
@@ -171,7 +171,8 @@ def test_an_ensemble_has_uncertainty(cohort, synthesizer, tmp_path):
 def test_shrink_connect_says_what_it_tried(cohort, tmp_path):
     shrunk = fitted(cohort, ShrinkConnect(LSDNRegressor(**SMALL), keep=0.5, max_iter=1))
     page = report(shrunk, cohort.images["T1w"][2:3], path=tmp_path / "a.html")
-    assert page.facts["ShrinkConnect"] == "12-4 hidden nodes became 6-2"
+    assert page.facts["shrunken from"] == "12-4 hidden nodes"
+    assert page.facts["layers"] == "57-6-2-1"
     (step,) = shrunk.estimator_.path_
     rows = [row for row in page.rows if len(row) == 5]
     assert rows[0][:2] == ["kept", "hidden nodes"]

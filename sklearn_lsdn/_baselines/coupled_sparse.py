@@ -14,7 +14,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._network.scaling import centre_and_scale
-from .._regressors.coordinates import resolve_coordinates
+from .._regressors.roles import LocatedRole, role_of
+from .._utils.columns import resolve_coordinates
 from .._utils.sklearn_private import (
     Interval,
     StrOptions,
@@ -364,3 +365,8 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
             gram[np.diag_indices(n_components)] += ridge
             cross += ridge * self.target_components_
             self.target_components_ = np.linalg.solve(gram, cross)
+
+
+@role_of.register
+def _(regressor: CoupledSparseRegressor):
+    return LocatedRole(regressor)

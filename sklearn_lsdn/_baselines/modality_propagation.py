@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._network.kernels.compilation import kernel
 from .._network.scaling import centre_and_scale
-from .._regressors.coordinates import resolve_coordinates
+from .._regressors.roles import LocatedRole, role_of
+from .._utils.columns import resolve_coordinates
 from .._utils.sklearn_private import (
     Interval,
     StrOptions,
@@ -339,3 +340,8 @@ def _average(targets, indices, weights, out):
             weight, target = weights[r, k], targets[indices[r, k]]
             for o in range(len(target)):
                 out[r, o] += weight * target[o]
+
+
+@role_of.register
+def _(regressor: ModalityPropagationRegressor):
+    return LocatedRole(regressor)

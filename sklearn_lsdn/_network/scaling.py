@@ -29,7 +29,7 @@ def _chunks(n):
     return [slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)]
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """Affine maps of features, coordinates and targets, fitted on training data.
 
@@ -109,7 +109,7 @@ class Scaling:
 
         Returns
         -------
-        filters, biases : lists of float64 arrays
+        filters, biases : tuples of float64 arrays
         latent : float64 array of shape (p_2, n_coordinates)
         """
         filters = [F.astype(np.float64) for F in layers.filters]
@@ -117,7 +117,7 @@ class Scaling:
         filters[0] = self.whitening @ filters[0] / self.feature_scale[:, None]
         biases[0] = biases[0] - self.feature_centre @ filters[0]
         latent = layers.latent.T * self.coordinate_scale + self.coordinate_centre
-        return filters, biases, latent
+        return tuple(filters), tuple(biases), latent
 
     def standardize_layers(self, filters, biases, latent):
         """Network for the user's units -> the same one for `standardized` features.

@@ -65,7 +65,8 @@ def _check_columns(owner, *columns):
         ensure(isinstance(column, Integral), "a column has no whole number")
     for part in columns:
         ensure(
-            isinstance(part, list) and (not part or 0 <= min(part) <= max(part) < n),
+            isinstance(part, list | tuple)
+            and (not part or 0 <= min(part) <= max(part) < n),
             f"columns of {type(owner).__name__} are not among its {n}",
         )
     used = [column for part in columns for column in part]
@@ -78,32 +79,33 @@ def _check_flatness(regressor):
     ensure(regressor.n_outputs_ == 1 or not flat, "y was not flat")
 
 
-def _check_network(network):
-    features, coordinates = network._feature_columns, network._coordinate_columns
-    _check_columns(network, features, coordinates)
-    biases = network.intercepts_
-    sizes = [len(features), *(len(bias) for bias in biases)]
+def _check_network(regressor):
+    network = regressor.network_
+    features, coordinates = network.feature_columns, network.coordinate_columns
+    _check_columns(regressor, features, coordinates)
+    sizes = network.layer_sizes
     ensure(len(sizes) > 2 and min(sizes) > 0, "a layer is missing")
-    ensure(sizes[-1] == network.n_outputs_, "the last layer is not that of outputs")
-    ensure(len(network.coefs_) == len(biases), "a layer is missing")
-    for k, (filters, bias) in enumerate(zip(network.coefs_, biases, strict=True)):
-        check_array(network, f"coefs_[{k}]", filters, (sizes[k], sizes[k + 1]))
-        check_array(network, f"intercepts_[{k}]", bias, (sizes[k + 1],))
-    latent = network.latent_coordinates_
-    check_array(network, "latent_coordinates_", latent, (sizes[1], len(coordinates)))
+    ensure(len(network.filters) == len(network.biases), "a layer is missing")
+    for k, (filters, bias) in enumerate(
+        zip(network.filters, network.biases, strict=True)
+    ):
+        check_array(network, f"filters[{k}]", filters, (sizes[k], sizes[k + 1]))
+        check_array(network, f"biases[{k}]", bias, (sizes[k + 1],))
+    latent = network.latent_coordinates
+    check_array(network, "latent_coordinates", latent, (sizes[1], len(coordinates)))
     n = {"feature": sizes[0], "coordinate": len(coordinates), "target": sizes[-1]}
     for name in (field.name for field in fields(Scaling)):
         shape = (n["feature"],) * 2 if name == "whitening" else (n[name.split("_")[0]],)
-        check_array(network, name, getattr(network._scaling, name), shape)
-    _check_flatness(network)
-    sigma = network._sigma
+        check_array(network, name, getattr(network.scaling, name), shape)
+    _check_flatness(regressor)
+    sigma = network.sigma
     ensure(isinstance(sigma, Real) and 0 < sigma < np.inf, f"sigma is {sigma!r}")
-    ensure(isinstance(network.n_iter_, Integral), "epochs were not counted")
-    ensure(isinstance(network.loss_curve_[-1], Real), "no loss was recorded")
-    state = network._optimizer_state
+    ensure(isinstance(regressor.n_iter_, Integral), "epochs were not counted")
+    ensure(isinstance(regressor.loss_curve_[-1], Real), "no loss was recorded")
+    state = regressor._moments
     if state is not None:
         for name in ("first_moment", "second_moment"):
-            n_parameters = network._architecture().n_parameters
+            n_parameters = network.architecture.n_parameters
             check_array(network, name, state[name], (n_parameters,), "f4")
         counts = state["n_epochs"], state["n_steps"]
         ensure(all(isinstance(n, Integral) for n in counts), "steps are no number")
@@ -117,8 +119,7 @@ def _check_shrunken(shrink):
         "support_ and coefficients_ are not those of the hidden layers",
     )
     ensure(
-        shrink.n_features_in_ == network.n_features_in_
-        and shrink._n_features_out == len(network.intercepts_[-2]),
+        shrink.n_features_in_ == network.n_features_in_,
         "ShrinkConnect and its network differ in size",
     )
 

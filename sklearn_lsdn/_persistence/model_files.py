@@ -8,6 +8,8 @@ from pathlib import Path
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._network.network import Network
+from .._regressors.roles import role_of
 from .._utils.files import written_whole
 from .._utils.optional import require
 from .consistency import check_consistency, estimators_within
@@ -26,6 +28,7 @@ _TRUSTED = (
     "sklearn_lsdn._baselines.modality_propagation.ModalityPropagationRegressor",
     "sklearn_lsdn._baselines.neighbors.WindowedSamples",
     "sklearn_lsdn._regressors.ensemble.EnsembleRegressor",
+    "sklearn_lsdn._network.network.Network",
     "sklearn_lsdn._network.scaling.Scaling",
     "sklearn_lsdn._regressors.networks.CDNRegressor",
     "sklearn_lsdn._regressors.networks.LSDNRegressor",
@@ -248,25 +251,7 @@ def describe_model(path) -> str:
             "training voxels": sum(model.n_voxels_),
         }
         model = model.estimator_
-        lines["estimator"] = type(model).__name__
-    if hasattr(model, "estimators_"):
-        lines["members"] = len(model.estimators_)
-        model = model.estimators_[0]
-        lines["each"] = type(model).__name__
-    if hasattr(model, "support_"):
-        full = "-".join(str(len(each)) for each in model.coefficients_)
-        lines["shrunken from"] = f"{full} hidden nodes"
-        model = model.estimator_
-        lines["network"] = type(model).__name__
-    if hasattr(model, "latent_coordinates_"):
-        sizes = [model.n_features_in_, *(len(bias) for bias in model.intercepts_)]
-        lines |= {
-            "layers": "-".join(map(str, sizes)),
-            "parameters": model._architecture().n_parameters,
-            "sigma": model._architecture().sigma,
-            "epochs": f"{model.n_iter_}, {model.solver}",
-            "training loss": f"{model.loss_curve_[-1]:.5g}",
-        }
+    lines |= role_of(model).facts()
     width = max(map(len, lines))
     return "\n".join(f"{key.ljust(width)}  {value}" for key, value in lines.items())
 
@@ -321,6 +306,9 @@ def _load(path):
             f"{protocol}; this version reads up to {PROTOCOL}. Update sklearn_lsdn."
         )
     for part in estimators_within(content["estimator"]):
+        if "_scaling" in vars(part):
+            _hold_network(vars(part))
+        vars(part).pop("_n_features_out", None)
         for name, value in _YOUNGER.get(type(part).__name__, {}).items():
             vars(part).setdefault(name, value)
     try:
@@ -328,6 +316,21 @@ def _load(path):
     except Exception as error:  # whatever is missing, or in the place of what
         raise ValueError(f"{path} is damaged: {error}.") from error
     return content
+
+
+def _hold_network(old):
+    """Let attributes of protocol 1 be those of a regressor that holds a Network."""
+    old["network_"] = Network(
+        tuple(old.pop("coefs_")),
+        tuple(old.pop("intercepts_")),
+        old.pop("latent_coordinates_"),
+        old.pop("_scaling"),
+        tuple(old.pop("_feature_columns")),
+        tuple(old.pop("_coordinate_columns")),
+        old.pop("_sigma"),
+    )
+    old["_moments"] = old.pop("_optimizer_state")
+    del old["n_outputs_"]
 
 
 def _with_paths_of_today(path):

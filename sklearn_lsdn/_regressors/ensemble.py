@@ -24,9 +24,8 @@ from .._utils.sklearn_private import (
     check_weights,
 )
 from .._utils.store import Store
-from .network_regressor import _NetworkRegressor
 from .networks import LSDNRegressor
-from .shrink_connect import ShrinkConnect
+from .roles import Role, facts_of_part, role_of
 from .training import interrupts_end_all
 
 _FOLDS = 3  # at most, for the noise
@@ -329,20 +328,9 @@ def given_to_fit(owner, estimator, **metadata) -> dict:
             f"{type(estimator).__name__} takes no sample_weight. To pass it to what a "
             "Pipeline holds, enable scikit-learn's metadata routing."
         )
-    if not stops_early_by_groups(estimator):
+    if not role_of(estimator).takes_groups:
         given.pop("groups", None)
     return given
-
-
-def stops_early_by_groups(estimator) -> bool:
-    """Whether its ``fit`` can use ``groups``: an ensemble, or a network that stops.
-
-    The network may be a shrunken one.
-    """
-    if isinstance(estimator, EnsembleRegressor):
-        return True
-    network = estimator.estimator if isinstance(estimator, ShrinkConnect) else estimator
-    return isinstance(network, _NetworkRegressor) and bool(network.early_stopping)
 
 
 def _train(store, tasks, base, X, y, metadata, task, seed, rows=None):
@@ -372,3 +360,38 @@ def _root_mean_square(values, weight):
 
 def _rows(X, rows):
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+class _EnsembleRole(Role):
+    takes_groups = True
+
+    @property
+    def noise(self):
+        return self.regressor.noise_estimator_, self.regressor.noise_scale_
+
+    def members(self):
+        return self.regressor.estimators_
+
+    def networks(self):
+        each = [list(role_of(part).networks().values()) for part in self.members()]
+        return {f"member {i}": found[0] for i, found in enumerate(each, 1) if found}
+
+    def to_be_shrunk(self):
+        raise TypeError(
+            "An ensemble's networks are shrunk in training: fit with "
+            "estimator=ShrinkConnect() (lsdn fit --shrink)."
+        )
+
+    def join(self, *, verbose, has_coordinates):
+        if self.regressor.estimator is None:
+            self.regressor.set_params(estimator=LSDNRegressor())
+
+    def facts(self):
+        first, *others = self.members()
+        facts = super().facts() | {"members": 1 + len(others)}
+        return facts | facts_of_part("each", first)
+
+
+@role_of.register
+def _(regressor: EnsembleRegressor):
+    return _EnsembleRole(regressor)

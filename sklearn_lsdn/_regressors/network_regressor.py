@@ -1,34 +1,52 @@
 """The estimator that LSDN, CDN and VDN share: validate, call the network, store."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._network.architecture import Architecture
-from .._network.threads import for_each_slice
+from .._network.fitting import History, train
+from .._network.network import Network
 from .._utils.callbacks import FitTasks
-from .._utils.groups import check_groups
+from .._utils.columns import resolve_coordinates
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
     _fit_context,
-    check_weights,
+    _is_fitted,
 )
 from .._utils.threads import effective_n_threads
-from .coordinates import as_slice, resolve_coordinates
-from .training import ROWS_AT_ONCE, NetworkTraining
+from .roles import NetworkRole, role_of
+from .training import (
+    EpochTasks,
+    check_hidden_layer_sizes,
+    check_outputs,
+    check_watched,
+    hold_out,
+    settings_of,
+    validate_samples,
+    validate_training,
+    warn_if_interrupted,
+)
 
-_ROWS_OF_A_THREAD = 4096  # in prediction: few enough for the cache
+
+def _has_epochs(regressor):
+    if regressor.solver == "lbfgs":
+        raise AttributeError(
+            'partial_fit needs solver="adam" or solver="sgd": "lbfgs" works on all '
+            "samples at once."
+        )
+    return True
 
 
 class _NetworkRegressor(
     CallbackSupportMixin,
-    NetworkTraining,
     RegressorMixin,
     BaseEstimator,
 ):
@@ -154,28 +172,21 @@ class _NetworkRegressor(
             if there is but one group to hold out; if ``X_val`` comes without
             ``y_val``, or where nothing is watched.
         """
-        self._check_watched(X_val, y_val)
+        check_watched(self, X_val, y_val)
         tasks = FitTasks(self, self.max_iter, X, y, sample_weight)
-        fresh = not (self.warm_start and hasattr(self, "coefs_"))
-        X, y, weight, groups = self._validate_training(
-            X, y, sample_weight, fresh, groups
-        )
+        fresh = not (self.warm_start and _is_fitted(self, "network_"))
+        data, groups = self._validated(X, y, sample_weight, groups, fresh=fresh)
         rng = self._random = check_random_state(self.random_state)
-        validation = None
+        watched = None
         if X_val is not None:
-            validation = self._validate_watched(X_val, y_val)
+            watched = self._validated_to_watch(X_val, y_val, data)
         elif self.early_stopping and self.solver != "lbfgs":
-            (X, y, weight), validation = self._hold_out((X, y, weight), groups, rng)
-        if fresh:
-            self._initialize(X, y, weight, rng)
-        self._reset_history()
-        if self.solver == "lbfgs":
-            self._fit_full_batch(X, y, weight, tasks)
-        else:
-            self._fit_epochs(X, y, weight, validation, rng, tasks)
-        tasks.close()
+            data, watched = hold_out(data, self.validation_fraction, groups, rng)
+        network = self._initial_network(*data, rng) if fresh else self.network_
+        self._train(network, data, settings_of(self), tasks, watched=watched)
         return self
 
+    @available_if(_has_epochs)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None) -> Self:
         """Train for one epoch on the given samples.
@@ -204,27 +215,17 @@ class _NetworkRegressor(
         ValueError
             As `fit`, and if ``solver`` is "lbfgs", which has no epochs.
         """
-        if self.solver == "lbfgs":
-            raise ValueError(
-                'partial_fit needs solver="adam" or solver="sgd": "lbfgs" works on '
-                "all samples at once."
-            )
         tasks = FitTasks(self, 1, X, y, sample_weight)
-        fresh = not hasattr(self, "coefs_")
-        X, y, weight, _ = self._validate_training(X, y, sample_weight, fresh)
+        fresh = not _is_fitted(self, "network_")
+        data, _ = self._validated(X, y, sample_weight, fresh=fresh)
         if fresh:
             self._random = check_random_state(self.random_state)
-            self._initialize(X, y, weight, self._random)
-            self._reset_history()
-        trainer = self._trainer(X, y, weight, self._random, decay=1.0)
-        if self._optimizer_state is not None:
-            trainer.set_state(self._optimizer_state)
-        tasks.begin("epoch", lambda: self._stopped_at(trainer.theta))
-        self._record(trainer.epoch())
-        self._optimizer_state = trainer.get_state()
-        self._store(trainer.theta)
-        tasks.end(lambda: self._stopped_at(trainer.theta))
-        tasks.close()
+            network, before = self._initial_network(*data, self._random), History()
+            _check_scale(network, data[1])
+        else:
+            network, before = self.network_, self._history()
+        settings = replace(settings_of(self), max_iter=1, learning_rate_decay=1.0)
+        self._train(network, data, settings, tasks, before=before)
         return self
 
     def predict(self, X) -> np.ndarray:
@@ -240,148 +241,104 @@ class _NetworkRegressor(
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the training targets; float32 if ``X`` is.
         """
-        y = self._predict_validated(self._validate_rows(X))
+        check_is_fitted(self, "network_")
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        y = self.network_.predict(X, effective_n_threads(self.n_jobs))
         return y.ravel() if self._flat_target else y
 
-    def _predict_validated(self, X):
-        from .._network.inference import predict_rows
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Filters of each layer, transposed."""
+        return list(self.network_.filters)
 
-        y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
-        architecture, theta = self._architecture(), self._standardized_parameters()
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Biases of each layer."""
+        return list(self.network_.biases)
 
-        def run(rows):
-            psi = predict_rows(architecture, theta, *self._standardized(X[rows]))
-            y[rows] = self._scaling.inverse_targets(psi)
+    @property
+    def latent_coordinates_(self) -> np.ndarray:
+        """Centres of the spatial responses."""
+        return self.network_.latent_coordinates
 
-        n_threads = effective_n_threads(self.n_jobs)
-        for_each_slice(run, len(X), _ROWS_OF_A_THREAD, n_threads)
-        return y
+    @property
+    def n_outputs_(self) -> int:
+        """Number of targets."""
+        return self.network_.n_outputs
 
-    def _validate_rows(self, X):
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-
-    def _standardized(self, X):
-        """Features and coordinates of checked ``X`` as the network takes them."""
-        return (
-            self._scaling.standardized(X[:, as_slice(self._feature_columns)]),
-            self._scaling.coordinates(X[:, as_slice(self._coordinate_columns)]),
+    def _validated(self, X, y, sample_weight, groups=None, *, fresh):
+        data, groups, flat = validate_training(
+            self, X, y, sample_weight, groups, reset=fresh
         )
+        if fresh:
+            self._flat_target = flat
+        else:
+            check_outputs(data[1].shape[1], self.network_)
+        return data, groups
 
-    def _responses(self, X, layer):
-        """Yield blocks of responses of hidden layer 1, 2, ... to checked ``X``."""
-        from .._network.inference import predict_rows
-
-        theta = self._standardized_parameters()
-        n_threads = effective_n_threads(self.n_jobs)
-        for start in range(0, len(X), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            S, C = self._standardized(X[rows])
-            yield (
-                rows,
-                predict_rows(self._architecture(), theta, S, C, n_threads, layer),
-            )
-
-    def _predict_voxels(self, padded, centers, n_threads):
-        """Predict voxels of padded volumes without materialising their patches.
-
-        The columns of ``X`` in training must have been the patch and then the
-        world coordinates, if any.
-
-        Parameters
-        ----------
-        padded : PaddedVolumes
-            Volumes on the scale of the training features.
-        centers : int64 array of shape (n_voxels,)
-            Flat indices into them.
-        n_threads : int
-
-        Returns
-        -------
-        y : float64 array of shape (n_voxels, n_outputs)
-        """
-        from .._network.inference import predict_voxels
-
-        scaling = self._scaling
-        n_patch = padded.offsets.size
-        world = padded.affine[:3]
-        features = [column - n_patch for column in self._feature_columns]
-        to_coordinates = world[[c - n_patch for c in self._coordinate_columns]].copy()
-        to_coordinates[:, 3] -= scaling.coordinate_centre
-        to_coordinates /= scaling.coordinate_scale[:, None]
-        layers = self.coefs_, self.intercepts_, self.latent_coordinates_
-        latent = scaling.standardize_layers(*layers)[2]
-        psi = predict_voxels(
-            self._architecture(),
-            self._architecture().pack(self.coefs_, self.intercepts_, latent),
-            padded.channels,
-            padded.offsets,
-            centers,
-            padded.strides,
-            world[[row for row in features if row >= 0]],
-            to_coordinates,
-            n_threads,
-        )
-        return scaling.inverse_targets(psi)
-
-    def _validate_watched(self, X_val, y_val):
-        X, y = self._validate_samples(X_val, y_val, reset=False)
+    def _validated_to_watch(self, X_val, y_val, data):
+        X, y = validate_samples(self, X_val, y_val, reset=False)
         y = y.reshape(len(y), -1)
-        if y.shape[1] != self.n_outputs_:
+        if y.shape[1] != data[1].shape[1]:
             raise ValueError(
-                f"y_val has {y.shape[1]} outputs, but y has {self.n_outputs_}."
+                f"y_val has {y.shape[1]} outputs, but y has {data[1].shape[1]}."
             )
         return X, y, np.ones(len(X))
 
-    def _validate_samples(self, X, y, reset):
-        return validate_data(
-            self,
-            X,
-            y,
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-            reset=reset,
+    def _initial_network(self, X, y, weight, rng) -> Network:
+        """What training starts from."""
+        n, names = self.n_features_in_, vars(self).get("feature_names_in_")
+        coordinates = resolve_coordinates(self.coordinates, n, names)
+        others = [column for column in range(n) if column not in coordinates]
+        columns = self._split_columns(coordinates, others)
+        hidden = check_hidden_layer_sizes(self.hidden_layer_sizes)
+        return Network.initial(X, y, weight, columns, hidden, self.sigma, rng)
+
+    def _train(self, network, data, settings, tasks, *, watched=None, before=None):
+        """Train, and become what came of it."""
+        before = before or History()
+
+        def attributes(network, history):
+            whole = before.then(history)
+            return {
+                "network_": network,
+                "loss_curve_": whole.losses,
+                "validation_loss_curve_": whole.validation_losses or None,
+                "n_iter_": len(whole.losses),
+                "_moments": whole.moments,
+            }
+
+        told = EpochTasks(tasks, attributes, self.verbose, len(before.losses))
+        trained = train(
+            network,
+            data,
+            settings,
+            self._random,
+            told,
+            watched=watched,
+            moments=before.moments,
+        )
+        vars(self).update(attributes(*trained))
+        warn_if_interrupted(trained[1])
+        tasks.close()
+
+    def _history(self):
+        watched = self.validation_loss_curve_ or []
+        return History(list(self.loss_curve_), list(watched), self._moments)
+
+
+def _check_scale(network, y):
+    """Raise ValueError if an output's first targets are alike: they fix its scale."""
+    flat = np.flatnonzero(network.scaling.target_span == 0)
+    if len(flat):
+        which = f"output {flat[0]} of y" if y.shape[1] > 1 else "y"
+        raise ValueError(
+            f"{which} is constant (value {y[0, flat[0]]:g}) in the first call of "
+            "partial_fit, which fixes the scale of the targets: no later call could "
+            "teach the network anything else. Begin with samples whose targets differ."
         )
 
-    def _validate_training(self, X, y, sample_weight, fresh, groups=None):
-        """Arrays of the samples that have a part in training."""
-        X, y = self._validate_samples(X, y, reset=fresh)
-        weight = check_weights(sample_weight, X)
-        if groups is not None:
-            groups = check_groups(groups, len(X))
-        flat = y.ndim == 1
-        y = y.reshape(len(y), -1)
-        if fresh:
-            coordinates = resolve_coordinates(
-                self.coordinates,
-                self.n_features_in_,
-                getattr(self, "feature_names_in_", None),
-            )
-            others = [i for i in range(self.n_features_in_) if i not in coordinates]
-            columns = self._split_columns(coordinates, others)
-            self._feature_columns, self._coordinate_columns = columns
-            self.n_outputs_ = y.shape[1]
-            self._flat_target = flat
-        elif y.shape[1] != self.n_outputs_:
-            raise ValueError(
-                f"y has {y.shape[1]} outputs, but the network was trained on "
-                f"{self.n_outputs_}. Train a new one with warm_start=False."
-            )
-        # What float32 rounds to 0 beside the largest weight has no part either.
-        used = (weight / max(weight.max(), np.finfo(float).tiny)).astype(np.float32) > 0
-        if used.all():
-            return X, y, weight, groups
-        return X[used], y[used], weight[used], None if groups is None else groups[used]
 
-    def _architecture(self):
-        """The architecture of the fitted network."""
-        sizes = [len(self._feature_columns), *(len(b) for b in self.intercepts_)]
-        return Architecture(tuple(sizes), len(self._coordinate_columns), self._sigma)
-
-    def _standardized_parameters(self):
-        """The network for standardised features, which float32 always holds."""
-        layers = self._scaling.standardize_layers(
-            self.coefs_, self.intercepts_, self.latent_coordinates_
-        )
-        return self._architecture().pack(*layers)
+@role_of.register
+def _(regressor: _NetworkRegressor):
+    return NetworkRole(regressor)

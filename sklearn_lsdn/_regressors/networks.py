@@ -59,6 +59,8 @@ _PARAMETERS = """
 
     Attributes
     ----------
+    network_ : Network
+        The trained network, a value: the three attributes below are views of it.
     coefs_ : list of ndarray of shape (n_inputs, n_outputs)
         Filters of each layer, F(2) to F(K), transposed. The first layer's are for
         ``X`` as it came, in its units: standardisation and whitening are folded in.
@@ -70,7 +72,8 @@ _PARAMETERS = """
         Training loss of each epoch, equation (1), on targets scaled to the range
         of the logistic function and averaged while the epoch trains.
     validation_loss_curve_ : list of float or None
-        The same on the held-out samples after each epoch, if ``early_stopping``.
+        The same on the held-out samples after each epoch, if ``early_stopping``; NaN
+        for epochs of ``partial_fit``, which watches nothing.
     n_iter_ : int
         Number of epochs.
     n_outputs_ : int
@@ -85,8 +88,8 @@ def _documented(latent):
     """Put the parameters that the three classes share into a docstring."""
 
     def fill(cls):
-        parameters = _PARAMETERS.replace("{latent}", latent)
-        if cls.__doc__:  # python -OO has none
+        if cls.__doc__ is not None:  # as python -OO has it
+            parameters = _PARAMETERS.replace("{latent}", latent)
             cls.__doc__ = cls.__doc__.replace("    {parameters}", parameters)
         return cls
 

@@ -34,23 +34,23 @@ def sizes_to_keep(keep, sizes):
     return kept
 
 
-def without_nodes(network, X, weight, sizes, preserve, selection):
+def smaller_network(network, X, weight, sizes, preserve, selection, n_threads):
     """Remove nodes layer by layer, each on the network as shrunk so far.
 
     Returns
     -------
-    smaller : the network, not trained further
+    network : Network
+        Not trained further.
     support, coefficients, residuals : lists with an entry for each hidden layer
     """
-    smaller = network._copy()
     support, coefficients, residuals = [], [], []
     for layer, size in enumerate(sizes, start=1):
-        n_nodes = len(smaller.intercepts_[layer - 1])
+        n_nodes = network.layer_sizes[layer]
         gram = np.zeros((n_nodes, n_nodes))
-        for rows, responses in smaller._responses(X, layer):
+        for rows, responses in network.responses(X, layer, n_threads):
             block = responses * np.sqrt(weight[rows, None])  # float64, as weight is
             gram += block.T @ block
-        mixing = smaller.coefs_[layer].T if preserve == "inputs" else None
+        mixing = network.filters[layer].T if preserve == "inputs" else None
         indices, _, residual = simultaneous_omp(
             gram=gram,
             n_nonzero=size,
@@ -63,14 +63,8 @@ def without_nodes(network, X, weight, sizes, preserve, selection):
         A = np.linalg.solve(gram[np.ix_(indices, indices)], gram[indices]).T
         if len(indices) == 0:  # nodes that never respond; one keeps the layer alive
             indices, A = np.zeros(1, dtype=np.intp), np.zeros((n_nodes, 1))
-        # (12), with filters transposed
-        smaller.coefs_[layer - 1] = smaller.coefs_[layer - 1][:, indices]
-        smaller.intercepts_[layer - 1] = smaller.intercepts_[layer - 1][indices]
-        if layer == 1:
-            smaller.latent_coordinates_ = smaller.latent_coordinates_[indices]
-        smaller.coefs_[layer] = A.T @ smaller.coefs_[layer]
+        network = network.without_nodes(layer, indices, A)  # (12)
         support.append(indices)
         coefficients.append(A)
         residuals.append(float(residual[-1]))
-    smaller.hidden_layer_sizes = tuple(len(indices) for indices in support)
-    return smaller, support, coefficients, residuals
+    return network, support, coefficients, residuals

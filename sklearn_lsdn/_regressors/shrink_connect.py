@@ -14,8 +14,9 @@ from sklearn.base import (
     clone,
 )
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.callbacks import FitTasks
 from .._utils.sklearn_private import (
@@ -25,10 +26,18 @@ from .._utils.sklearn_private import (
     StrOptions,
     _fit_context,
 )
-from .network_regressor import _NetworkRegressor
+from .._utils.threads import effective_n_threads
 from .networks import LSDNRegressor
-from .node_removal import sizes_to_keep, without_nodes
+from .node_removal import sizes_to_keep, smaller_network
 from .pursuit import SELECTIONS
+from .roles import Role, facts_of_part, role_of
+from .training import (
+    check_outputs,
+    holding,
+    settings_of,
+    train_further,
+    validate_training,
+)
 
 _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
 
@@ -232,23 +241,24 @@ class ShrinkConnect(
         self._check_keep()
         n_tasks = None if isinstance(self.keep, str) else 2 - self._is_prefit()
         tasks = FitTasks(self, n_tasks, X, y, sample_weight)
-        network = self._fitted_network(fit_params, tasks)
-        data = network._validate_training(X, y, sample_weight, fresh=False)[:3]
-        self.n_features_in_ = network.n_features_in_
-        if hasattr(network, "feature_names_in_"):
-            self.feature_names_in_ = network.feature_names_in_
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        self.full_loss_ = network._loss(*data)
+        regressor = self._fitted_regressor(fit_params, tasks)
+        network = regressor.network_
+        data = validate_training(regressor, X, y, sample_weight, reset=False)[0]
+        check_outputs(data[1].shape[1], network)
+        self.n_features_in_ = regressor.n_features_in_
+        vars(self).pop("feature_names_in_", None)
+        if (names := vars(regressor).get("feature_names_in_")) is not None:
+            self.feature_names_in_ = names
+        self.full_loss_ = network.loss(*data)
         answers = data[1]  # what the smaller network is trained to answer
         if self.distillation:
-            full = network._predict_validated(data[0])
+            full = network.predict(data[0], effective_n_threads(regressor.n_jobs))
             answers = (1 - self.distillation) * answers + self.distillation * full
         self.path_ = []
         if isinstance(self.keep, str):
-            attempt = self._search(network, data, answers, tasks)
+            attempt = self._search(regressor, data, answers, tasks)
         else:
-            attempt = self._try(network, data, answers, self.keep, tasks)
+            attempt = self._try(regressor, data, answers, self.keep, tasks)
         vars(self).update(self._outcome(attempt))
         tasks.close()
         return self
@@ -262,7 +272,7 @@ class ShrinkConnect(
         """
         mapping = routing.MethodMapping().add(caller="fit", callee="fit")
         router = routing.MetadataRouter(owner=self).add_self_request(self)
-        return router.add(estimator=self._network(), method_mapping=mapping)
+        return router.add(estimator=self._unfitted(), method_mapping=mapping)
 
     def predict(self, X) -> np.ndarray:
         """Predict the targets by the smaller network.
@@ -294,19 +304,25 @@ class ShrinkConnect(
             it is a product layer).
         """
         check_is_fitted(self)
-        X = self.estimator_._validate_rows(X)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        network = self.estimator_.network_
+        n_threads = effective_n_threads(self.estimator_.n_jobs)
         responses = np.empty((len(X), self._n_features_out), dtype=X.dtype)
-        for rows, block in self.estimator_._responses(X, len(self.support_)):
+        for rows, block in network.responses(X, len(self.support_), n_threads):
             responses[rows] = block
         return responses
 
+    @property
+    def _n_features_out(self):
+        return self.estimator_.network_.hidden_layer_sizes[-1]
+
     def _check_keep(self):
         """Refuse what does not suit an unfitted network before it is trained."""
-        sizes = getattr(self._network(), "hidden_layer_sizes", None)
-        if not isinstance(self.keep, str) and sizes is not None:
-            sizes_to_keep(self.keep, np.atleast_1d(sizes).tolist())
+        unfitted = self._unfitted()
+        if not isinstance(self.keep, str) and role_of(unfitted).is_network:
+            sizes_to_keep(self.keep, np.atleast_1d(unfitted.hidden_layer_sizes))
 
-    def _network(self):
+    def _unfitted(self):
         """What is to be shrunk; the default takes all metadata that there are."""
         if self.estimator is not None:
             return self.estimator
@@ -318,11 +334,11 @@ class ShrinkConnect(
     def _is_prefit(self):
         return self.prefit or isinstance(self.estimator, FrozenEstimator)
 
-    def _fitted_network(self, fit_params, tasks):
-        network = self._network()
+    def _fitted_regressor(self, fit_params, tasks):
+        network = self._unfitted()
         if isinstance(network, FrozenEstimator):
             network = network.estimator
-        if not isinstance(network, _NetworkRegressor):
+        if not role_of(network).is_network:
             raise TypeError(
                 "ShrinkConnect shrinks LSDNRegressor, CDNRegressor and VDNRegressor, "
                 f"not {type(network).__name__}."
@@ -343,38 +359,46 @@ class ShrinkConnect(
         with tasks.delegated("fit-estimator", network):
             return network.fit(X, y, **fit_params)
 
-    def _search(self, network, data, answers, tasks):
+    def _search(self, regressor, data, answers, tasks):
         """The smallest fraction whose error is allowed, by bisection."""
         low, high = 0, len(_FRACTIONS)  # the answer's index; len for the full network
         best = None
         while low < high:
             middle = (low + high) // 2
             keep = float(_FRACTIONS[middle])
-            attempt = self._try(network, data, answers, keep, tasks)
+            attempt = self._try(regressor, data, answers, keep, tasks)
             if self.path_[-1]["accepted"]:
                 best, high = attempt, middle
             else:
                 low = middle + 1
             if tasks.stopping:
                 return best or attempt
-        return best or self._try(network, data, answers, 1.0, tasks)
+        return best or self._try(regressor, data, answers, 1.0, tasks)
 
-    def _try(self, network, data, answers, keep, tasks):
+    def _try(self, regressor, data, answers, keep, tasks):
         """Shrink and train further; record how it went."""
-        sizes = sizes_to_keep(keep, [len(b) for b in network.intercepts_[:-1]])
-        attempt = without_nodes(
-            network, data[0], data[2], sizes, self.preserve, self.selection
-        )
-        smaller = attempt[0]
-        rate = self.learning_rate_init or 4.0 * network.learning_rate_init
         X, _, weight = data
-        batch_size = self.batch_size or -(-network._samples_per_batch(len(X)) // 4)
-        how = self.max_iter, rate, batch_size, self.random_state
+        network, settings = regressor.network_, settings_of(regressor)
+        sizes = sizes_to_keep(keep, network.hidden_layer_sizes)
+        how = self.preserve, self.selection, settings.n_threads
+        network, *found = smaller_network(network, X, weight, sizes, *how)
+        smaller = holding(regressor, network)
+        settings = settings.further(
+            self.max_iter,
+            self.learning_rate_init or 4.0 * settings.learning_rate,
+            self.batch_size or -(-settings.samples_per_batch(len(X)) // 4),
+        )
+        attempt = smaller, *found
+        rng = check_random_state(self.random_state)
         with tasks.delegated("shrink", smaller, lambda: self._outcome(attempt)):
-            interrupted = smaller._retrain(X, answers, weight, *how, *tasks.given)
-            tasks.stopping |= interrupted
-            loss = smaller._loss(*data)
-            smaller.loss_curve_.append(loss)
+            history = train_further(
+                smaller, (X, answers, weight), settings, rng, tasks.given
+            )
+            tasks.stopping |= history.interrupted
+            loss = smaller.network_.loss(*data)
+            if history.losses:  # the last as it stands, on the targets given
+                losses = [*history.losses[:-1], loss]
+                smaller.loss_curve_ = [*regressor.loss_curve_, *losses]
             degradation = loss / self.full_loss_ - 1.0 if self.full_loss_ > 0 else 0.0
             self.path_.append(
                 {
@@ -399,5 +423,40 @@ class ShrinkConnect(
             **dict(zip(names, attempt, strict=True)),
             "path_": list(self.path_),
             "n_iter_": attempt[0].n_iter_,
-            "_n_features_out": len(attempt[1][-1]),
         }
+
+
+class _ShrunkenRole(Role):
+    @property
+    def takes_groups(self):
+        return role_of(self.regressor.estimator).takes_groups
+
+    @property
+    def network(self):
+        check_is_fitted(self.regressor)
+        return self.regressor.estimator_
+
+    def networks(self):
+        return role_of(self.network).networks()
+
+    def reader(self, n_patch):
+        return role_of(self.network).reader(n_patch)
+
+    def to_be_shrunk(self):
+        return self.network
+
+    def join(self, *, verbose, has_coordinates):
+        if self.regressor.estimator is None:
+            self.regressor.set_params(estimator=LSDNRegressor())
+        if verbose:
+            self.regressor.set_params(verbose=verbose)
+
+    def facts(self):
+        full = "-".join(str(len(each)) for each in self.regressor.coefficients_)
+        facts = {"shrunken from": f"{full} hidden nodes"}
+        return super().facts() | facts | facts_of_part("network", self.network)
+
+
+@role_of.register
+def _(regressor: ShrinkConnect):
+    return _ShrunkenRole(regressor)

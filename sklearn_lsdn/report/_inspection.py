@@ -7,7 +7,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressors.network_regressor import _NetworkRegressor
+from .._regressors.roles import role_of
 from ..metrics import psnr_score, snr_score, ssim_score
 from ..volumes._images import open_image
 from ._pictures import draw_places, draw_subject
@@ -56,7 +56,7 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
         What to call them.
     """
     check_is_fitted(synthesizer)
-    ensemble = hasattr(synthesizer.estimator_, "noise_estimator_")
+    ensemble = role_of(synthesizer.estimator_).noise is not None
     targets = None if target is None else [target]
     (sources,), (scans,) = synthesizer.preparation_.open([source], targets)
     read = synthesizer.preparation_.read(sources, scans)
@@ -134,11 +134,11 @@ def _warnings(synthesizer, subject):
             f"Voxels of {_by(size)} mm, where training had {_by(trained)} mm: a patch "
             "covers other anatomy. Resample to the size of training."
         )
-    networks = _networks(synthesizer.estimator_)
+    networks = role_of(synthesizer.estimator_).networks()
     if not networks:
         return found
-    network = next(iter(networks.values()))
-    scaling, columns = network._scaling, network._feature_columns
+    network = next(iter(networks.values())).network_
+    scaling, columns = network.scaling, network.feature_columns
     for c, values in enumerate(preparation.normalised(subject)):
         centre = preparation.window.centre(c)
         if centre not in columns:
@@ -152,7 +152,7 @@ def _warnings(synthesizer, subject):
                 f"more than {_FAR} standard deviations from the mean of training. Is "
                 "it the same contrast, corrected for bias and without skull?"
             )
-    if len(network._coordinate_columns) == 3:
+    if len(network.coordinate_columns) == 3:
         places = apply_affine(subject.affine, np.argwhere(subject.mask))
         scaled = (places - scaling.coordinate_centre) / scaling.coordinate_scale
         share = np.mean((abs(scaled) > 1).any(axis=1))
@@ -179,7 +179,7 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
     """
     check_is_fitted(synthesizer)
     estimator = synthesizer.estimator_
-    networks = _networks(estimator)
+    networks = role_of(estimator).networks()
     result = NetworkResult(
         model,
         held_out,
@@ -207,41 +207,9 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
     return result
 
 
-def _networks(estimator):
-    """Networks of this package that an estimator consists of, by names for them."""
-    if hasattr(estimator, "estimators_") and hasattr(estimator, "noise_estimator_"):
-        members = [list(_networks(each).values()) for each in estimator.estimators_]
-        return {f"member {i + 1}": m[0] for i, m in enumerate(members) if m}
-    network = getattr(estimator, "estimator_", estimator)
-    known = isinstance(network, _NetworkRegressor)
-    return {type(network).__name__: network} if known else {}
-
-
 def _facts(synthesizer):
     """What a person wants to know of a fitted synthesizer, by name."""
-    estimator = synthesizer.estimator_
-    facts = {"estimator": type(estimator).__name__}
-    networks = _networks(estimator)
-    if hasattr(estimator, "estimators_"):
-        facts["members"] = len(estimator.estimators_)
-        estimator = estimator.estimators_[0]
-    if hasattr(estimator, "coefficients_") and hasattr(estimator, "support_"):
-        before = [len(each) for each in estimator.coefficients_]
-        after = [len(each) for each in estimator.support_]
-        facts["ShrinkConnect"] = f"{_chain(before)} hidden nodes became {_chain(after)}"
-    if networks:
-        network = next(iter(networks.values()))
-        layers = [network.n_features_in_, *(len(b) for b in network.intercepts_)]
-        facts |= {
-            "network": type(network).__name__,
-            "layers": _chain(layers),
-            "numbers learned": f"{network._architecture().n_parameters:,}",
-            "epochs": f"{network.n_iter_}, {network.solver}",
-            "last training loss": f"{network.loss_curve_[-1]:.3g}",
-        }
-        if network.latent_coordinates_.shape[1]:
-            reach = network._sigma * network._scaling.coordinate_scale
-            facts["sigma"] = f"{network._sigma:g} ({_by(reach.round())} mm)"
+    facts = role_of(synthesizer.estimator_).facts()
     return facts | {
         "training images": len(synthesizer.n_voxels_),
         "training voxels": f"{sum(synthesizer.n_voxels_):,}",
@@ -249,10 +217,6 @@ def _facts(synthesizer):
         "brain": synthesizer.mask_strategy_,
         "normalisation": type(synthesizer.target_normalizers_[0]).__name__,
     }
-
-
-def _chain(numbers):
-    return "-".join(map(str, numbers))
 
 
 def _by(sizes):

@@ -6,9 +6,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from .._regressors.ensemble import EnsembleRegressor
-from .._regressors.network_regressor import _NetworkRegressor
 from .._regressors.networks import LSDNRegressor
-from .._regressors.shrink_connect import ShrinkConnect
+from .._regressors.roles import role_of
 from .._utils.sklearn_private import check_weights, validate_parameters
 
 
@@ -45,18 +44,14 @@ def make_estimator(synthesizer, rng):
     """
     estimator = clone(to_be_trained(synthesizer))
     for part in _parts(estimator):
-        holds = isinstance(part, ShrinkConnect | EnsembleRegressor)
-        if holds and part.estimator is None:
-            part.set_params(estimator=LSDNRegressor())  # the next part
+        role_of(part).join(
+            verbose=synthesizer.verbose,
+            has_coordinates=synthesizer.places is not None,
+        )
         seed = rng.randint(np.iinfo(np.int32).max)
         parameters = part.get_params(deep=False)
         if "random_state" in parameters and synthesizer.random_state is not None:
             part.set_params(random_state=seed)
-        ours = type(part).__module__.startswith("sklearn_lsdn.")
-        if isinstance(part, _NetworkRegressor | ShrinkConnect) and synthesizer.verbose:
-            part.set_params(verbose=synthesizer.verbose)
-        if ours and "coordinates" in parameters and synthesizer.places is None:
-            part.set_params(coordinates=0)
         validate_parameters(part)  # rather now than after the images are read
     return estimator
 

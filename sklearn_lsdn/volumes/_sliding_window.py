@@ -5,9 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 from joblib import parallel_config
 
-from .._regressors.ensemble import EnsembleRegressor
-from .._regressors.network_regressor import _NetworkRegressor
-from .._regressors.shrink_connect import ShrinkConnect
+from .._regressors.roles import role_of
 from .._utils.threads import effective_n_threads
 from ._aggregation import PatchAverage, VolumePatches
 from ._sampling import Window
@@ -58,8 +56,6 @@ class SlidingWindow:
         -------
         means : float64 array of shape (n_voxels, n_targets)
         """
-        if not isinstance(self.estimator, EnsembleRegressor):
-            return self._refined(self.estimator, padded)
         return self._means_and_variances(padded)[0]
 
     def means_and_deviations(self, padded):
@@ -74,14 +70,17 @@ class SlidingWindow:
         means, deviations : float64 arrays of shape (n_voxels, n_targets)
         """
         means, variances = self._means_and_variances(padded)
-        ensemble = self.estimator
-        scale = ensemble.noise_scale_.reshape(self.n_targets, -1).mean(axis=1)
-        noise = np.maximum(self._predict(ensemble.noise_estimator_, padded), 0) * scale
+        regressor, scale = role_of(self.estimator).noise
+        scale = scale.reshape(self.n_targets, -1).mean(axis=1)
+        noise = np.maximum(self._predict(regressor, padded), 0) * scale
         return means, np.sqrt(variances + noise**2)
 
     def _means_and_variances(self, padded):
-        """Of an ensemble's members."""
-        regressors = self.estimator.estimators_
+        """Of the members of an ensemble, or of one regressor alone."""
+        regressors = role_of(self.estimator).members()
+        if len(regressors) == 1:
+            means = self._refined(regressors[0], padded)
+            return means, np.zeros(means.shape)
         shape = np.count_nonzero(self.mask), self.n_targets
         means, squares = np.zeros(shape), np.zeros(shape)
         for n, regressor in enumerate(regressors, start=1):
@@ -91,7 +90,7 @@ class SlidingWindow:
             values -= means
             values *= change
             squares += values
-        squares /= max(len(regressors) - 1, 1)
+        squares /= len(regressors) - 1
         return means, squares
 
     def _refined(self, regressor, padded):
@@ -102,16 +101,16 @@ class SlidingWindow:
         return values
 
     def _predict(self, regressor, padded):
-        network = volume_reader(regressor, padded.offsets.size)
+        network = role_of(regressor).reader(padded.offsets.size)
         if network is None:
             return self._predict_rows(regressor, padded)
         average = self._average()
         centers = padded.centers(self.mask)
         n_threads = effective_n_threads(self.n_jobs)
-        step = max(1, _OUTPUTS_AT_ONCE // network.n_outputs_)
+        step = max(1, _OUTPUTS_AT_ONCE // network.n_outputs)
         for start in range(0, len(centers), step):
             rows = slice(start, start + step)
-            values = network._predict_voxels(padded, centers[rows], n_threads)
+            values = network.voxels(padded, centers[rows], n_threads)
             average.add(rows, values)
         return average.means()
 
@@ -140,13 +139,3 @@ class SlidingWindow:
 
     def _average(self):
         return PatchAverage(self.mask, self.n_targets, self.window.target_patch_size)
-
-
-def volume_reader(estimator, n_patch):
-    """The network that predicts, if its first columns are the patch; else None."""
-    if isinstance(estimator, ShrinkConnect):
-        estimator = estimator.estimator_
-    if not isinstance(estimator, _NetworkRegressor):
-        return None
-    reads = estimator._feature_columns[:n_patch] == list(range(n_patch))
-    return estimator if reads else None

@@ -11,8 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressors.ensemble import EnsembleRegressor, given_to_fit
-from .._regressors.network_regressor import _NetworkRegressor
+from .._regressors.ensemble import given_to_fit
+from .._regressors.roles import role_of
 from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
 from .._utils.groups import check_groups
@@ -427,7 +427,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     def check_ensemble(self) -> None:
         """Raise ValueError unless there are several members to disagree."""
         check_is_fitted(self)
-        if not isinstance(self.estimator_, EnsembleRegressor):
+        if role_of(self.estimator_).noise is None:
             raise ValueError(
                 "A standard deviation needs an ensemble: fit with n_estimators=2 or "
                 "more (lsdn fit --n-estimators)."
@@ -551,19 +551,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             If ``estimator_`` is not a network of this package.
         """
         check_is_fitted(self)
-        network = self.estimator_
-        if isinstance(network, ShrinkConnect):
-            network = network.estimator_
-        if not isinstance(network, _NetworkRegressor):
-            if isinstance(network, EnsembleRegressor):
-                raise TypeError(
-                    "An ensemble's networks are shrunk in training: fit with "
-                    "estimator=ShrinkConnect() (lsdn fit --shrink)."
-                )
-            raise TypeError(
-                f"Only networks of this package can be shrunk, not a "
-                f"{type(network).__name__}."
-            )
+        network = role_of(self.estimator_).to_be_shrunk()
         rng = check_random_state(random_state)
         shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
         X, y, plan = self._sample_to_train(shrunk, sources, targets, rng)

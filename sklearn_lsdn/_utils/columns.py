@@ -62,4 +62,4 @@ def as_slice(columns):
     """Neighbouring columns as a slice, which needs no copy."""
     first, n = (columns[0] if len(columns) else 0), len(columns)
     together = list(columns) == list(range(first, first + n))
-    return slice(first, first + n) if together else columns
+    return slice(first, first + n) if together else list(columns)

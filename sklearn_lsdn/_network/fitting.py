@@ -1,0 +1,228 @@
+"""Training as a function: of a network, data and settings, to another network."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .network import Network
+
+_BATCHES_PER_EPOCH = 400  # at least, as long as batches hold 4 samples
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Parameters
+    ----------
+    solver : {"adam", "sgd", "lbfgs"}
+    alpha : float
+        Strength of the L2 penalty, divided by the total weight of the samples.
+    batch_size : int or "auto"
+    learning_rate : float
+        Of the first epoch.
+    learning_rate_decay : float
+        Factor on the learning rate after each epoch.
+    max_iter : int
+        Epochs; iterations of L-BFGS.
+    tol : float
+        A loss counts as progress below ``1 - tol`` times the best so far.
+    n_iter_no_change : int or inf
+        How many losses in a row without progress end the training.
+    shuffle : bool
+    n_threads : int
+    """
+
+    solver: str
+    alpha: float
+    batch_size: int | str
+    learning_rate: float
+    learning_rate_decay: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: float
+    shuffle: bool
+    n_threads: int
+
+    def further(self, max_iter, learning_rate, batch_size) -> "Settings":
+        """The same for exactly so many epochs, whose rate falls by a factor of 20.
+
+        L-BFGS, which has no rate, still ends when it is done.
+        """
+        if self.solver == "lbfgs":
+            return replace(self, max_iter=max_iter)
+        return replace(
+            self,
+            max_iter=max_iter,
+            learning_rate=learning_rate,
+            learning_rate_decay=0.05 ** (1.0 / max(1, max_iter - 1)),
+            batch_size=batch_size,
+            n_iter_no_change=math.inf,
+        )
+
+    def samples_per_batch(self, n_samples) -> int:
+        """What ``batch_size`` stands for."""
+        if self.batch_size == "auto":
+            return int(np.clip(n_samples // _BATCHES_PER_EPOCH, 4, 256))
+        return self.batch_size
+
+
+@dataclass
+class History:
+    """What became of a training.
+
+    Parameters
+    ----------
+    losses : list of float
+        Equation (1) in each epoch, averaged while it trained.
+    validation_losses : list of float
+        The same on what is watched, after each epoch; empty if nothing is.
+    moments : dict or None
+        What `Trainer.set_state` takes, to go on from here.
+    interrupted : bool
+        Whether a person ended it; the network is that of the last whole epoch.
+    """
+
+    losses: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
+    moments: dict | None = None
+    interrupted: bool = False
+
+    def then(self, later) -> "History":
+        """The two as one; epochs in which nothing was watched count as NaN."""
+        first, second = self.validation_losses, later.validation_losses
+        if first or second:
+            first = first or [math.nan] * len(self.losses)
+            second = second or [math.nan] * len(later.losses)
+        losses = self.losses + later.losses
+        return History(losses, first + second, later.moments, later.interrupted)
+
+
+def train(
+    network: Network,
+    data,
+    settings: Settings,
+    rng,
+    tasks,
+    *,
+    watched=None,
+    moments=None,
+) -> tuple[Network, History]:
+    """Train a network further.
+
+    Parameters
+    ----------
+    network : Network
+    data : tuple of ndarray
+        X, y and weight, as `Network.scaled` takes them.
+    settings : Settings
+    rng : numpy.random.RandomState
+        Order of the samples.
+    tasks : object
+        ``tasks.begin(name, state)`` and ``tasks.end(state, history)`` are called around
+        each epoch; ``state()`` gives the network and the history that an end right now
+        would leave. ``tasks.stopping`` ends the training.
+    watched : tuple of ndarray, default=None
+        As ``data``: progress is measured on it, and the network of the best epoch kept.
+    moments : dict, default=None
+        `History.moments` of an earlier training, to go on from there.
+
+    Raises
+    ------
+    ValueError
+        If it diverges.
+    """
+    if settings.solver == "lbfgs":
+        return _all_at_once(network, data, settings, tasks)
+    return _by_epochs(network, data, settings, rng, tasks, watched, moments)
+
+
+def _by_epochs(network, data, settings, rng, tasks, watched, moments):
+    from .training import Progress, Trainer, mean_loss
+
+    X, _, weight = data
+    trainer = Trainer(
+        network.architecture,
+        network.parameters(np.float32),
+        *network.scaled(*data, np.float32),
+        solver=settings.solver,
+        alpha=settings.alpha / weight.sum(),
+        batch_size=min(settings.samples_per_batch(len(X)), len(X)),
+        learning_rate=settings.learning_rate,
+        learning_rate_decay=settings.learning_rate_decay,
+        shuffle=settings.shuffle,
+        rng=rng,
+        n_threads=settings.n_threads,
+    )
+    if moments is not None:
+        trainer.set_state(moments)
+    if watched is not None:
+        watched = network.scaled(*watched, np.float32)
+    progress = Progress(settings.tol, settings.n_iter_no_change)
+    history, best_theta = History(), None
+
+    def state():
+        theta = trainer.theta if best_theta is None else best_theta
+        return _trained(network, theta, settings), history
+
+    try:
+        for _ in range(settings.max_iter):
+            tasks.begin("epoch", state)
+            loss = judged = trainer.epoch()
+            history.losses.append(loss)
+            if watched is not None:
+                judged = mean_loss(trainer.architecture, trainer.theta, *watched)
+                history.validation_losses.append(judged)
+                if judged < progress.best:
+                    best_theta = trainer.theta.copy()
+            tasks.end(state, history)
+            if progress.stale_after(judged) or tasks.stopping:
+                break
+    except KeyboardInterrupt:
+        if not history.losses:
+            raise
+        history.interrupted = True
+    history.moments = trainer.get_state()
+    return state()
+
+
+def _all_at_once(network, data, settings, tasks):
+    from .training import minimize_full_batch
+
+    history = History()
+
+    def after_iteration(theta, loss, last):
+        def state():
+            return _trained(network, theta, settings), history
+
+        history.losses.append(loss)
+        tasks.end(state, history)
+        if not (last or tasks.stopping):
+            tasks.begin("iteration", state)
+        return tasks.stopping
+
+    tasks.begin("iteration", lambda: (network, history))
+    theta, losses = minimize_full_batch(
+        network.architecture,
+        network.parameters(np.float64),
+        *network.scaled(*data, np.float64),
+        alpha=settings.alpha / data[-1].sum(),
+        max_iter=settings.max_iter,
+        tol=settings.tol,
+        n_iter_no_change=settings.n_iter_no_change,
+        after_iteration=after_iteration,
+    )
+    history.losses[:] = losses  # one, where there was nothing to improve
+    return _trained(network, theta, settings), history
+
+
+def _trained(network, theta, settings):
+    try:
+        return network.with_parameters(theta)
+    except FloatingPointError as error:
+        raise ValueError(
+            "Training diverged: the network's parameters are not finite. Lower "
+            f"learning_rate_init={settings.learning_rate}, and check the magnitude "
+            "of y."
+        ) from error

@@ -1,0 +1,146 @@
+"""What rooms above ask of a regressor, whichever it is.
+
+`role_of` answers for networks, shrunken ones, ensembles and foreign regressors alike;
+each class of this package registers its role where it is defined.
+"""
+
+from functools import singledispatch
+
+from sklearn.utils.validation import check_is_fitted
+
+
+class Role:
+    """The answers of a regressor of which this package knows nothing.
+
+    Parameters
+    ----------
+    regressor : regressor
+    """
+
+    is_network = False
+    """Whether it is one of the networks."""
+
+    takes_groups = False
+    """Whether its ``fit`` can use ``groups``."""
+
+    noise = None
+    """What predicts the size of its errors and the factor on that, of an ensemble."""
+
+    def __init__(self, regressor):
+        self.regressor = regressor
+
+    @property
+    def network(self):
+        """The fitted network regressor that gives its answers; None if none alone."""
+        return None
+
+    def members(self) -> list:
+        """The regressors whose mean it predicts: by default itself."""
+        return [self.regressor]
+
+    def networks(self) -> dict:
+        """All fitted network regressors within, by what to call them."""
+        return {}
+
+    def reader(self, n_patch):
+        """The Network that can read patches from volumes; None if rows must be made.
+
+        Parameters
+        ----------
+        n_patch : int
+            Columns of a patch, which come first.
+        """
+        return None
+
+    def to_be_shrunk(self):
+        """The network regressor that ShrinkConnect can shrink.
+
+        Raises
+        ------
+        TypeError
+            If there is none.
+        """
+        raise TypeError(
+            "Only networks of this package can be shrunk, not a "
+            f"{type(self.regressor).__name__}."
+        )
+
+    def join(self, *, verbose, has_coordinates):
+        """Take on what a synthesizer decides for what it trains.
+
+        Parameters
+        ----------
+        verbose : int
+        has_coordinates : bool
+            Whether the last columns are coordinates.
+        """
+
+    def facts(self) -> dict:
+        """What a person wants to know, by name."""
+        return {"estimator": type(self.regressor).__name__}
+
+
+@singledispatch
+def role_of(regressor) -> Role:
+    """The role of a regressor; of a foreign one unless its class is registered."""
+    return Role(regressor)
+
+
+def facts_of_part(name, part) -> dict:
+    """Facts of what a meta-estimator holds, whose class stands under this name."""
+    facts = role_of(part).facts()
+    return {name: facts.pop("estimator"), **facts}
+
+
+class LocatedRole(Role):
+    """A regressor of this package, which takes coordinates."""
+
+    def join(self, *, verbose, has_coordinates):
+        if not has_coordinates:
+            self.regressor.set_params(coordinates=0)
+
+
+class NetworkRole(LocatedRole):
+    """LSDN, CDN or VDN."""
+
+    is_network = True
+
+    @property
+    def takes_groups(self) -> bool:
+        return bool(self.regressor.early_stopping)
+
+    @property
+    def network(self):
+        check_is_fitted(self.regressor)
+        return self.regressor
+
+    def networks(self):
+        return {type(self.regressor).__name__: self.network}
+
+    def reader(self, n_patch):
+        network = self.network.network_
+        return network if network.reads_patches(n_patch) else None
+
+    def to_be_shrunk(self):
+        return self.network
+
+    def join(self, *, verbose, has_coordinates):
+        super().join(verbose=verbose, has_coordinates=has_coordinates)
+        if verbose:
+            self.regressor.set_params(verbose=verbose)
+
+    def facts(self):
+        regressor, network = self.regressor, self.network.network_
+        sizes = regressor.n_features_in_, *network.layer_sizes[1:]
+        facts = super().facts() | {
+            "layers": "-".join(map(str, sizes)),
+            "parameters": network.architecture.n_parameters,
+        }
+        if network.coordinate_columns:
+            reach = network.sigma * network.scaling.coordinate_scale
+            reach = " x ".join(f"{each:.3g}" for each in reach)
+            facts["sigma"] = f"{network.sigma:g} ({reach} in units of the coordinates)"
+        return facts | {
+            "epochs": f"{regressor.n_iter_}, {regressor.solver}",
+            "training loss": f"{regressor.loss_curve_[-1]:.5g}",
+        }
