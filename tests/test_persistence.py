@@ -1,10 +1,13 @@
 """Model files: the way there and back, and what is refused."""
 
 import functools
+import importlib
 import json
 import os
+import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -29,7 +32,7 @@ from sklearn_lsdn import (
     save_model,
 )
 from sklearn_lsdn._persistence.model_files import PROTOCOL
-from sklearn_lsdn.volumes import PercentileNormalizer
+from sklearn_lsdn.volumes import PercentileNormalizer, ZScoreNormalizer
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 SHAPE = (9, 10, 8)
@@ -251,6 +254,99 @@ def test_what_a_file_cannot_hold_is_named(subjects, which, path, tmp_path):
     with pytest.raises(TypeError, match=rf"VolumeSynthesizer holds .*{named}"):
         save_model(s, path)
     assert not path.exists()
+
+
+# Classes of one's own
+
+
+class Halved(ZScoreNormalizer):
+    """Half of a standard deviation becomes 1."""
+
+    def _location_and_scale(self, values):
+        location, scale = super()._location_and_scale(values)
+        return location, scale / 2
+
+
+class Own(LSDNRegressor):
+    """A network with another default."""
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_classes_of_ones_own_are_kept_when_trusted(subjects, named, path):
+    sources, targets = [s[0] for s in subjects], [s[2] for s in subjects]
+    s = VolumeSynthesizer(Foreign(), normalization=Halved(), n_voxels=50)
+    trusted = [Halved, Foreign]
+    if named:
+        trusted = [f"{each.__module__}.{each.__name__}" for each in trusted]
+    s.fit(sources, targets)
+    with pytest.raises(TypeError, match=r"Foreign, .*Halved.*give trusted=\["):
+        save_model(s, path)
+    save_model(s, path, trusted=trusted)
+    with pytest.raises(
+        ValueError, match=r"refused.*Halved.*load_model\(path, trusted="
+    ):
+        load_model(path)
+    loaded = load_model(path, trusted=trusted)
+    for ours, theirs in zip(loaded.predict(sources), s.predict(sources), strict=True):
+        np.testing.assert_array_equal(ours.dataobj, theirs.dataobj)
+
+
+def test_what_inherits_from_ours_is_checked_as_ours(path):
+    model = Own((8, 4), max_iter=1, random_state=0).fit(*_data())
+    save_model(model, path, trusted=Own)
+    assert type(load_model(path, trusted=Own)) is Own
+    model.network_ = replace(model.network_, sigma=0.0)
+    save_model(model, path, trusted=Own, overwrite=True)
+    with pytest.raises(ValueError, match="damaged: sigma is 0"):
+        load_model(path, trusted=Own)
+
+
+# Names that stay
+
+
+def _names(path):
+    with zipfile.ZipFile(path) as archive:
+        schema = json.loads(archive.read("schema.json"))
+    found, left = set(), [schema]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            found.add(f"{value.get('__module__')}.{value.get('__class__')}")
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return {name for name in found if name.startswith("sklearn_lsdn.")}
+
+
+def test_files_do_not_name_where_code_stands(subjects, path):
+    sources, targets = [s[0] for s in subjects], [s[2] for s in subjects]
+    s = VolumeSynthesizer(_network(), n_voxels=50)
+    save_model(s.fit(sources, targets), path)
+    names = _names(path)
+    public = {name for name in names if not name.startswith("sklearn_lsdn.parts.")}
+    assert public == {
+        "sklearn_lsdn.VolumeSynthesizer",
+        "sklearn_lsdn.LSDNRegressor",
+        "sklearn_lsdn.volumes.ZScoreNormalizer",
+    }
+    for name in public:
+        module, _, cls = name.rpartition(".")
+        assert isinstance(getattr(importlib.import_module(module), cls), type)
+
+
+def test_a_class_that_moved_is_found(model, path, monkeypatch):
+    save_model(model, path)
+    moved = "sklearn_lsdn._regressors.elsewhere"
+    monkeypatch.setitem(sys.modules, moved, sys.modules[LSDNRegressor.__module__])
+    monkeypatch.setattr(LSDNRegressor, "__module__", moved)
+    assert type(load_model(path)) is LSDNRegressor
+
+
+def test_a_file_says_what_has_to_be_imported(model, path):
+    save_model(model, path)
+    code = f"from sklearn_lsdn import load_model; print(load_model({str(path)!r}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.startswith("LSDNRegressor"), run.stderr
 
 
 # Files that appear whole or not at all

@@ -15,7 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._network.scaling import centre_and_scale
 from .._regressors.roles import LocatedRole, role_of
+from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
 from .._utils.columns import resolve_coordinates
+from .._utils.persistable import persistable
 from .._utils.sklearn_private import (
     Interval,
     StrOptions,
@@ -31,6 +33,7 @@ _RIDGE = 1e-3  # of the mean energy of an atom's coefficients
 _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
+@persistable("sklearn_lsdn")
 class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
@@ -365,6 +368,29 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
             gram[np.diag_indices(n_components)] += ridge
             cross += ridge * self.target_components_
             self.target_components_ = np.linalg.solve(gram, cross)
+
+    def _check_parts(self):
+        check_columns(self.n_features_in_, self._columns)
+        check_flatness(self._flat_target, self.n_outputs_)
+        n_columns, n_outputs = len(self._columns), self.n_outputs_
+        n_atoms = len(self.source_components_)
+        for name, array, shape in (
+            ("source_components_", self.source_components_, (n_atoms, n_columns + 1)),
+            ("target_components_", self.target_components_, (n_atoms, n_outputs)),
+            ("target centre", self._target_scaling[0], (n_outputs,)),
+            ("target scale", self._target_scaling[1], (n_outputs,)),
+            *(("source scaling", each, (n_columns,)) for each in self._source_scaling),
+        ):
+            check_numbers(self, name, array, shape)
+        alpha, n_nonzero = self._coding
+        ensure(
+            n_atoms > 0
+            and len(self._source_scaling) == 3
+            and np.isfinite([self._constant, alpha]).all()
+            and isinstance(n_nonzero, Integral)
+            and n_nonzero > 0,
+            "there is nothing to code by",
+        )
 
 
 @role_of.register

@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from .._network.kernels.compilation import kernel
 from .._network.scaling import centre_and_scale
 from .._regressors.roles import LocatedRole, role_of
+from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
 from .._utils.columns import resolve_coordinates
+from .._utils.persistable import persistable
 from .._utils.sklearn_private import (
     Interval,
     StrOptions,
@@ -23,6 +25,7 @@ _FAR = 1e12  # standard deviations or windows: its square is a float32, with wei
 _ROWS_AT_ONCE = 65536
 
 
+@persistable("sklearn_lsdn")
 class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
@@ -311,6 +314,27 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
             np.divide(further, -width, out=weights, where=width > 0)
             weights[:] = np.where(width > 0, np.exp(weights), 1.0)
         return weights / weights.sum(axis=1, keepdims=True)
+
+    def _check_parts(self):
+        check_columns(
+            self.n_features_in_, self._feature_columns, self._coordinate_columns
+        )
+        check_flatness(self._flat_target, self.n_outputs_)
+        n_features, n_places = len(self._feature_columns), len(self._coordinate_columns)
+        n_samples, n_outputs = self.n_samples_fit_, self.n_outputs_
+        ensure(n_features and n_samples > 0, "there is nothing to search")
+        self._samples.check_sizes(n_samples, n_features, n_places)
+        for name, array, shape, dtype in (
+            ("axes", self._axes, (n_features, n_features), "f4"),
+            ("origin", self._origin, (n_places,), "f8"),
+            ("feature centre", self._feature_scaling[0], (n_features,), "f8"),
+            ("feature scale", self._feature_scaling[1], (n_features,), "f8"),
+            ("target centre", self._target_scaling[0], (n_outputs,), "f8"),
+            ("target scale", self._target_scaling[1], (n_outputs,), "f8"),
+            ("targets", self._targets, (n_samples, n_outputs), "f4"),
+        ):
+            check_numbers(self, name, array, shape, dtype)
+        ensure(0 < self._window < np.inf, "the window has no size")
 
 
 def _scaled(values, centre, scale):

@@ -13,6 +13,8 @@ import numpy as np
 
 from .._network.kernels.compilation import kernel
 from .._network.threads import for_each_slice
+from .._utils.checks import check_numbers, ensure
+from .._utils.persistable import persistable
 
 _CELLS_A_WINDOW = 4  # sides of a cell in the radius of the window
 _MOST_CELLS = 64  # along an axis
@@ -24,6 +26,7 @@ _WIDEST = 1e13  # windows: further apart than places can be
 _INFINITY = np.float32(np.inf)
 
 
+@persistable()
 @dataclass
 class WindowedSamples:
     """Samples sorted by cell and ready to be searched.
@@ -151,6 +154,29 @@ class WindowedSamples:
                     "search was fitted on. Use weights and features of usual size."
                 )
         return indices, distances
+
+    def check_sizes(self, n_samples, n_columns, n_places):
+        """Raise ValueError unless it holds so many, in a grid that is whole."""
+        n_bins = len(self.edges) - 1
+        ensure(n_bins > 0, "there is nothing to search")
+        n_cells = int(np.prod(self.shape, dtype=object))
+        for name, array, shape, dtype in (
+            ("columns", self.columns, (n_samples, n_columns), "f4"),
+            ("places", self.places, (n_samples, n_places), "f4"),
+            ("edges", self.edges[1:-1], (n_bins - 1,), "f4"),
+            ("origin", self.origin, (3,), "f8"),
+            ("side", self.side, (3,), "f8"),
+            ("shape", self.shape, (3,), "i8"),
+            ("starts", self.starts, (n_cells + 1,), "i8"),
+        ):
+            check_numbers(self, name, array, shape, dtype)
+        ensure(
+            (self.side > 0).all()
+            and (self.shape > 0).all()
+            and (self.starts[0], self.starts[-1]) == (0, n_samples)
+            and (np.diff(self.starts) >= 0).all(),
+            "the grid of samples is broken",
+        )
 
 
 def _cells(places, origin, side, shape):

@@ -1,11 +1,14 @@
 """Network: the one owner of what a trained network is."""
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Self
 
 import numpy as np
 
+from .._utils.checks import check_numbers, ensure
 from .._utils.columns import as_slice, weighted_rows
+from .._utils.persistable import persistable
 from .architecture import Architecture
 from .scaling import Scaling
 from .threads import for_each_slice
@@ -15,6 +18,7 @@ _ROWS_OF_A_THREAD = 4096  # in prediction: few enough for the cache
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
 
 
+@persistable()
 @dataclass(frozen=True, eq=False)
 class Network:
     """A network in the units of the data that it was trained on.
@@ -260,3 +264,18 @@ class Network:
             self.scaling.standardized(X[:, as_slice(self.feature_columns)]),
             self.scaling.coordinates(X[:, as_slice(self.coordinate_columns)]),
         )
+
+    def _check_parts(self):
+        sizes, n_coordinates = self.layer_sizes, len(self.coordinate_columns)
+        ensure(len(sizes) > 2 and min(sizes) > 0, "a layer is missing")
+        ensure(len(self.filters) == len(self.biases), "a layer is missing")
+        for k, (filters, bias) in enumerate(
+            zip(self.filters, self.biases, strict=True)
+        ):
+            check_numbers(self, f"filters[{k}]", filters, (sizes[k], sizes[k + 1]))
+            check_numbers(self, f"biases[{k}]", bias, (sizes[k + 1],))
+        shape = sizes[1], n_coordinates
+        check_numbers(self, "latent_coordinates", self.latent_coordinates, shape)
+        self.scaling.check_sizes(sizes[0], n_coordinates, sizes[-1])
+        sigma = self.sigma
+        ensure(isinstance(sigma, Real) and 0 < sigma < np.inf, f"sigma is {sigma!r}")

@@ -1,8 +1,11 @@
 """Between the user's units and those the network is trained in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+
+from .._utils.checks import check_numbers
+from .._utils.persistable import persistable
 
 _CHUNK = 65536  # rows converted at once, laid out alike lest sums round differently
 _FAR = 1e18  # standard deviations: saturates every node, and its square is a float32
@@ -29,6 +32,7 @@ def _chunks(n):
     return [slice(start, start + _CHUNK) for start in range(0, n, _CHUNK)]
 
 
+@persistable()
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """Affine maps of features, coordinates and targets, fitted on training data.
@@ -135,3 +139,11 @@ class Scaling:
         filters, biases, latent = self.standardize_layers(filters, biases, latent)
         filters[0] = np.linalg.solve(self.whitening, filters[0])
         return filters, biases, latent
+
+    def check_sizes(self, n_features, n_coordinates, n_targets):
+        """Raise ValueError unless there is a finite number for each of them."""
+        n = {"feature": n_features, "coordinate": n_coordinates, "target": n_targets}
+        for name in (field.name for field in fields(self)):
+            square = name == "whitening"
+            shape = (n_features,) * 2 if square else (n[name.split("_")[0]],)
+            check_numbers(self, name, getattr(self, name), shape)

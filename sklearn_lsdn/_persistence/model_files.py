@@ -1,82 +1,24 @@
 """Model files: skops archives of trusted types, with a protocol number."""
 
-import io
-import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._network.network import Network
 from .._regressors.roles import role_of
 from .._utils.files import written_whole
 from .._utils.optional import require
-from .consistency import check_consistency, estimators_within
+from .._utils.sklearn_private import NOT_KEPT
+from . import archives, parts
+from .trees import TRUSTED
 
 _FORMAT = "sklearn_lsdn model"
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the file's layout; it rises when an older reader would misread it."""
 
-_MOST_UNPACKED = 100  # bytes from one
 
-# What models consist of, beyond what skops itself vouches for: most of scikit-learn's
-# estimators, NumPy's arrays and Python's containers.
-_TRUSTED = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn_lsdn._baselines.coupled_sparse.CoupledSparseRegressor",
-    "sklearn_lsdn._baselines.modality_propagation.ModalityPropagationRegressor",
-    "sklearn_lsdn._baselines.neighbors.WindowedSamples",
-    "sklearn_lsdn._regressors.ensemble.EnsembleRegressor",
-    "sklearn_lsdn._network.network.Network",
-    "sklearn_lsdn._network.scaling.Scaling",
-    "sklearn_lsdn._regressors.networks.CDNRegressor",
-    "sklearn_lsdn._regressors.networks.LSDNRegressor",
-    "sklearn_lsdn._regressors.networks.VDNRegressor",
-    "sklearn_lsdn._regressors.shrink_connect.ShrinkConnect",
-    "sklearn_lsdn.volumes._augmentation.Augmentation",
-    "sklearn_lsdn.volumes._masks.Masker",
-    "sklearn_lsdn.volumes._normalization.NyulNormalizer",
-    "sklearn_lsdn.volumes._normalization.PeakNormalizer",
-    "sklearn_lsdn.volumes._normalization.PercentileNormalizer",
-    "sklearn_lsdn.volumes._normalization.ZScoreNormalizer",
-    "sklearn_lsdn.volumes._preparation.Preparation",
-    "sklearn_lsdn.volumes._sampling.Window",
-    "sklearn_lsdn.volumes._synthesizer.VolumeSynthesizer",
-)
-
-# Parameters that a file of this protocol may lack, since it is older than they are,
-# and what such a file means by that.
-_YOUNGER = {
-    "EnsembleRegressor": {"memory": None},
-    "VolumeSynthesizer": {"max_memory": None},
-}
-
-_MOVED = {
-    "baselines.coupled_sparse": "_baselines.coupled_sparse",
-    "baselines.modality_propagation": "_baselines.modality_propagation",
-    "baselines.neighbors": "_baselines.neighbors",
-    "ensemble": "_regressors.ensemble",
-    "network.scaling": "_network.scaling",
-    "regressor": "_regressors.networks",
-    "shrink": "_regressors.shrink_connect",
-    "volumes.masks": "volumes._masks",
-    "volumes.normalization": "volumes._normalization",
-    "volumes.synthesizer": "volumes._synthesizer",
-}
-
-# scikit-learn's own attributes of estimators, about their training: callbacks, and
-# requests of metadata, in which skops would go round in circles.
-_NOT_KEPT = (
-    "_metadata_request",
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-)
-
-
-def save_model(estimator, path, *, overwrite=False) -> None:
+def save_model(estimator, path, *, overwrite=False, trusted=()) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
 
     Parameters
@@ -88,6 +30,9 @@ def save_model(estimator, path, *, overwrite=False) -> None:
         Callbacks and requests of metadata have no part in it.
     overwrite : bool, default=False
         Replace an existing file.
+    trusted : list of type or str, default=()
+        Classes of your own that the estimator consists of, such as a normaliser, or
+        their full names. `load_model` has to be given them too.
 
     Raises
     ------
@@ -96,8 +41,8 @@ def save_model(estimator, path, *, overwrite=False) -> None:
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it holds something that `load_model` would not trust, such as an image
-        or a cache among its parameters.
+        If it holds something else that `load_model` would not trust, such as an
+        image or a cache among its parameters.
 
     See Also
     --------
@@ -127,25 +72,29 @@ def save_model(estimator, path, *, overwrite=False) -> None:
         "estimator": estimator,
     }
     with _as_kept(estimator):
-        data = io.dumps(content)
-    foreign = _foreign_types(io, data=data)
+        data = archives.with_names_that_stay(io.dumps(content))
+    foreign = _foreign_types(archives.with_names_of_today(data), _names(trusted))
     if foreign:
         raise TypeError(
             f"{type(estimator).__name__} holds {', '.join(foreign)}, which is not "
-            "trusted in a model file. Give images as paths, leave memory=None, and "
-            "choose an estimator that skops trusts."
+            "trusted in a model file. Give images as paths, and leave memory=None; for "
+            f"a class of your own, give trusted={foreign} here and to load_model."
         )
     with written_whole(path, suffix=".skops", overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
 
 
-def load_model(path) -> BaseEstimator:
+def load_model(path, trusted=()) -> BaseEstimator:
     """Load an estimator that `save_model` saved, running no code from the file.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    trusted : list of type or str, default=()
+        Classes that the file may hold beside those of this package and of
+        scikit-learn, or their full names. Loading may run their code, and whether
+        they fit together is not checked.
 
     Returns
     -------
@@ -172,7 +121,7 @@ def load_model(path) -> BaseEstimator:
         ...
     FileNotFoundError: no such file.skops does not exist. Check the path.
     """
-    return _load(path)["estimator"]
+    return _load(path, trusted)["estimator"]
 
 
 def load_synthesizer(path):
@@ -260,9 +209,9 @@ def describe_model(path) -> str:
 def _as_kept(estimator):
     """Take off an estimator and those within, for a while, what no file keeps."""
     taken = []
-    for part in estimators_within(estimator):
+    for part in parts.parts_within(estimator, BaseEstimator):
         attributes = vars(part)
-        names = [name for name in _NOT_KEPT if name in attributes]
+        names = [name for name in NOT_KEPT if name in attributes]
         taken.append((attributes, {name: attributes.pop(name) for name in names}))
     try:
         yield
@@ -275,16 +224,17 @@ def _count(number, names):
     return f"{number} ({', '.join(names)})" if names else number
 
 
-def _load(path):
+def _load(path, trusted=()):
     skops_io = require("skops.io")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Check the path.")
+    trusted = _names(trusted)
     try:
-        _check_archive(path)
-        data = _with_paths_of_today(path)
-        foreign = _foreign_types(skops_io, data=data)
-        content = None if foreign else skops_io.loads(data, trusted=list(_TRUSTED))
+        archives.check_size(path)
+        data = archives.with_names_of_today(path.read_bytes())
+        foreign = _foreign_types(data, trusted)
+        content = None if foreign else skops_io.loads(data, trusted=_all(trusted))
     except Exception as error:  # a damaged archive fails in many ways
         raise ValueError(
             f"{path} is not a model file, or damaged ({type(error).__name__}: {error})."
@@ -292,73 +242,39 @@ def _load(path):
     if foreign:
         raise ValueError(
             f"{path} is refused: it holds {', '.join(foreign)}, which no model of this "
-            "package does."
+            f"package does. If you know them: load_model(path, trusted={foreign})."
         )
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise ValueError(f"{path} was not written by sklearn_lsdn.save_model.")
     protocol = content.get("protocol")
     whole = isinstance(protocol, int) and protocol > 0 and "version" in content
-    if not whole or not isinstance(content.get("estimator"), BaseEstimator):
+    model = content.get("estimator")
+    if not whole or not isinstance(model, BaseEstimator):
         raise ValueError(f"{path} is damaged: parts of the model are missing.")
     if protocol > PROTOCOL:
         raise ValueError(
             f"{path} was written by sklearn_lsdn {content['version']} with protocol "
             f"{protocol}; this version reads up to {PROTOCOL}. Update sklearn_lsdn."
         )
-    for part in estimators_within(content["estimator"]):
-        if "_scaling" in vars(part):
-            _hold_network(vars(part))
-        vars(part).pop("_n_features_out", None)
-        for name, value in _YOUNGER.get(type(part).__name__, {}).items():
-            vars(part).setdefault(name, value)
     try:
-        check_consistency(content["estimator"])
+        parts.bring_up_to_date(model, protocol)
+        parts.check_parts(model)
     except Exception as error:  # whatever is missing, or in the place of what
         raise ValueError(f"{path} is damaged: {error}.") from error
     return content
 
 
-def _hold_network(old):
-    """Let attributes of protocol 1 be those of a regressor that holds a Network."""
-    old["network_"] = Network(
-        tuple(old.pop("coefs_")),
-        tuple(old.pop("intercepts_")),
-        old.pop("latent_coordinates_"),
-        old.pop("_scaling"),
-        tuple(old.pop("_feature_columns")),
-        tuple(old.pop("_coordinate_columns")),
-        old.pop("_sigma"),
-    )
-    old["_moments"] = old.pop("_optimizer_state")
-    del old["n_outputs_"]
+def _foreign_types(data, trusted):
+    untrusted = require("skops.io").get_untrusted_types(data=data)
+    return sorted(set(untrusted) - set(_all(trusted)))
 
 
-def _with_paths_of_today(path):
-    """Content of a file, whose modules may since have moved."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(made, "w") as new:
-        for member in old.infolist():
-            data = old.read(member)
-            if member.filename == "schema.json":
-                text = data.decode()
-                for before, now in _MOVED.items():
-                    text = text.replace(
-                        f'"sklearn_lsdn.{before}"', f'"sklearn_lsdn.{now}"'
-                    )
-                data = text.encode()
-            new.writestr(member, data)
-    return made.getvalue()
+def _all(trusted):
+    return [*archives.trusted_names(), *TRUSTED, *trusted]
 
 
-def _check_archive(path):
-    """Refuse what would unpack to far more than is there: `save_model` packs little."""
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    size = path.stat().st_size
-    if unpacked > _MOST_UNPACKED * size:
-        raise ValueError(f"its {size} bytes claim to hold {unpacked}")
-
-
-def _foreign_types(io, **source):
-    untrusted = io.get_untrusted_types(**source)
-    return sorted(set(untrusted) - set(_TRUSTED))
+def _names(trusted):
+    given = [trusted] if isinstance(trusted, str | type) else trusted
+    return [
+        each if isinstance(each, str) else archives.full_name(each) for each in given
+    ]

@@ -14,8 +14,10 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from .._utils.callbacks import FitTasks
+from .._utils.checks import check_numbers, check_sizes, ensure
 from .._utils.groups import check_groups
 from .._utils.parallel import parallel_map
+from .._utils.persistable import persistable
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -31,6 +33,7 @@ from .training import interrupts_end_all
 _FOLDS = 3  # at most, for the noise
 
 
+@persistable("sklearn_lsdn", younger={"memory": None})
 class EnsembleRegressor(
     CallbackSupportMixin,
     MetaEstimatorMixin,
@@ -292,6 +295,14 @@ class EnsembleRegressor(
             return ()
         splitter = KFold(min(_FOLDS, n_samples), shuffle=True, random_state=rng)
         return splitter.split(np.empty(n_samples))
+
+    def _check_parts(self):
+        members = [*self.estimators_, self.noise_estimator_]
+        ensure(len(members) > 1, "an ensemble has no members")
+        for member in members:
+            check_is_fitted(member)
+            check_sizes(member, self.n_features_in_, self.n_outputs_)
+        check_numbers(self, "noise_scale_", self.noise_scale_, (self.n_outputs_,))
 
 
 def _check_members(base):

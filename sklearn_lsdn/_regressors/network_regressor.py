@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._network.fitting import History, train
 from .._network.network import Network
 from .._utils.callbacks import FitTasks
+from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
 from .._utils.columns import resolve_coordinates
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
@@ -325,6 +326,20 @@ class _NetworkRegressor(
     def _history(self):
         watched = self.validation_loss_curve_ or []
         return History(list(self.loss_curve_), list(watched), self._moments)
+
+    def _check_parts(self):
+        network, moments = self.network_, self._moments
+        columns = network.feature_columns, network.coordinate_columns
+        check_columns(self.n_features_in_, *columns)
+        check_flatness(self._flat_target, self.n_outputs_)
+        ensure(isinstance(self.n_iter_, Integral), "epochs were not counted")
+        ensure(isinstance(self.loss_curve_[-1], Real), "no loss was recorded")
+        if moments is not None:
+            n = network.architecture.n_parameters
+            for name in ("first_moment", "second_moment"):
+                check_numbers(self, name, moments[name], (n,), "f4")
+            counts = moments["n_epochs"], moments["n_steps"]
+            ensure(all(isinstance(n, Integral) for n in counts), "steps are no number")
 
 
 def _check_scale(network, y):

@@ -1,5 +1,6 @@
 """LSDNRegressor, and the networks it is compared with: CDN and VDN."""
 
+from .._utils.persistable import persistable
 from .network_regressor import _NetworkRegressor
 
 _PARAMETERS = """
@@ -96,6 +97,7 @@ def _documented(latent):
     return fill
 
 
+@persistable("sklearn_lsdn")
 @_documented("")
 class LSDNRegressor(_NetworkRegressor):
     """Location-sensitive deep network.
@@ -161,6 +163,7 @@ class LSDNRegressor(_NetworkRegressor):
         return others, coordinates
 
 
+@persistable("sklearn_lsdn")
 @_documented(" Empty: this network has none.")
 class CDNRegressor(_NetworkRegressor):
     """Concatenation deep network: coordinates are features like any other.
@@ -198,6 +201,7 @@ class CDNRegressor(_NetworkRegressor):
         return [*others, *coordinates], []
 
 
+@persistable("sklearn_lsdn")
 @_documented(" Empty: this network has none.")
 class VDNRegressor(_NetworkRegressor):
     """Vanilla deep network: coordinate columns are left out.

@@ -19,6 +19,8 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.callbacks import FitTasks
+from .._utils.checks import ensure
+from .._utils.persistable import persistable
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -42,6 +44,7 @@ from .training import (
 _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
 
 
+@persistable("sklearn_lsdn")
 class ShrinkConnect(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -424,6 +427,18 @@ class ShrinkConnect(
             "path_": list(self.path_),
             "n_iter_": attempt[0].n_iter_,
         }
+
+    def _check_parts(self):
+        network = self.estimator_
+        n_hidden = len(network.intercepts_) - 1
+        ensure(
+            len(self.support_) == len(self.coefficients_) == n_hidden,
+            "support_ and coefficients_ are not those of the hidden layers",
+        )
+        ensure(
+            self.n_features_in_ == network.n_features_in_,
+            "ShrinkConnect and its network differ in size",
+        )
 
 
 class _ShrunkenRole(Role):

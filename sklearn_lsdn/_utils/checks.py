@@ -1,5 +1,7 @@
 """Whether what comes from a file is what it should be."""
 
+from numbers import Integral
+
 import numpy as np
 
 
@@ -9,7 +11,7 @@ def ensure(true, what) -> None:
         raise ValueError(what)
 
 
-def check_array(owner, name, array, shape, dtype="f8") -> None:
+def check_numbers(owner, name, array, shape, dtype="f8") -> None:
     """Raise ValueError unless an array is one, of a shape and type, and finite.
 
     Parameters
@@ -28,3 +30,34 @@ def check_array(owner, name, array, shape, dtype="f8") -> None:
     )
     ensure(array.dtype == np.dtype(dtype), f"{what} holds {array.dtype}")
     ensure(np.isfinite(array).all(), f"{what} holds NaN or infinity")
+
+
+def check_columns(n, *columns) -> None:
+    """Raise ValueError unless sequences of columns are different ones among ``n``."""
+    used = [column for part in columns for column in part]
+    ensure(
+        all(isinstance(column, Integral) for column in [n, *used]),
+        "a column has no whole number",
+    )
+    ensure(
+        not used or 0 <= min(used) <= max(used) < n,
+        f"columns are not among the {n} of the training data",
+    )
+    ensure(len(used) == len(set(used)), "a column is used twice")
+
+
+def check_sizes(regressor, n_features, n_outputs) -> None:
+    """Raise ValueError if a regressor says that it was fitted to other numbers."""
+    inner = getattr(regressor, "estimator_", regressor)
+    ensure(
+        getattr(regressor, "n_features_in_", n_features) == n_features
+        and getattr(inner, "n_outputs_", None) in (None, n_outputs),
+        f"there are {n_features} features and {n_outputs} outputs, which are not those "
+        f"of {type(regressor).__name__}",
+    )
+
+
+def check_flatness(flat, n_outputs) -> None:
+    """Raise ValueError unless it is said whether targets were one-dimensional."""
+    ensure(isinstance(flat, bool), "it is not said what y was")
+    ensure(n_outputs == 1 or not flat, "y was not flat")

@@ -77,9 +77,11 @@ __all__ = [
     "_fit_context",
     "_is_fitted",
     "boosted_trees",
+    "first_predictions",
     "check_weights",
     "own_callbacks",
     "validate_parameters",
+    "tree_class",
     "validate_params",
     "with_callbacks",
 ]
@@ -137,3 +139,15 @@ def boosted_trees(estimator):
         return None
     trees = [tree for each in estimator._predictors for tree in each]
     return trees, estimator._bin_mapper, estimator._preprocessor is not None
+
+
+def first_predictions(estimator, X):
+    """What the trees of gradient boosting add to, of shape (n_samples, n_columns)."""
+    return estimator._raw_predict_init(X)
+
+
+def tree_class() -> type:
+    """What the nodes of a decision tree are kept in, imported by whom it concerns."""
+    from sklearn.tree._tree import Tree
+
+    return Tree

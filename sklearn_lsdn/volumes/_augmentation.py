@@ -5,11 +5,13 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._utils.persistable import persistable
 from .._utils.sklearn_private import Interval
 
 _FIELD_LENGTH = 30.0  # mm over which a bias field changes by about its own deviation
 
 
+@persistable("sklearn_lsdn.volumes")
 class Augmentation(BaseEstimator):
     """Random changes to the voxels that a synthesizer trains on.
 

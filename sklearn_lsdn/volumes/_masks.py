@@ -6,11 +6,13 @@ import nibabel as nib
 import numpy as np
 from nibabel.processing import resample_from_to
 
-from .._utils.checks import check_array, ensure
+from .._utils.checks import check_numbers, ensure
 from .._utils.optional import require
+from .._utils.persistable import persistable
 from ._images import ImageFile, open_image
 
 
+@persistable()
 @dataclass
 class Masker:
     """How to find the brain in the images of a subject.
@@ -75,15 +77,14 @@ class Masker:
             raise ValueError(f"The mask is empty. {remedy}")
         return mask
 
-    def check_consistency(self) -> None:
-        """Raise an error unless the brain can be found in this way."""
+    def _check_parts(self):
         known = self.strategy in ("nonzero", "mni152", "image")
         ensure(known, "the kind of mask is not known")
         if self.strategy == "image":
             shape = self.data.shape
             ensure(len(shape) == 3 and min(shape) > 0, "the mask has no volume")
-            check_array(self, "data", self.data, shape, "u1")
-            check_array(self, "affine", self.affine, (4, 4))
+            check_numbers(self, "data", self.data, shape, "u1")
+            check_numbers(self, "affine", self.affine, (4, 4))
             np.linalg.inv(self.affine)
 
 

@@ -5,13 +5,15 @@ from typing import Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.checks import check_array
+from .._utils.checks import check_numbers
+from .._utils.persistable import persistable
 from ._normalizer import LinearNormalizer, Normalizer, is_constant
 
 _QUANTILES = 10_000
 _STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
+@persistable("sklearn_lsdn.volumes")
 class ZScoreNormalizer(LinearNormalizer):
     """Mean 0 and standard deviation 1 over the brain.
 
@@ -40,6 +42,7 @@ class ZScoreNormalizer(LinearNormalizer):
         return values.mean(dtype=np.float64), values.std(dtype=np.float64)
 
 
+@persistable("sklearn_lsdn.volumes")
 class PercentileNormalizer(LinearNormalizer):
     """Two percentiles over the brain become 0 and 1; nothing is clipped.
 
@@ -79,6 +82,7 @@ class PercentileNormalizer(LinearNormalizer):
         return low, high - low
 
 
+@persistable("sklearn_lsdn.volumes")
 class PeakNormalizer(LinearNormalizer):
     """The peak of the brain's histogram becomes 1, the scanner's 0 remains 0.
 
@@ -146,6 +150,7 @@ class PeakNormalizer(LinearNormalizer):
         return 0.0, where
 
 
+@persistable("sklearn_lsdn.volumes")
 class NyulNormalizer(Normalizer):
     """Percentiles of the brain become those of an average training scan.
 
@@ -225,10 +230,9 @@ class NyulNormalizer(Normalizer):
         self.landmarks_ = shares.mean(axis=1)
         return self
 
-    def check_consistency(self) -> None:
-        """Raise an error unless this is what `fit` makes."""
-        super().check_consistency()
-        check_array(self, "landmarks_", self.landmarks_, (self._n_described,))
+    def _check_parts(self):
+        super()._check_parts()
+        check_numbers(self, "landmarks_", self.landmarks_, (self._n_described,))
 
     @property
     def _n_described(self):

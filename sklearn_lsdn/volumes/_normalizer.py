@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.checks import check_array
+from .._utils.checks import check_numbers
 
 _BLOCK = 2**18  # intensities
 
@@ -151,9 +151,8 @@ class Normalizer(BaseEstimator):
         """
         return _by_blocks(self._restore, values, description)
 
-    def check_consistency(self) -> None:
-        """Raise an error unless this is what `fit` makes."""
-        check_array(self, "typical_", self.typical_, (self._n_described,))
+    def _check_parts(self):
+        check_numbers(self, "typical_", self.typical_, (self._n_described,))
 
 
 class LinearNormalizer(Normalizer):

@@ -8,14 +8,14 @@ import nibabel as nib
 import numpy as np
 from sklearn.base import clone
 
-from .._utils.checks import check_array, ensure
+from .._utils.checks import check_numbers, ensure
 from .._utils.parallel import parallel_map
+from .._utils.persistable import persistable
 from .._utils.store import Store
 from ._aggregation import filled_patches
 from ._augmentation import Augmentation
 from ._images import ImageFile
 from ._masks import Masker
-from ._normalizer import Normalizer
 from ._patches import PaddedVolumes
 from ._sampling import Sample, Window, draw_sample
 from ._scales import smoothed
@@ -77,6 +77,7 @@ class Subject:
             column[:] = smoothed(self.volume(column), self.mask, fwhm)[self.mask]
 
 
+@persistable()
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How images become rows of numbers, and rows of predictions become images.
@@ -349,29 +350,13 @@ class Preparation:
         y = y.reshape(len(y), -1)
         return X, y.ravel() if y.shape[1] == 1 else y
 
-    # What comes from a file
-
-    def check_consistency(self) -> None:
-        """Raise an error unless the parts fit together.
-
-        Raises
-        ------
-        ValueError
-            If sizes disagree, or a number is not finite or out of range.
-        AttributeError, TypeError
-            If a part is missing, or something else is in its place.
-        """
-        self.window.check_consistency()
-        self.masker.check_consistency()
-        check_array(self, "voxel_size", self.voxel_size, (3,))
-        normalizers = [*self.source_normalizers, *self.target_normalizers]
+    def _check_parts(self):
+        ensure(self.masker.strategy and self.window.scales, "there is no mask")
+        check_numbers(self, "voxel_size", self.voxel_size, (3,))
         ensure(self.source_normalizers, "there is no source contrast")
         ensure(self.target_normalizers, "there is no target contrast")
-        for normalizer in normalizers:
-            known = isinstance(normalizer, Normalizer)
-            ensure(known, "a contrast is not normalised")
-            normalizer.check_consistency()
-        check_array(self, "background", self.background, self.background.shape)
+        for normalizer in [*self.source_normalizers, *self.target_normalizers]:
+            ensure(np.isfinite(normalizer.background()), "a contrast is not normalised")
 
 
 def _voxel_size(files):

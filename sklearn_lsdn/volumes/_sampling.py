@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from .._utils.checks import ensure
+from .._utils.persistable import persistable
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._scales import at_scale
@@ -16,6 +17,7 @@ PLACES = ("world", None)
 _COARSEST = 256  # voxels from one of a patch's to the next: more would fill the memory
 
 
+@persistable()
 @dataclass(frozen=True)
 class Window:
     """What is read around a voxel.
@@ -110,8 +112,7 @@ class Window:
         every = np.repeat(fill, len(self.scales))
         return PaddedVolumes(channels(), affine, self.patch_size, every, spacings, mask)
 
-    def check_consistency(self) -> None:
-        """Raise ValueError for what is no window, or no usable one."""
+    def _check_parts(self):
         checked = Window.of(*astuple(self))
         ensure(
             min(checked.patch_size, checked.target_patch_size) > 0

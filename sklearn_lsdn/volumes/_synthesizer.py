@@ -15,7 +15,9 @@ from .._regressors.ensemble import given_to_fit
 from .._regressors.roles import role_of
 from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
+from .._utils.checks import check_sizes, ensure
 from .._utils.groups import check_groups
+from .._utils.persistable import persistable
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -35,6 +37,7 @@ from ._sliding_window import SlidingWindow, shared_n_jobs
 from ._subjects import pair_subjects
 
 
+@persistable("sklearn_lsdn", younger={"max_memory": None})
 class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
@@ -235,9 +238,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         if isinstance(self.mask_img, os.PathLike):  # which model files cannot hold
             state["mask_img"] = os.fspath(self.mask_img)
         return state
-
-    def __setstate__(self, state):
-        super().__setstate__(_of_today(state))
 
     def set_params(self, **params) -> Self:
         """Set parameters, as those of the default augmentation.
@@ -615,30 +615,16 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         subject.smooth(means, self.smoothing)
         return means, deviations
 
+    def _check_parts(self):
+        preparation, window = self.preparation_, self.preparation_.window
+        check_is_fitted(self.estimator_)
+        check_sizes(
+            self.estimator_,
+            window.n_features(len(preparation.source_normalizers)),
+            window.n_outputs(len(preparation.target_normalizers)),
+        )
+        ensure(sum(self.n_voxels_) > 0, "training voxels were not counted")
+
 
 def _one_or_all(images):
     return images[0] if len(images) == 1 else images
-
-
-def _of_today(state):
-    """Attributes of a synthesizer that an older release may have saved."""
-    state = dict(state)
-    if "random_mirror" in state:
-        state["augmentation"] = Augmentation(
-            *(state.pop(f"random_{what}") for what in ("mirror", "shift", "bias_field"))
-        )
-        for what in ("gain", "offset", "gamma"):
-            del state[f"random_{what}"]
-        state["places"] = state.pop("coordinates")
-    if "_window" in state:
-        *sizes, in_world = state.pop("_window")
-        state["preparation_"] = Preparation(
-            state.pop("_masker"),
-            Window(*sizes, "world" if in_world else None),
-            state.pop("source_normalizers_"),
-            state.pop("target_normalizers_"),
-            state.pop("voxel_size_"),
-        )
-        for name in ("background_", "mask_strategy_", "n_contrasts_in_"):
-            del state[name]
-    return state

@@ -1,0 +1,51 @@
+"""What model files may hold: classes that register, and vouch for what was read.
+
+Kernels do not check bounds. What `fit` has put together is right by construction; what
+comes from a file is right if each class finds its own parts in order, by a method
+``_check_parts`` that raises an error otherwise.
+"""
+
+_PRIVATE = "sklearn_lsdn.parts"  # no module: the name of what has no public one
+_CLASSES = {}
+_YOUNGER = {}
+
+
+def persistable(home=_PRIVATE, *, younger=None):
+    """Register a class under a name that stays, wherever its code moves.
+
+    Parameters
+    ----------
+    home : str
+        The public module that the class is imported from. A class that has none gets a
+        name of its own, and belongs to one that has.
+    younger : dict, default=None
+        Parameters that a file may lack, since it is older than they are, and what such
+        a file means by that.
+
+    Returns
+    -------
+    register : callable
+        A decorator of classes, which changes nothing about them.
+    """
+
+    def register(cls):
+        _CLASSES[f"{home}.{cls.__name__}"] = cls
+        _YOUNGER[cls] = younger or {}
+        return cls
+
+    return register
+
+
+def registered_classes() -> dict[str, type]:
+    """Classes by the names that files give them, as far as they were imported."""
+    return dict(_CLASSES)
+
+
+def is_persistable(value) -> bool:
+    """Whether its class is a registered one, or inherits from one."""
+    return any(base in _YOUNGER for base in type(value).__mro__)
+
+
+def younger_parameters(cls) -> dict:
+    """What a file means where it lacks parameters of a class."""
+    return {k: v for base in cls.__mro__ for k, v in _YOUNGER.get(base, {}).items()}
