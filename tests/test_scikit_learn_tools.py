@@ -1,6 +1,7 @@
 """scikit-learn's tools around the networks: each works as with its own estimators."""
 
 import concurrent.futures
+import inspect
 import multiprocessing
 import pickle
 import tracemalloc
@@ -9,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor
@@ -237,3 +239,23 @@ def test_notebooks_show_a_diagram(estimator):
     html = estimator_html_repr(estimator)
     assert type(estimator).__name__ in html
     assert ("LSDNRegressor" in html) == ("LSDNRegressor" in repr(estimator))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LSDNRegressor((3,), max_iter=2, early_stopping=True),
+        EnsembleRegressor(LSDNRegressor((3,), max_iter=2), 2),
+        ShrinkConnect(LSDNRegressor((3,), max_iter=2), keep=0.5),
+        ModalityPropagationRegressor(),
+        CoupledSparseRegressor(),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_fit_leaves_is_documented(data, estimator):
+    X, y = data
+    fitted = clone(estimator).fit(pd.DataFrame(X[:100], columns=[*"abxyz"]), y[:100])
+    left = {name for name in dir(fitted) if name[0] != "_" and name[-1] == "_"}
+    sections = NumpyDocString(inspect.getdoc(type(fitted)))
+    documented = {each.name for each in sections["Attributes"]}
+    assert "feature_names_in_" in left <= {*", ".join(documented).split(", ")}

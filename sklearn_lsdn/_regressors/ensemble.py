@@ -75,6 +75,8 @@ class EnsembleRegressor(
         Root mean square of the residuals beside that of their predicted size.
     n_features_in_ : int
         Columns of ``X``.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, if ``X`` had names that are strings.
     n_outputs_ : int
         Columns of ``y``.
 

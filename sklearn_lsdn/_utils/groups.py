@@ -2,6 +2,8 @@
 
 import numpy as np
 
+_MISSING = {"None", "nan", "NaT", "<NA>"}
+
 
 def check_groups(groups, n_members, members="samples") -> np.ndarray:
     """Groups that can be told apart.
@@ -28,44 +30,27 @@ def check_groups(groups, n_members, members="samples") -> np.ndarray:
         groups = np.asarray(groups, dtype=object)  # which keeps what is missing
     if groups.ndim == 2 and groups.shape[1] == 1:
         groups = groups[:, 0]
-    if groups.ndim != 1:
+    if groups.shape != (n_members,):
         raise ValueError(
-            f"groups must be one-dimensional, but its shape is {groups.shape}."
+            f"groups must have one entry for each of {n_members} {members}, but their "
+            f"shape is {groups.shape}."
         )
-    if len(groups) != n_members:
-        raise ValueError(
-            f"groups has {len(groups)} entries, but there are {n_members} {members}."
-        )
-    if groups.dtype.kind in "fcmM":
-        missing = groups != groups
-    elif groups.dtype == object:
-        missing = [_is_missing(group) for group in groups]
-    else:
-        return groups  # which has no such value
-    if np.any(missing):
-        i = int(np.argmax(missing))
-        raise ValueError(
-            f"groups[{i}] is {groups[i]}. Say of all {members} which group they are of."
-        )
-    return groups if groups.dtype != object else _in_order(groups)
-
-
-def _in_order(groups):
-    """Names or numbers as an array of their own type, and others as they are."""
+    values = groups.tolist()
+    different = set(values)
+    for value in different:
+        if not isinstance(value, str) and str(value) in _MISSING:
+            i = next(i for i, each in enumerate(values) if each is value)
+            raise ValueError(
+                f"groups[{i}] is {groups[i]}. Say of all {members} which group they "
+                "are of."
+            )
     try:
-        different = sorted(set(groups))
+        sorted(different)
     except TypeError as error:
-        types = sorted({type(group).__name__ for group in groups})
+        types = sorted({type(value).__name__ for value in different})
         raise ValueError(
             f"groups cannot be put in order, as values of type {', '.join(types)}. "
             "Give numbers or names, and not both."
         ) from error
-    plain = all(np.isscalar(group) for group in different)
-    return np.array(groups.tolist()) if plain else groups
-
-
-def _is_missing(group):
-    try:
-        return group is None or bool(group != group)
-    except TypeError:  # pandas.NA
-        return True
+    plain = groups.dtype == object and all(map(np.isscalar, different))
+    return np.array(values) if plain else groups

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy.spatial.transform import Rotation
 
 from .._utils.files import written_whole
 from .._utils.optional import require
@@ -49,12 +51,12 @@ class RigidTransform:
     @property
     def angle(self) -> float:
         """Of the rotation, in degrees."""
-        cosine = (np.trace(self.matrix[:3, :3]) - 1) / 2
-        return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+        rotation = Rotation.from_matrix(self.matrix[:3, :3])
+        return float(np.degrees(rotation.magnitude()))
 
     def apply(self, points) -> np.ndarray:
         """Take world points (n, 3) of the fixed image to the moving image."""
-        return np.asarray(points) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return apply_affine(self.matrix, points)
 
     def displacement(self, points) -> np.ndarray:
         """How far each of the points (n, 3) is moved, in mm."""
@@ -278,7 +280,7 @@ def _read(file):
     sitk = require("SimpleITK")
     image = sitk.GetImageFromArray(np.ascontiguousarray(file.read().T))
     affine = _TO_LPS @ file.affine
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = voxel_sizes(affine)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
