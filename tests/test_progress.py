@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-import pickle
 import re
 import select
 import sys
@@ -13,9 +12,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from sklearn_lsdn import LSDNRegressor, load_model
+from sklearn_lsdn import EnsembleRegressor, LSDNRegressor
 from sklearn_lsdn._commands.main import main
 from sklearn_lsdn._commands.progress import Bars
+from sklearn_lsdn._utils.progress import shown_by
 from sklearn_lsdn.datasets import make_brain_cohort
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")
@@ -147,13 +147,6 @@ def test_bars_on_a_terminal(run, task, terminal, capsys):
     assert "━" not in capsys.readouterr().out
 
 
-def test_the_model_does_not_keep_the_bars(run, terminal, tmp_path):
-    assert run("fit") == 0
-    synthesizer = load_model(tmp_path / "out.skops")
-    for part in (synthesizer, synthesizer.estimator, synthesizer.estimator_):
-        assert not hasattr(part, "_skl_callbacks")
-
-
 def test_verbose_prints_above_the_bars(run, terminal):
     assert run("fit", "--verbose") == 0
     text = terminal.close()
@@ -188,8 +181,25 @@ def test_an_error_ends_the_bars(run, terminal, data, tmp_path):
     assert "lsdn predict: error: " in terminal.close()
 
 
-def test_bars_are_silent_in_other_processes():
+def test_the_bar_of_a_training_is_filled_and_makes_room():
+    rich = pytest.importorskip("rich.progress")
+    display = rich.Progress(disable=True)
+    X = np.random.default_rng(0).uniform(size=(50, 5))
+    network = LSDNRegressor((4, 2), tol=1.0, n_iter_no_change=2)
+    with shown_by(Bars(display)):
+        for _ in range(2):
+            network.fit(X, X[:, 0])
+            (bar,) = display.tasks
+            assert bar.completed == bar.total == network.n_iter_ == 2
+    network.fit(X, X[:, 0])
+    assert display.tasks == [bar]
+
+
+def test_members_in_training_at_once_have_a_bar_each():
+    rich = pytest.importorskip("rich.progress")
+    display = rich.Progress(disable=True)
     X = np.random.default_rng(0).uniform(size=(50, 5))
     network = LSDNRegressor((4, 2), max_iter=2)
-    Bars(None, False).watch(network)
-    pickle.loads(pickle.dumps(network)).fit(X, X[:, 0])
+    with shown_by(Bars(display)):
+        EnsembleRegressor(network, 4, n_jobs=4).fit(X, X[:, 0])
+    assert all(bar.completed == bar.total == 2 for bar in display.tasks)

@@ -68,7 +68,7 @@ def run(arguments):
         layers(arguments, model): make_synthesizer(arguments, model)
         for model in arguments.model
     }
-    with shown(arguments) as progress:
+    with shown(arguments) as verbose:
         evaluation = leave_one_subject_out(
             synthesizers,
             by_subject(arguments.source),
@@ -76,7 +76,7 @@ def run(arguments):
             subject_labels(arguments.source[0]),
             n_jobs=arguments.jobs,
             max_memory=arguments.max_memory,
-            verbose=progress.tell,
+            verbose=verbose,
             inspect=inspect,
             resume=arguments.resume,
         )

@@ -71,15 +71,13 @@ def run(arguments):
     synthesizer.set_params(
         memory=arguments.resume, n_jobs=arguments.jobs, max_memory=arguments.max_memory
     )
-    with tempfile.TemporaryDirectory() as folder, shown(arguments) as progress:
-        synthesizer.set_params(verbose=progress.verbose)
-        for part in (synthesizer, synthesizer.estimator):
-            progress.watch(part)
+    with tempfile.TemporaryDirectory() as folder, shown(arguments) as verbose:
+        synthesizer.set_params(verbose=verbose)
         if arguments.shrink:
             network = ShrinkConnect(synthesizer.estimator, keep=arguments.shrink)
             synthesizer.set_params(estimator=network)
         if arguments.register:
-            _align(arguments, folder, progress)
+            _align(arguments, folder, verbose)
         synthesizer.fit(by_subject(arguments.source), by_subject(arguments.target))
     if query:
         synthesizer.bids_query_ = query
@@ -87,7 +85,7 @@ def run(arguments):
     return f"Saved {arguments.output}"
 
 
-def _align(arguments, folder, progress):
+def _align(arguments, folder, verbose):
     """Put aligned images in the place of those given."""
     from ..jobs._alignment import align_within
 
@@ -97,7 +95,7 @@ def _align(arguments, folder, progress):
         [images[:n_sources] for images in subjects],
         [images[n_sources:] for images in subjects],
         folder,
-        verbose=progress.tell,
+        verbose=verbose,
     )
     arguments.source = [list(images) for images in zip(*sources, strict=True)]
     arguments.target = [list(images) for images in zip(*targets, strict=True)]

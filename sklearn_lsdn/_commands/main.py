@@ -7,6 +7,7 @@ import sys
 import warnings
 from importlib import import_module
 
+from .._utils.progress import TrainingInterrupted
 from .._version import __version__
 
 _COMMANDS = ("demo", "register", "fit", "shrink", "predict", "evaluate", "info")
@@ -77,10 +78,7 @@ def main(argv=None) -> int:
             error = _too_little_memory(arguments)
         print(f"lsdn {arguments.command}: error: {error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, UserWarning) as stop:
-        interrupted = str(stop).startswith("Training interrupted")
-        if isinstance(stop, UserWarning) and not interrupted:
-            raise
+    except (KeyboardInterrupt, TrainingInterrupted):
         print(f"lsdn {arguments.command}: interrupted", file=sys.stderr)
         return 130
     return 0
@@ -91,7 +89,7 @@ def _run(arguments):
     try:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             # A half-trained network must not pass for a trained one.
-            warnings.filterwarnings("error", message="Training interrupted")
+            warnings.simplefilter("error", TrainingInterrupted)
             warnings.showwarning = _show_warning
             with _workers(arguments):
                 result = arguments.run(arguments)

@@ -74,8 +74,8 @@ def run(arguments):
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     predict = _predict_dataset if is_dataset else _predict_images
-    with shown(arguments) as progress:
-        written = predict(synthesizer, arguments, progress)
+    with shown(arguments) as verbose:
+        written = predict(synthesizer, arguments, verbose)
     return "\n".join(map(str, written))
 
 
@@ -91,7 +91,7 @@ def _is_dataset(arguments):
     return bool(folders)
 
 
-def _predict_images(synthesizer, arguments, progress):
+def _predict_images(synthesizer, arguments, verbose):
     from ..jobs._prediction import predict_files
 
     refuse_entities(arguments, _QUERY)
@@ -103,11 +103,11 @@ def _predict_images(synthesizer, arguments, progress):
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         keep_going=arguments.keep_going,
-        verbose=progress.tell,
+        verbose=verbose,
     )
 
 
-def _predict_dataset(synthesizer, arguments, progress):
+def _predict_dataset(synthesizer, arguments, verbose):
     from ..jobs._derivatives import complete_query, predict_dataset
 
     (dataset,) = arguments.images
@@ -133,5 +133,5 @@ def _predict_dataset(synthesizer, arguments, progress):
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         keep_going=arguments.keep_going,
-        verbose=progress.tell,
+        verbose=verbose,
     )

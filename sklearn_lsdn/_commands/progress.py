@@ -2,9 +2,9 @@
 
 import sys
 from contextlib import contextmanager
+from threading import Lock
 
-_READING = "Reading subjects"
-_EPOCHS = ("epoch", "iteration")  # what networks call them
+from .._utils.progress import shown_by
 
 
 @contextmanager
@@ -18,95 +18,48 @@ def shown(arguments):
 
     Yields
     ------
-    progress : Lines or Bars
-        Its ``verbose`` is for estimators, its ``tell`` for functions that work on
-        several subjects; its ``watch`` takes an estimator that is to be fitted.
+    verbose : int
+        What estimators and functions are to print, above the bars if there are any.
     """
-    progress = None if arguments.quiet else _rich_progress()
-    if progress is None:
-        yield Lines(not arguments.quiet)
-    else:
-        with progress:
-            yield Bars(progress, arguments.verbose)
-
-
-class Lines:
-    """Progress printed line by line, by what does the work."""
-
-    def __init__(self, verbose):
-        self.verbose = self.tell = int(verbose)
-
-    def watch(self, estimator):
-        """Nothing; an estimator that is ``verbose`` prints by itself."""
+    display = None if arguments.quiet else _rich_progress()
+    if display is None:
+        yield int(not arguments.quiet)
+        return
+    with display, shown_by(Bars(display)):
+        yield int(arguments.verbose)
 
 
 class Bars:
-    """Progress bars; also a callback of scikit-learn, for networks and synthesizers."""
+    """A bar for each work in progress.
 
-    only_watches = True
+    Parameters
+    ----------
+    display : rich.progress.Progress
+    """
 
-    def __init__(self, progress, verbose):
-        self.verbose = int(verbose)  # prints lines above the bars
-        self._progress = progress
-        self._bars = {}  # of each work, and of each network in training
-        self._trained = []
+    def __init__(self, display):
+        self._display = display
+        self._bars = {}
+        self._ended = []
+        self._moving = Lock()
 
-    def __getstate__(self):
-        return {"_progress": None}  # in other processes it is silent
+    def move(self, progress, note):
+        """Move the bar of this work, or add it."""
+        with self._moving:
+            if progress not in self._bars:
+                while self._ended:
+                    self._display.remove_task(self._ended.pop())
+                self._bars[progress] = self._display.add_task(
+                    progress.work, total=progress.total, note=""
+                )
+        bar = self._bars[progress]
+        self._display.update(bar, completed=progress.done, note=note)
 
-    def tell(self, work, done, total, line=None, note=None):
-        """Move the bar of this work."""
-        if self.verbose and line is not None:
-            print(line)
-        bar = self._bar(work, work, total)
-        self._progress.update(bar, completed=done, note=note or "")
-
-    def watch(self, estimator):
-        """Be told of the fits of this estimator and of its clones."""
-        if hasattr(estimator, "set_callbacks"):
-            callbacks = getattr(estimator, "_skl_callbacks", [])
-            estimator.set_callbacks(*callbacks, self)
-
-    def setup(self, estimator, context):
-        """Wait for the first task that has a bar."""
-
-    def teardown(self, estimator, context):
-        """Leave the bars to be seen."""
-
-    def on_fit_task_begin(self, estimator, context, *, X=None):
-        """Add a bar, if this is the first task of its kind."""
-        if self._progress is None:
-            return
-        if context.task_name == "read-subject":
-            self._bar(_READING, _READING, len(X))
-        elif context.task_name in _EPOCHS and estimator not in self._bars:
-            while self._trained:  # networks before this one
-                self._progress.remove_task(self._trained.pop())
-            sizes = "-".join(map(str, estimator.hidden_layer_sizes))
-            what = f"Training {type(estimator).__name__} {sizes}"
-            self._bar(estimator, what, context.parent.max_subtasks)
-
-    def on_fit_task_end(self, estimator, context):
-        """Move the bar of tasks of this kind."""
-        if self._progress is None:
-            return
-        if context.task_name == "read-subject":
-            self._progress.advance(self._bars[_READING])
-        elif context.task_name in _EPOCHS:
-            losses = estimator.loss_curve_
-            known = len(losses) == estimator.n_iter_  # not in training after shrinking
-            note = f"loss {losses[-1]:.4g}" if known else ""
-            self._progress.update(self._bars[estimator], advance=1, note=note)
-        elif estimator in self._bars:  # trained, perhaps in fewer epochs than it might
-            bar = self._bars.pop(estimator)
-            done = {task.id: task.completed for task in self._progress.tasks}
-            self._progress.update(bar, total=done[bar])
-            self._trained.append(bar)
-
-    def _bar(self, key, what, total):
-        if key not in self._bars:
-            self._bars[key] = self._progress.add_task(what, total=total, note="")
-        return self._bars[key]
+    def end(self, progress):
+        """Fill the bar of this work, which goes when the next one comes."""
+        bar = self._bars.pop(progress)
+        self._display.update(bar, total=progress.done)
+        self._ended.append(bar)
 
 
 def _rich_progress():

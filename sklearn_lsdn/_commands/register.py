@@ -71,7 +71,7 @@ def run(arguments):
         outputs = alignment.outputs_in_dataset(
             sessions, contrasts, folder, reference.space
         )
-    with shown(arguments) as progress:
+    with shown(arguments) as verbose:
         written = alignment.align_subjects(
             subjects,
             outputs,
@@ -79,7 +79,7 @@ def run(arguments):
             dataset=arguments.dataset,
             folder=folder,
             overwrite=arguments.overwrite,
-            verbose=progress.tell,
+            verbose=verbose,
         )
     return "\n".join(map(str, written))
 

@@ -38,17 +38,14 @@ def run(arguments):
         n_jobs=arguments.jobs,
         max_memory=arguments.max_memory,
         n_voxels=arguments.n_voxels,
-        verbose=not arguments.quiet,
     )
-    network = synthesizer.estimator_
-    with shown(arguments) as progress:
-        progress.watch(getattr(network, "estimator_", network))
-        smaller = synthesizer.shrink(
+    with shown(arguments) as verbose:
+        smaller = synthesizer.set_params(verbose=verbose).shrink(
             by_subject(arguments.source),
             by_subject(arguments.target),
             keep=arguments.keep,
             random_state=arguments.seed,
-            verbose=progress.verbose,
+            verbose=verbose,
         )
     save_model(at_rest(smaller), arguments.output, overwrite=arguments.overwrite)
     sizes = smaller.estimator_.estimator_.hidden_layer_sizes

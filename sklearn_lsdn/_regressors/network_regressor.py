@@ -29,6 +29,7 @@ from .training import (
     check_hidden_layer_sizes,
     check_outputs,
     check_watched,
+    epochs_of,
     hold_out,
     settings_of,
     validate_samples,
@@ -309,7 +310,8 @@ class _NetworkRegressor(
                 "_moments": whole.moments,
             }
 
-        told = EpochTasks(tasks, attributes, self.verbose, len(before.losses))
+        progress = epochs_of(self, settings.max_iter, self.verbose)
+        told = EpochTasks(tasks, attributes, progress, len(before.losses))
         trained = train(
             network,
             data,
@@ -319,6 +321,7 @@ class _NetworkRegressor(
             watched=watched,
             moments=before.moments,
         )
+        progress.end()
         vars(self).update(attributes(*trained))
         warn_if_interrupted(trained[1])
         tasks.close()

@@ -13,12 +13,9 @@ from sklearn.utils.validation import validate_data
 from .._network.fitting import History, Settings, train
 from .._utils.callbacks import FitTasks
 from .._utils.groups import check_groups
+from .._utils.progress import Progress, TrainingInterrupted
 from .._utils.sklearn_private import check_weights, own_callbacks, with_callbacks
 from .._utils.threads import effective_n_threads
-
-
-class TrainingInterrupted(UserWarning):
-    """Training was interrupted; the network is that of the last whole epoch."""
 
 
 @contextmanager
@@ -169,17 +166,17 @@ class EpochTasks:
     tasks : FitTasks
     attributes : callable
         ``attributes(network, history)`` gives what a fit sets that ends with them.
-    verbose : bool
-        Whether to print each loss.
+    progress : Progress
     n_before : int
         Epochs before this training.
     """
 
-    def __init__(self, tasks, attributes, verbose=False, n_before=0):
+    def __init__(self, tasks, attributes, progress, n_before=0):
         self._tasks = tasks
         self._attributes = attributes
-        self._verbose = verbose
+        self._progress = progress
         self._n_before = n_before
+        progress.tell(0)
 
     @property
     def stopping(self) -> bool:
@@ -192,13 +189,19 @@ class EpochTasks:
 
     def end(self, state, history):
         """Tell that it ended."""
-        if self._verbose:
-            n = self._n_before + len(history.losses)
-            line = f"Epoch {n}: loss {history.losses[-1]:.6g}"
-            if history.validation_losses:
-                line += f", validation loss {history.validation_losses[-1]:.6g}"
-            print(line)
+        n, loss = len(history.losses), history.losses[-1]
+        line = f"Epoch {self._n_before + n}: loss {loss:.6g}"
+        if history.validation_losses:
+            line += f", validation loss {history.validation_losses[-1]:.6g}"
+        self._progress.tell(n, line, f"loss {loss:.4g}")
         self._tasks.end(lambda: self._attributes(*state()))
+
+
+def epochs_of(regressor, n_epochs, verbose=0) -> Progress:
+    """How far the training of a network is."""
+    sizes = "-".join(map(str, np.atleast_1d(regressor.hidden_layer_sizes)))
+    work = f"Training {type(regressor).__name__} {sizes}"
+    return Progress(work, n_epochs, verbose)
 
 
 def holding(regressor, network):
@@ -225,8 +228,10 @@ def train_further(regressor, data, settings, rng, given) -> History:
 
     history = History()
     if settings.max_iter:
-        told = EpochTasks(tasks, attributes)
+        progress = epochs_of(regressor, settings.max_iter)
+        told = EpochTasks(tasks, attributes, progress)
         trained = train(regressor.network_, data, settings, rng, told)
+        progress.end()
         vars(regressor).update(attributes(*trained))
         history = trained[1]
         warn_if_interrupted(history)

@@ -1,26 +1,66 @@
-"""What work on several subjects tells of how far it is."""
+"""How far work is: lines that are printed, and bars where a command shows them."""
+
+from contextlib import contextmanager
+
+_bars = None  # of this process: in others, work is silent
 
 
-def teller(verbose):
-    """Turn the parameter ``verbose`` into a function to tell of progress.
+class TrainingInterrupted(UserWarning):
+    """Training was interrupted; the network is that of the last whole epoch."""
+
+
+@contextmanager
+def shown_by(bars):
+    """Let bars show, too, how far the work is that begins meanwhile.
 
     Parameters
     ----------
-    verbose : int or callable
-        0 says nothing, 1 prints lines. A callable is told instead.
-
-    Returns
-    -------
-    tell : callable
-        ``tell(work, done, total, line=None, note=None)``: so many of so many steps of
-        this work are done; ``line`` is what to print, ``note`` what to show beside a
-        count.
+    bars : object or None
+        With ``move(progress, note)`` and ``end(progress)``, which threads may call.
     """
-    if callable(verbose):
-        return verbose
+    global _bars
+    before, _bars = _bars, bars
+    try:
+        yield
+    finally:
+        _bars = before
 
-    def tell(work, done, total, line=None, note=None):
-        if verbose and line is not None:
+
+class Progress:
+    """How far a piece of work is.
+
+    Parameters
+    ----------
+    work : str
+        What is done.
+    total : int
+        Steps of it, at most.
+    verbose : int, default=0
+        0 prints nothing, 1 a line for each step that has one.
+    """
+
+    def __init__(self, work, total, verbose=0):
+        self.work, self.total, self.done = work, total, 0
+        self._verbose, self._bars = verbose, _bars
+
+    def tell(self, done, line=None, note=""):
+        """Say that so many steps are done.
+
+        Parameters
+        ----------
+        done : int
+        line : str, default=None
+            What is printed.
+        note : str, default=""
+            What a bar shows beside the count.
+        """
+        self.done = done
+        if self._verbose and line is not None:
             print(line, flush=True)
+        if self._bars is not None:
+            self._bars.move(self, note)
 
-    return tell
+    def end(self):
+        """Say that there are no more steps, and that the bar may make room."""
+        if self._bars is not None:
+            self._bars.end(self)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._utils.files import make_folder, prepare_outputs
 from .._utils.optional import require
-from .._utils.progress import teller
+from .._utils.progress import Progress
 from ..display._registration import RegistrationDisplay
 from ..volumes._images import open_image, save_image
 from ..volumes._registration import estimate_rigid, register_rigid, resample
@@ -117,9 +117,8 @@ def align_subjects(
         Where the outputs lie.
     overwrite : bool, default=False
         Replace existing files.
-    verbose : int or callable, default=0
-        Print each subject as it is begun. A callable is told instead:
-        ``verbose(work, done, total, line=None, note=None)``.
+    verbose : int, default=0
+        Whether to print each subject as it is begun.
 
     Returns
     -------
@@ -155,10 +154,11 @@ def align_subjects(
             ignored=("*.tfm", "*.png"),
             overwrite=overwrite,
         )
-    written, tell, n_subjects = [], teller(verbose), len(subjects)
+    written, n_subjects = [], len(subjects)
+    progress = Progress("Registering", n_subjects, verbose)
     for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
         name = Path(images[0]).name
-        tell("Registering", i, n_subjects, f"{i + 1}/{n_subjects} {name}", note=name)
+        progress.tell(i, f"{i + 1}/{n_subjects} {name}", name)
         aligned = []
         for image, transform, path in zip(
             images, _transforms(images, reference), paths, strict=True
@@ -180,7 +180,7 @@ def align_subjects(
         display.plot(title="Edges (red) of registered images")
         display.save(picture, overwrite=overwrite)
         written += [*paths, picture]
-    tell("Registering", n_subjects, n_subjects)
+    progress.tell(n_subjects)
     return written
 
 
@@ -193,7 +193,7 @@ def align_within(sources, targets, folder, *, verbose=0):
         Images of each subject.
     folder : path-like
         Where the aligned ones go.
-    verbose : int or callable, default=0
+    verbose : int, default=0
         As in `align_subjects`.
 
     Returns
@@ -201,11 +201,12 @@ def align_within(sources, targets, folder, *, verbose=0):
     sources, targets : list of list of Path
         The first source as it was, all others aligned.
     """
-    aligned, tell, n = [], teller(verbose), len(sources)
+    aligned, n = [], len(sources)
+    progress = Progress("Aligning", n, verbose)
     for i, images in enumerate(zip(sources, targets, strict=True)):
         first, *others = [image for part in images for image in part]
         name = Path(first).name
-        tell("Aligning", i, n, f"Aligning {i + 1}/{n} {name}", note=name)
+        progress.tell(i, f"Aligning {i + 1}/{n} {name}", name)
         paths = [first]
         for c, other in enumerate(others):
             # The file's own name still tells which subject it is of.
@@ -215,7 +216,7 @@ def align_within(sources, targets, folder, *, verbose=0):
             save_image(image, paths[-1])
         n_sources = len(images[0])
         aligned.append((paths[:n_sources], paths[n_sources:]))
-    tell("Aligning", n, n)
+    progress.tell(n)
     return [each[0] for each in aligned], [each[1] for each in aligned]
 
 

@@ -106,9 +106,8 @@ def predict_dataset(
         Leave alone sessions whose outputs are there, whole, and by this model.
     keep_going : bool, default=False
         When a session fails, go on with the others, and say so in the end.
-    verbose : int or callable, default=0
-        Print each session as it is done. A callable is told instead:
-        ``verbose(work, done, total, line=None, note=None)``.
+    verbose : int, default=0
+        Whether to print each session as it is done.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 
 from .._regressors.training import interrupts_end_all
 from .._utils.parallel import parallel_map
-from .._utils.progress import teller
+from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
 from ..metrics import psnr_score, snr_score
 from ..volumes._budget import share_among_folds
@@ -23,8 +23,6 @@ from ..volumes._subjects import (
     subject_label,
 )
 from ._evaluation import Evaluation
-
-_WORK = "Leaving one subject out"
 
 
 def subject_labels(paths) -> list[str]:
@@ -83,9 +81,8 @@ def leave_one_subject_out(
         folds are worked on at once where more would not fit, and none where one
         does not; each keeps to its share. What ``inspect`` takes is not reckoned
         with.
-    verbose : int or callable, default=0
-        Print each fold's result as it comes. A callable is told instead:
-        ``verbose(work, done, total, line=None, note=None)``.
+    verbose : int, default=0
+        Whether to print each fold's result as it comes.
     inspect : callable, default=None
         ``inspect(model, synthesizer, source, target, subject)``, called in each fold
         with the fitted synthesizer and what it has not seen. It and what it returns
@@ -129,8 +126,7 @@ def leave_one_subject_out(
     _check_choices(synthesizers, subjects, inspect, resume)
     pairs = pair_subjects(sources, targets)
     _check_held_back(pairs[0], subjects)
-    tell = teller(verbose)
-    maskers = _check_images(synthesizers, pairs, tell)
+    maskers = _check_images(synthesizers, pairs, verbose)
 
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     tasks = [
@@ -148,7 +144,8 @@ def leave_one_subject_out(
     line = f"Training {len(synthesizers)} x {len(folds)} synthesizers"
     if any(before):
         line += f"; {sum(before)} of {len(tasks)} were done before"
-    tell(_WORK, 0, len(tasks), line)
+    progress = Progress("Leaving one subject out", len(tasks), verbose)
+    progress.tell(0, line)
 
     # Whoever does the work may do it in another folder.
     places = absolute_paths(sources), absolute_paths(targets)
@@ -163,7 +160,8 @@ def leave_one_subject_out(
         _kept_fold(*shared, *job) if done else next(new)
         for job, done in zip(jobs, before, strict=True)
     )
-    return _collected(results, len(tasks), tell)
+    with shown_by(None):  # lest each fold show how far it is itself
+        return _collected(results, progress)
 
 
 def _check_choices(synthesizers, subjects, inspect, resume):
@@ -202,7 +200,7 @@ def _check_held_back(sources, subjects):
                 )
 
 
-def _check_images(synthesizers, pairs, tell):
+def _check_images(synthesizers, pairs, verbose):
     """Read all images, rather than after the first folds.
 
     Returns
@@ -217,12 +215,13 @@ def _check_images(synthesizers, pairs, tell):
         way = masker, resolve_normalizer(normalization)
         maskers[name] = masker
         ways[identity(masker, normalization)] = way
-    work, n = "Checking images", len(pairs[0])
+    n = len(pairs[0])
+    progress = Progress("Checking images", n, verbose)
     for i, (source, target) in enumerate(zip(*pairs, strict=True)):
-        tell(work, i, n, f"Checking subject {i + 1} of {n}")
+        progress.tell(i, f"Checking subject {i + 1} of {n}")
         for way in ways.values():
             check_voxels(source, target, *way)
-    tell(work, n, n)
+    progress.tell(n)
     return maskers
 
 
@@ -250,7 +249,7 @@ def _with_absolute_mask(synthesizer):
     return clone(synthesizer).set_params(mask_img=os.path.abspath(mask))
 
 
-def _collected(results, n_tasks, tell):
+def _collected(results, progress):
     """Take in the folds' results as they come, and tell of them."""
     evaluation = Evaluation([])
     for n, (records, inspections) in enumerate(results, start=1):
@@ -258,7 +257,7 @@ def _collected(results, n_tasks, tell):
         evaluation.inspections.extend(inspections)
         for record in records:
             line = f"{record['model']} on {record['subject']}: {record['snr']:.2f} dB"
-            tell(_WORK, n, n_tasks, line, note=line)
+            progress.tell(n, line, line)
     return evaluation
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._utils.files import prepare_outputs
 from .._utils.parallel import cluster_client, parallel_map
-from .._utils.progress import teller
+from .._utils.progress import Progress
 from .._utils.threads import effective_n_threads
 from ..volumes._budget import check_prediction, subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
@@ -101,9 +101,8 @@ def predict_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int or callable, default=0
-        Print each subject as it is done. A callable is told instead:
-        ``verbose(work, done, total, line=None, note=None)``.
+    verbose : int, default=0
+        Whether to print each subject as it is done.
 
     Returns
     -------
@@ -202,9 +201,8 @@ def predict_to_files(
         lie on the grid of their source; replace the outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    verbose : int or callable, default=0
-        Print each subject as it is done. A callable is told instead:
-        ``verbose(work, done, total, line=None, note=None)``.
+    verbose : int, default=0
+        Whether to print each subject as it is done.
     finish : callable, default=None
         ``finish(i)`` makes, of a subject's number, what is called without arguments
         once its images are written, perhaps by another process.
@@ -268,12 +266,12 @@ def predict_to_files(
     attempts = parallel_map(
         _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
     )
-    tell, failures = teller(verbose), []
-    tell("Synthesising", 0, len(todo), before, note=before)
+    progress, failures = Progress("Synthesising", len(todo), verbose), []
+    progress.tell(0, before, before or "")
     for n, (message, failure) in enumerate(attempts, start=1):
         failures += [failure] if failure else []
         line = f"{n}/{len(todo)} {message}"
-        tell("Synthesising", n, len(todo), line, note=message)
+        progress.tell(n, line, message)
     if failures:
         raise SubjectsFailed(
             f"{len(failures)} of {len(sources)} subjects could not be predicted:\n"

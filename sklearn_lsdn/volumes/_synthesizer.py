@@ -18,6 +18,7 @@ from .._utils.callbacks import FitTasks
 from .._utils.checks import check_sizes, ensure
 from .._utils.groups import check_groups
 from .._utils.persistable import persistable
+from .._utils.progress import Progress
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -573,9 +574,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             memory=self.memory,
             n_jobs=plan.n_readers,
         )
+        progress = Progress("Reading subjects", len(sources), self.verbose)
         for n, sample in enumerate(samples, start=1):
-            if self.verbose:
-                print(f"Read subject {n} of {len(sources)}", flush=True)
+            progress.tell(n, f"Read subject {n} of {len(sources)}")
             yield sample
 
     def _sample_to_train(self, estimator, sources, targets, random_state):
