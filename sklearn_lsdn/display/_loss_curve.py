@@ -2,8 +2,10 @@
 
 from typing import Self
 
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._regressors.roles import role_of
 from ._figures import axes_or_new
 
 _STYLES = (  # colours from dark to light, so that grey keeps them apart
@@ -97,7 +99,7 @@ class LossCurveDisplay:
         TypeError
             If there is no ``loss_curve_`` in it.
         """
-        name = name or type(_with_loss_curve(estimator)).__name__
+        name = name or type(_network(estimator)).__name__
         return cls.from_estimators({name: estimator}, ax=ax, **plot_parameters)
 
     @classmethod
@@ -125,15 +127,14 @@ class LossCurveDisplay:
         TypeError
             If one of them has no ``loss_curve_``.
         """
-        networks = {name: _with_loss_curve(e) for name, e in estimators.items()}
+        networks = {name: _network(each) for name, each in estimators.items()}
+        curves = {name: [*each.loss_curve_] for name, each in networks.items()}
         validation = {
-            name: getattr(network, "validation_loss_curve_", None)
-            for name, network in networks.items()
+            name: [*each.validation_loss_curve_]
+            for name, each in networks.items()
+            if each.validation_loss_curve_
         }
-        return cls(
-            {name: list(network.loss_curve_) for name, network in networks.items()},
-            {name: list(curve) for name, curve in validation.items() if curve},
-        ).plot(ax, **plot_parameters)
+        return cls(curves, validation).plot(ax, **plot_parameters)
 
     def plot(self, ax=None, *, yscale="log") -> Self:
         """Draw the curves.
@@ -202,18 +203,16 @@ def _marked(n_epochs, offset):
     return int(offset * step), step
 
 
-def _with_loss_curve(estimator):
+def _network(estimator):
     """The network itself, out of whatever holds it."""
     check_is_fitted(estimator)
     inner = estimator
-    while not hasattr(inner, "loss_curve_"):
-        if hasattr(inner, "steps"):
-            inner = inner.steps[-1][1]
-        elif hasattr(inner, "estimator_"):
-            inner = inner.estimator_
-        else:
+    while (network := role_of(inner).network) is None:
+        try:
+            inner = inner[-1] if isinstance(inner, Pipeline) else inner.estimator_
+        except AttributeError:
             raise TypeError(
                 f"{type(estimator).__name__} has no loss_curve_. Give a network of "
                 "this package, or an estimator that holds one."
-            )
-    return inner
+            ) from None
+    return network

@@ -178,6 +178,7 @@ def open_image(image, label) -> ImageFile:
     Parameters
     ----------
     image : str, path-like or nibabel image
+        Or what this made of one, which is returned.
     label : str
         What to call it in messages, beside its path.
 
@@ -193,6 +194,8 @@ def open_image(image, label) -> ImageFile:
         If it is no image, not three-dimensional, empty, not of real numbers, or
         without a usable affine.
     """
+    if isinstance(image, ImageFile):
+        return image
     location = ""
     if isinstance(image, str | os.PathLike):
         path = Path(image)

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from .._utils.files import written_whole
 from .._utils.optional import require
-from ._images import ImageFile, open_image
+from ._images import open_image
 
 _SMOOTHING = {4: 2.0, 2: 1.0, 1: 0.0}  # mm, where so many voxels are made one
 _SAMPLES = [20_000, 30_000, 60_000]  # voxels of the fixed image, at each level
@@ -156,11 +156,11 @@ def estimate_rigid(
 ) -> RigidTransform:
     """Find the transform of `register_rigid`, which see, and resample nothing."""
     sitk = require("SimpleITK")
-    moving, fixed = _as_file(moving, "moving"), _as_file(fixed, "fixed")
+    moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
     images = [_read(fixed), _read(moving)]
     brains = [image != 0 if _is_stripped(image) else None for image in images]
     masks = [
-        None if mask is None else _read(_as_file(mask, name)) != 0
+        None if mask is None else _read(open_image(mask, name)) != 0
         for mask, name in ((fixed_mask, "fixed_mask"), (moving_mask, "moving_mask"))
     ]
     if masks[0] is None and brains[0] is not None:
@@ -253,7 +253,7 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
         raise ValueError(
             f"interpolation must be one of {', '.join(kinds)}; got {interpolation!r}."
         )
-    moving, fixed = _as_file(moving, "moving"), _as_file(fixed, "fixed")
+    moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
     image = _read(moving)
     resampler = sitk.ResampleImageFilter()
     resampler.SetReferenceImage(_read(fixed))
@@ -269,10 +269,6 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
     aligned = fixed.like(voxels)
     aligned.header.set_xyzt_units("mm")  # which templates may leave open
     return aligned
-
-
-def _as_file(image, name) -> ImageFile:
-    return image if isinstance(image, ImageFile) else open_image(image, name)
 
 
 def _read(file):
