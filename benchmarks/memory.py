@@ -65,9 +65,8 @@ def predict_cohort(sources, model, n_jobs, max_memory):
     synthesizer = load_model(model).set_params(n_jobs=n_jobs, max_memory=max_memory)
     at_once = n_jobs
     if max_memory is not None:
-        at_once = subjects_at_once(
-            synthesizer, open_subjects(sources, "sources"), n_jobs
-        )
+        subjects = open_subjects(sources, "sources")
+        at_once = subjects_at_once(synthesizer, subjects, n_jobs=n_jobs)
     with tempfile.TemporaryDirectory() as folder:
         predict_files(synthesizer, sources, folder)
     return peak_mb(), at_once
@@ -75,7 +74,7 @@ def predict_cohort(sources, model, n_jobs, max_memory):
 
 def fit_cohort(sources, targets, n_voxels, n_jobs, max_memory):
     from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
-    from sklearn_lsdn.volumes import _voxel_drawer
+    from sklearn_lsdn.volumes import _preparation
 
     synthesizer = VolumeSynthesizer(
         LSDNRegressor(max_iter=1),
@@ -85,13 +84,13 @@ def fit_cohort(sources, targets, n_voxels, n_jobs, max_memory):
         max_memory=max_memory,
     )
     readers = []
-    share = _voxel_drawer.parallel_map
+    share = _preparation.parallel_map
 
     def counting(*work, n_jobs, **parameters):
         readers.append(n_jobs)
         return share(*work, n_jobs=n_jobs, **parameters)
 
-    _voxel_drawer.parallel_map = counting
+    _preparation.parallel_map = counting
     try:
         synthesizer.fit(sources, targets)
     except ValueError as refused:
@@ -139,10 +138,10 @@ def budgets(shape, n_subjects):
         save_image(volume(0, shape), large[0])
         Path(large[1]).symlink_to(large[0])
         size = " x ".join(map(str, shape))
-        for n, n_jobs, budget in ((1, 1, None), (2, 2, "9G"), (2, 2, "4.5G")):
+        for n, n_jobs, budget in ((1, 1, None), (2, 2, "12G"), (2, 2, "7G")):
             name = f"prediction, {n} of {size}"
             row(name, predict_cohort, large[:n], model, n_jobs, budget)
-        for n_jobs, budget in ((2, "9G"), (2, "4.5G")):
+        for n_jobs, budget in ((2, "12G"), (2, "7G")):
             name = f"training, 2 of {size}, 100000 voxels each"
             row(name, fit_cohort, large, large, 100_000, n_jobs, budget)
         cohort = make_brain_cohort(8, voxel_size=4, random_state=0)

@@ -1,5 +1,6 @@
-"""A memory budget: bounds that hold, work that keeps to it, and what is refused."""
+"""A limit on memory: what does not fit is refused before the work, what fits runs."""
 
+import gzip
 import re
 import threading
 import tracemalloc
@@ -8,32 +9,22 @@ import joblib
 import nibabel as nib
 import numpy as np
 import pytest
-from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
-from sklearn_lsdn import (
-    EnsembleRegressor,
-    LSDNRegressor,
-    ShrinkConnect,
-    VDNRegressor,
-    VolumeSynthesizer,
-    load_model,
-    save_model,
-)
+from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer, load_model, save_model
 from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.jobs import leave_one_subject_out
 from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
-from sklearn_lsdn.volumes import _budget as budget
 from sklearn_lsdn.volumes._budget import (
     OF_THE_PROGRAM,
     DoesNotFit,
-    TrainingPlan,
-    bytes_to_draw,
-    bytes_to_predict,
+    at_once,
+    folds_at_once,
     parse_size,
-    share_among_folds,
     subjects_at_once,
+    tighter,
+    training_jobs,
 )
 from sklearn_lsdn.volumes._sampling import Window
 from sklearn_lsdn.volumes._subjects import open_subjects
@@ -41,15 +32,14 @@ from sklearn_lsdn.volumes._subjects import open_subjects
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 SMALL, LARGE = (8, 9, 7), (60, 50, 55)
 NETWORK = dict(hidden_layer_sizes=(8, 4), max_iter=1)
-BLOCKS = budget._OF_A_SUBJECT
+SUBJECTS = ["a", "b", "c"]
+TOO_LITTLE = OF_THE_PROGRAM + 2**20
 
 
-def _image(seed, shape=SMALL, dtype=np.int16):
+def _image(seed, shape=SMALL):
     """All brain, which takes most; of integers with a slope, which take more."""
     data = np.random.RandomState(seed).uniform(1, 2, shape)
-    if dtype == np.float32:
-        return nib.Nifti1Image(data.astype(dtype), AFFINE)
-    image = nib.Nifti1Image((1000 * data).astype(dtype), AFFINE)
+    image = nib.Nifti1Image((1000 * data).astype(np.int16), AFFINE)
     image.header.set_slope_inter(0.123, 4.5)
     return image
 
@@ -61,20 +51,36 @@ def _files(folder, n, shape=SMALL, kind="T1w", name="sub-{}"):
     return paths
 
 
-def _fitted(n_sources=1, n_targets=1, **parameters):
+def _cohort(n=3, shape=SMALL):
+    return [[_image(i + seed, shape) for i in range(n)] for seed in (0, 20)]
+
+
+def _fitted(**parameters):
     parameters = dict(estimator=LSDNRegressor(**NETWORK), n_voxels=300) | parameters
     synthesizer = VolumeSynthesizer(random_state=0, **parameters)
-    return synthesizer.fit(
-        [[_image(i) for i in range(n_sources)]],
-        [[_image(9 + i) for i in range(n_targets)]],
+    return synthesizer.fit(*_cohort(1))
+
+
+def _refusal(work) -> str:
+    with pytest.raises(DoesNotFit) as found:
+        work()
+    return str(found.value)
+
+
+def _enough(refusal):
+    """The size that a refusal names, rounded up."""
+    size = re.search(r"takes up to ([\d.]+)([GM]) of memory", refusal)
+    return int((float(size[1]) + (0.1 if size[2] == "G" else 1)) * 2**20) * (
+        1024 if size[2] == "G" else 1
     )
 
 
-def _traced_peak(function):
+def _traced_peak(work):
     """Bytes that NumPy allocates at most, beyond what is there."""
+    work()  # which imports and compiles
     tracemalloc.start()
     try:
-        function()
+        work()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -107,83 +113,43 @@ def test_what_is_no_size_is_refused(text):
         parse_size(text)
 
 
-# Bounds
+@pytest.mark.parametrize(
+    ("limits", "smallest"),
+    [(("1G", 2**20), 2**20), ((None, "2K"), "2K"), ((None, None), None)],
+)
+def test_the_tighter_of_two_limits_counts(limits, smallest):
+    assert tighter(*limits) == smallest
+
+
+# What does not fit
 
 
 @pytest.mark.parametrize(
     "parameters",
     [
         {},
-        dict(patch_scales=(1,), smoothing=0),
-        dict(patch_scales=(1, 2, 4)),
-        dict(n_sources=2),
-        dict(n_targets=2),
-        dict(patch_size=5),
         dict(n_estimators=2),
-        dict(target_patch_size=3),
-        dict(estimator=LinearRegression()),
-    ],
-    ids=str,
-)
-def test_prediction_takes_no_more_than_is_reckoned(parameters, tmp_path):
-    synthesizer = _fitted(**parameters)
-    n_sources = parameters.get("n_sources", 1)
-    several = "n_estimators" in parameters
-    paths = _files(tmp_path, n_sources, LARGE)
-    (files,) = open_subjects([paths], "sources")
-    synthesizer.predict([paths], return_std=several)  # which imports and compiles
-    peak = _traced_peak(lambda: synthesizer.predict([paths], return_std=several))
-    reckoned = bytes_to_predict(synthesizer, files)
-    assert peak < reckoned
-    assert peak > 0.5 * (reckoned - BLOCKS)  # and the bound is no fantasy
-    synthesizer.set_params(max_memory=reckoned + OF_THE_PROGRAM).predict([paths])
-    synthesizer.set_params(max_memory=reckoned + OF_THE_PROGRAM - 1)
-    with pytest.raises(DoesNotFit, match="Predicting"):
-        synthesizer.predict([paths])
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        dict(estimator=DummyRegressor(), patch_size=9, patch_scales=(1,)),
+        dict(target_patch_size=3, patch_scales=(1, 2, 4)),
         dict(estimator=LinearRegression(), patch_size=9),
-        dict(estimator=DummyRegressor(), target_patch_size=9),
     ],
     ids=str,
 )
-def test_large_patches_take_no_more_than_is_reckoned(parameters, tmp_path):
-    synthesizer = _fitted(**parameters)
-    paths = _files(tmp_path, 1, (27, 28, 26))
-    peak = _traced_peak(lambda: synthesizer.predict(paths))
-    assert peak < _need(synthesizer, paths)
-    assert peak > 0.3 * BLOCKS  # for which few rows at once would be slow
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {},
-        dict(n_sources=2, n_targets=2),
-        dict(patch_scales=(1,), target_patch_size=3),
-        dict(patch_scales=(1, 2, 4)),
-    ],
-    ids=str,
-)
-def test_drawing_takes_no_more_than_is_reckoned(parameters, tmp_path):
-    n_sources = parameters.pop("n_sources", 1)
-    n_targets = parameters.pop("n_targets", 1)
-    synthesizer = _fitted(n_sources, n_targets, **parameters)
-    pair = (
-        [_files(tmp_path, n_sources, LARGE, name="{}")],
-        [_files(tmp_path, n_targets, LARGE, "T2w", name="{}")],
+def test_prediction_is_refused_before_the_work_and_takes_what_was_said(
+    parameters, tmp_path
+):
+    paths = _files(tmp_path, 1, LARGE)
+    synthesizer = _fitted(**parameters, max_memory="1T")
+    options = dict(return_std="n_estimators" in parameters)
+    said = _refusal(
+        lambda: synthesizer.set_params(max_memory=TOO_LITTLE).predict(paths, **options)
     )
-    (sources,), (targets,) = (open_subjects(each, "images") for each in pair)
-    synthesizer.sample_voxels(*pair)
-    peak = _traced_peak(lambda: synthesizer.sample_voxels(*pair))
-    window = synthesizer.preparation_.window
-    reckoned = bytes_to_draw(window, 300, sources, targets)
-    assert peak < reckoned
-    assert peak > 0.5 * (reckoned - BLOCKS)
+    assert said.startswith(f"Predicting sources[0] ({paths[0]}) takes up to ")
+    assert "400M of it for the program itself, but max_memory is 401M." in said
+    assert said.endswith("Give more, or crop or resample the image.")
+    enough = _enough(said)
+    synthesizer.set_params(max_memory=enough)
+    peak = _traced_peak(lambda: synthesizer.predict(paths, **options))
+    assert peak < enough - OF_THE_PROGRAM
 
 
 @pytest.mark.parametrize(
@@ -191,52 +157,102 @@ def test_drawing_takes_no_more_than_is_reckoned(parameters, tmp_path):
     [
         LSDNRegressor(**NETWORK),
         LSDNRegressor(early_stopping=True, **NETWORK),
-        VDNRegressor(**NETWORK),
-        ShrinkConnect(LSDNRegressor(**NETWORK), keep=0.5, max_iter=1),
-        EnsembleRegressor(LSDNRegressor(**NETWORK), 2),
-        LinearRegression(),
         HistGradientBoostingRegressor(max_iter=1),
     ],
-    ids=lambda estimator: type(estimator).__name__,
+    ids=["network", "stops early", "trees"],
 )
-def test_training_takes_no_more_than_is_reckoned(estimator, monkeypatch):
-    n_subjects, n_voxels = 8, 6_000
-    synthesizer = VolumeSynthesizer(estimator, n_voxels=n_voxels, random_state=0)
-    shape = (19, 19, 19)
-    images = [[_image(i + seed, shape) for i in range(n_subjects)] for seed in (0, 20)]
-    subjects = [open_subjects(each, "images") for each in images]
-    window = Window.of(3, (1, 2), 1, "world")
-    monkeypatch.setattr(budget, "_OF_A_SUBJECT", 2**22)
-    plan = TrainingPlan(synthesizer, estimator, window, *subjects)
-    synthesizer.fit(*images)  # which imports and compiles
+def test_training_is_refused_before_the_work_and_takes_what_was_said(estimator):
+    images = _cohort(8, (40, 40, 40))
+    synthesizer = VolumeSynthesizer(
+        estimator, n_voxels=40_000, random_state=0, max_memory=TOO_LITTLE
+    )
+    said = _refusal(lambda: synthesizer.fit(*images))
+    assert said.startswith("Training on 8 subjects takes up to ")
+    assert "draw fewer voxels than n_voxels=40000" in said
+    enough = _enough(said)
+    synthesizer.set_params(max_memory=enough)
     peak = _traced_peak(lambda: synthesizer.fit(*images))
-    assert peak < plan.need
-    assert peak > 0.2 * plan.need  # boosted trees take far more than a line
-    limit = plan.need + OF_THE_PROGRAM
-    TrainingPlan(synthesizer.set_params(max_memory=limit), estimator, window, *subjects)
-    synthesizer.set_params(max_memory=limit - 2**20)
-    with pytest.raises(DoesNotFit, match="Training on 8 subjects takes up to") as found:
-        synthesizer.fit(*images)
-    fewer = int(re.search(r"n_voxels=(\d+) in the place of 6000", str(found.value))[1])
-    assert fewer < n_voxels
-    synthesizer.set_params(n_voxels=fewer)
-    TrainingPlan(synthesizer, estimator, window, *subjects)  # as was said
+    assert peak < enough - OF_THE_PROGRAM
 
 
-# Keeping to it
+@pytest.mark.parametrize("work", ["sample_voxels", "shrink", "score"])
+def test_whatever_reads_images_is_refused(work):
+    synthesizer = _fitted().set_params(max_memory=TOO_LITTLE)
+    assert "max_memory is 401M" in _refusal(
+        lambda: getattr(synthesizer, work)(*_cohort(1, LARGE))
+    )
+
+
+def test_shapes_that_overflow_are_refused(tmp_path):
+    """A header of FreeSurfer's has numbers of 32 bits, and so would their product."""
+    header = nib.freesurfer.MGHImage(np.zeros(SMALL, np.uint8), AFFINE).header
+    header.set_data_shape((512, 512, 512))
+    with gzip.open(tmp_path / "large.mgz", "wb") as file:
+        file.write(header.binaryblock)
+    synthesizer = _fitted().set_params(max_memory="1G")
+    with pytest.raises(DoesNotFit, match=r"large\.mgz\) takes up to [4-9]\.\dG"):
+        synthesizer.predict([tmp_path / "large.mgz"])
+
+
+def test_images_that_are_returned_count(tmp_path):
+    paths = _files(tmp_path, 1, LARGE) * 40
+    synthesizer = _fitted().set_params(max_memory=TOO_LITTLE)
+    one = _enough(_refusal(lambda: synthesizer.predict(paths[:1])))
+    synthesizer.set_params(max_memory=one).predict(paths[:1])
+    said = _refusal(lambda: synthesizer.predict(paths))
+    assert "predict fewer subjects at a time, or to files" in said
+    assert synthesizer.score(paths[:2], paths[:2]) is not None  # which returns none
+
+
+def test_a_subject_that_does_not_fit_is_refused_before_the_first(tmp_path):
+    paths = _files(tmp_path, 1) + _files(tmp_path, 1, LARGE, name="large{}")
+    synthesizer = _fitted().set_params(max_memory=TOO_LITTLE)
+    enough = _enough(_refusal(lambda: synthesizer.predict(paths[:1])))
+    synthesizer.set_params(max_memory=enough)
+    with pytest.raises(DoesNotFit, match=r"large0_T1w\.nii\.gz\) takes up to \d+M"):
+        predict_files(synthesizer, paths, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    with pytest.raises(SubjectsFailed, match="1 of 2 .*\n.*large0.*max_memory is"):
+        predict_files(synthesizer, paths, tmp_path / "out", keep_going=True)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["sub-0_T1w_synth.nii.gz"]
+
+
+def test_a_fold_that_does_not_fit_is_refused_before_the_first(monkeypatch):
+    monkeypatch.setattr(VolumeSynthesizer, "fit", None)  # which would be too soon
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=10)
+    with pytest.raises(DoesNotFit, match="Evaluating linear takes up to"):
+        leave_one_subject_out(
+            {"linear": synthesizer}, *_cohort(), SUBJECTS, max_memory=TOO_LITTLE
+        )
+
+
+# How much at once
+
+
+def test_as_many_as_fit_and_one_at_least():
+    def jobs(max_memory, **more):
+        return at_once("It", 100, max_memory, "wait", n_jobs=4, **more)
+
+    assert jobs(None) == 4
+    assert jobs(OF_THE_PROGRAM + 1000) == 4
+    assert jobs(OF_THE_PROGRAM + 250) == 2
+    assert jobs(OF_THE_PROGRAM + 250, kept=60) == 1
+    assert jobs(OF_THE_PROGRAM + 250, of_each=100) == 1
+    with pytest.raises(DoesNotFit, match=r"It takes .* Give more, or wait\."):
+        jobs(OF_THE_PROGRAM + 250, kept=160)
 
 
 @pytest.fixture
-def at_once(monkeypatch):
+def together(monkeypatch):
     """Most subjects that were predicted at the same time."""
     most, now, lock = [0], [0], threading.Lock()
-    predict, together = VolumeSynthesizer.predict, threading.Event()
+    predict, others = VolumeSynthesizer.predict, threading.Event()
 
     def counted(self, *args, **kwargs):
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        together.wait(0.1)  # for others that might come
+        others.wait(0.1)  # who might come
         try:
             return predict(self, *args, **kwargs)
         finally:
@@ -247,195 +263,61 @@ def at_once(monkeypatch):
     return lambda: most[0]
 
 
-def _need(synthesizer, paths):
-    return bytes_to_predict(synthesizer, open_subjects(paths[:1], "sources")[0])
-
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_no_more_subjects_are_under_way_than_fit(n, tmp_path, at_once):
+def test_subjects_are_predicted_one_by_one_where_only_one_fits(tmp_path, together):
     paths = _files(tmp_path, 5)
-    synthesizer = _fitted()
-    expected = [image.get_fdata() for image in synthesizer.predict(paths)]
-    limit = OF_THE_PROGRAM + int((n + 0.5) * _need(synthesizer, paths))
-    synthesizer.set_params(n_jobs=4, max_memory=limit)
+    synthesizer = _fitted().set_params(max_memory=TOO_LITTLE)
+    enough = _enough(_refusal(lambda: synthesizer.predict(paths[:1])))
+    synthesizer.set_params(n_jobs=4, max_memory=enough)
     written = predict_files(synthesizer, paths, tmp_path / "out")
-    assert at_once() <= n
-    for path, image in zip(written, expected, strict=True):
-        assert (nib.load(path).get_fdata() == image).all()
+    assert together() == 1
+    expected = synthesizer.predict(paths[:1])[0].get_fdata()
+    assert (nib.load(written[0]).get_fdata() == expected).all()
 
 
-def test_large_subjects_count_for_more(tmp_path):
-    small, large = _files(tmp_path, 3), _files(tmp_path, 1, LARGE, name="large{}")
-    synthesizer = _fitted()
-    needs = [_need(synthesizer, paths) for paths in (small, large)]
-    assert needs[1] > needs[0]
-    synthesizer.set_params(max_memory=OF_THE_PROGRAM + needs[0] + needs[1])
-    subjects = open_subjects(small + large, "sources")
-    assert subjects_at_once(synthesizer, subjects, 8) == 2
-    assert subjects_at_once(synthesizer, subjects, 1) == 1
-    synthesizer.set_params(max_memory=OF_THE_PROGRAM + 2 * needs[0])
-    assert subjects_at_once(synthesizer, subjects[:3], 8) == 2
-
-
-def test_each_process_takes_the_program(tmp_path):
-    paths = _files(tmp_path, 3)
-    synthesizer, subjects = _fitted(), open_subjects(paths, "sources")
-    limit = 2 * OF_THE_PROGRAM + 3 * _need(synthesizer, paths)
-    synthesizer.set_params(max_memory=limit)
-    assert subjects_at_once(synthesizer, subjects, 3) == 3
+def test_each_process_takes_the_program():
+    synthesizer = _fitted().set_params(max_memory=3 * OF_THE_PROGRAM)
+    subjects = open_subjects(_cohort()[0], "sources")
+    assert subjects_at_once(synthesizer, subjects, n_jobs=3) == 3
     with joblib.parallel_config(backend="threading"):
-        assert subjects_at_once(synthesizer, subjects, 3) == 3
+        assert subjects_at_once(synthesizer, subjects, n_jobs=3) == 3
     with joblib.parallel_config(backend="loky"):
-        assert subjects_at_once(synthesizer, subjects, 3) == 1
-        synthesizer.set_params(max_memory=limit + OF_THE_PROGRAM)
-        assert subjects_at_once(synthesizer, subjects, 3) == 2
+        assert subjects_at_once(synthesizer, subjects, n_jobs=3) == 1
 
 
-def test_a_subject_that_does_not_fit_is_refused_before_the_first(tmp_path):
-    paths = _files(tmp_path, 1) + _files(tmp_path, 1, LARGE, name="large{}")
-    synthesizer = _fitted()
-    limit = OF_THE_PROGRAM + _need(synthesizer, paths)
-    synthesizer.set_params(max_memory=limit)
-    with pytest.raises(DoesNotFit, match=r"large0_T1w\.nii\.gz\) takes up to \d+M"):
-        predict_files(synthesizer, paths, tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
-    with pytest.raises(SubjectsFailed, match="1 of 2 .*\n.*large0.*max_memory is"):
-        predict_files(synthesizer, paths, tmp_path / "out", keep_going=True)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["sub-0_T1w_synth.nii.gz"]
-
-
-def test_images_that_are_returned_count(tmp_path):
-    paths = _files(tmp_path, 1, LARGE) * 40
-    synthesizer = _fitted()
-    limit = OF_THE_PROGRAM + int(1.1 * _need(synthesizer, paths))
-    synthesizer.set_params(max_memory=limit)
-    with pytest.raises(DoesNotFit, match="Predict fewer subjects at a time"):
-        synthesizer.predict(paths)
-
-
-def test_scoring_returns_no_images(tmp_path):
-    paths = _files(tmp_path, 1, LARGE)
-    targets = _files(tmp_path, 1, LARGE, kind="T2w")
-    synthesizer = _fitted()
-    (files,), (scans,) = (open_subjects(each, "images") for each in (paths, targets))
-    need = bytes_to_predict(synthesizer, files, scans)
-    synthesizer.set_params(max_memory=OF_THE_PROGRAM + need)
-    one = synthesizer.score(paths, targets)
-    assert synthesizer.score(3 * paths, 3 * targets) == pytest.approx(one)
-
-
-def test_standard_deviations_are_returned_and_count(tmp_path):
-    paths = _files(tmp_path, 1, LARGE) * 2
-    synthesizer = _fitted(n_estimators=2)
-    image = 4 * np.prod(LARGE)
-    limit = OF_THE_PROGRAM + int(_need(synthesizer, paths) + 1.5 * image)
-    synthesizer.set_params(max_memory=limit).predict(paths)
-    with pytest.raises(DoesNotFit, match="Predict fewer subjects at a time"):
-        synthesizer.predict(paths, return_std=True)
-
-
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_shrinking_shares_the_jobs(n_jobs, monkeypatch):
-    fit, found = ShrinkConnect.fit, []
-
-    def observed(self, X, y):
-        found.append(joblib.effective_n_jobs(None))
-        return fit(self, X, y)
-
-    synthesizer = _fitted().set_params(n_jobs=n_jobs)
-    monkeypatch.setattr(ShrinkConnect, "fit", observed)
-    synthesizer.shrink([_image(0)], [_image(9)], keep=0.5, max_iter=1)
-    assert found == [n_jobs or 1]
-
-
-def test_shrinking_counts_as_training(monkeypatch):
-    monkeypatch.setattr(budget, "_OF_A_SUBJECT", 2**16)
-    images = [[_image(i + seed, (19, 19, 19)) for i in range(8)] for seed in (0, 20)]
-    subjects = [open_subjects(each, "images") for each in images]
-    synthesizer = _fitted().set_params(n_voxels=6000)
-    window = synthesizer.preparation_.window
-    drawing, training = (
-        TrainingPlan(synthesizer, estimator, window, *subjects).need
-        for estimator in (None, synthesizer.estimator_)
-    )
-    assert training > drawing
-    synthesizer.set_params(max_memory=OF_THE_PROGRAM + drawing)
-    synthesizer.sample_voxels(*images)
-    with pytest.raises(DoesNotFit, match="Training on 8 subjects"):
-        synthesizer.shrink(*images, keep=0.5, max_iter=1)
-    synthesizer.set_params(max_memory=OF_THE_PROGRAM + training)
-    peak = _traced_peak(lambda: synthesizer.shrink(*images, keep=0.5, max_iter=1))
-    assert peak < training
-
-
-def test_no_more_subjects_are_read_than_fit(monkeypatch):
-    monkeypatch.setattr(budget, "effective_n_threads", lambda n_jobs: n_jobs)
-    images = [[_image(i + seed, LARGE) for i in range(4)] for seed in (0, 20)]
-    subjects = [open_subjects(each, "images") for each in images]
-    synthesizer = VolumeSynthesizer(n_voxels=10, n_jobs=4, max_memory="1T")
+def test_no_more_is_read_and_trained_than_fits():
+    subjects = [open_subjects(each, "images") for each in _cohort(3, LARGE)]
     window = Window.of(3, (1, 2), 1, "world")
-    plan = TrainingPlan(synthesizer, None, window, *subjects)
-    assert plan.n_readers == 4
-    reading = bytes_to_draw(window, 10, subjects[0][0], subjects[1][0])
-    synthesizer.set_params(max_memory=plan.need + reading + OF_THE_PROGRAM)
-    assert TrainingPlan(synthesizer, None, window, *subjects).n_readers == 2
 
-
-def test_no_more_members_train_than_fit(monkeypatch):
-    monkeypatch.setattr(budget, "effective_n_threads", lambda n_jobs: n_jobs)
-    images = [[_image(i + seed, (30, 30, 30)) for i in range(4)] for seed in (0, 20)]
-    subjects = [open_subjects(each, "images") for each in images]
-    ensemble = EnsembleRegressor(LSDNRegressor(**NETWORK), 5)
-    synthesizer = VolumeSynthesizer(n_voxels=27_000, n_jobs=4, max_memory="1T")
-    window = Window.of(3, (1, 2), 1, "world")
-    plan = TrainingPlan(synthesizer, ensemble, window, *subjects)
-    assert plan.n_jobs == 4
-    synthesizer.set_params(max_memory=plan.need + OF_THE_PROGRAM)
-    assert TrainingPlan(synthesizer, ensemble, window, *subjects).n_jobs == 1
-    synthesizer.set_params(max_memory=2 * plan.need + OF_THE_PROGRAM)
-    assert TrainingPlan(synthesizer, ensemble, window, *subjects).n_jobs in (2, 3)
-
-
-SUBJECTS = ["a", "b", "c"]
-
-
-def test_each_fold_counts_as_a_process():
-    images = [[_image(i + seed) for i in range(3)] for seed in (0, 20)]
-    subjects = [open_subjects(each, "images") for each in images]
-    tasks = [("LSDN", VolumeSynthesizer(n_voxels=10), ([0, 1], [2]))] * 3
-    for max_memory, n_folds in [
-        ("1T", 3),
-        (3 * OF_THE_PROGRAM, 1),
-        (4 * OF_THE_PROGRAM, 2),
-    ]:
-        found, shares = share_among_folds(tasks, *subjects, 3, max_memory)
-        assert found == n_folds
-        of_this_process = OF_THE_PROGRAM if n_folds > 1 else 0
-        assert sum(shares[:n_folds]) <= parse_size(max_memory) - of_this_process
-        assert sum(shares[:n_folds]) > parse_size(max_memory) - of_this_process - 99
-    with pytest.raises(DoesNotFit, match="Training on 2 subjects"):
-        share_among_folds(tasks, *subjects, 3, OF_THE_PROGRAM)
-    with pytest.raises(DoesNotFit, match="Training on 2 subjects"):
-        leave_one_subject_out(
-            {"a": tasks[0][1]}, *images, SUBJECTS, max_memory=OF_THE_PROGRAM
+    def jobs(max_memory, n_voxels=10):
+        synthesizer = VolumeSynthesizer(
+            n_voxels=n_voxels, n_jobs=4, max_memory=max_memory
         )
+        with joblib.parallel_config(backend="threading"):
+            return training_jobs(synthesizer, LSDNRegressor(), window, *subjects)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "sklearn_lsdn.volumes._budget.effective_n_threads", lambda n_jobs: n_jobs
+        )
+        assert jobs("1T") == (4, 4)
+        n_readers, n_jobs = jobs("600M")
+        assert 1 <= n_readers < n_jobs == 4  # few voxels are drawn of large volumes
+        n_readers, n_jobs = jobs("1G", 165_000)
+        assert 1 <= n_jobs < 4
 
 
-def test_larger_folds_get_larger_shares():
-    shapes = [SMALL, SMALL, LARGE]
-    images = [[_image(seed, shape) for shape in shapes] for seed in (0, 20)]
-    subjects = [open_subjects(each, "images") for each in images]
-    synthesizer = VolumeSynthesizer(n_voxels=10)
-    tasks = [("a", synthesizer, ([0], [1])), ("a", synthesizer, ([0], [2]))]
-    _, (small, large) = share_among_folds(tasks, *subjects, 2, "2G")
-    assert large > small
-    synthesizer.set_params(max_memory=OF_THE_PROGRAM)  # its own counts too
-    with pytest.raises(DoesNotFit, match="max_memory is 400M"):
-        share_among_folds(tasks, *subjects, 2, "2G")
+def test_each_fold_counts_as_a_process_and_has_its_share():
+    subjects = [open_subjects(each, "images") for each in _cohort()]
+    tasks = [("LSDN", VolumeSynthesizer(n_voxels=10), ([0, 1], [2]))] * 3
+    assert folds_at_once(tasks, *subjects, 3, None) == (3, None)
+    assert folds_at_once(tasks, *subjects, 3, "1T")[0] == 3
+    assert folds_at_once(tasks, *subjects, 3, "900M") == (1, "900M")
+    n_folds, share = folds_at_once(tasks, *subjects, 3, 4 * OF_THE_PROGRAM)
+    assert n_folds == 2
+    assert 2 * share <= 3 * OF_THE_PROGRAM
 
 
-def test_each_fold_keeps_to_its_share(monkeypatch):
-    images = [[_image(i + seed) for i in range(3)] for seed in (0, 20)]
+def test_each_fold_keeps_to_the_tighter_limit(monkeypatch):
     fit, given = VolumeSynthesizer.fit, []
 
     def observed(self, *args):
@@ -448,25 +330,11 @@ def test_each_fold_keeps_to_its_share(monkeypatch):
     limit = 20 * OF_THE_PROGRAM
     with joblib.parallel_config(backend="threading"):
         leave_one_subject_out(
-            {"a": free, "b": tight}, *images, SUBJECTS, n_jobs=2, max_memory=limit
+            {"a": free, "b": tight}, *_cohort(), SUBJECTS, n_jobs=2, max_memory=limit
         )
-    assert sorted(given)[:3] == [2**30] * 3
-    assert len(given) == 6
-    assert 2**30 < max(given) <= (limit - OF_THE_PROGRAM) / 2
+    assert given.count("1G") == 3
+    assert given.count((limit - OF_THE_PROGRAM) // 2) == 3
     assert free.max_memory is None
-
-
-def test_a_fold_that_cannot_be_scored_is_refused_before_the_first(monkeypatch):
-    monkeypatch.setattr(VolumeSynthesizer, "fit", None)  # which would be too soon
-    images = [[_image(i + seed, LARGE) for i in range(3)] for seed in (0, 20)]
-    subjects = [open_subjects(each[:2], "images") for each in images]
-    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=10)
-    window = Window.of(3, (1, 2), 1, "world")
-    need = TrainingPlan(synthesizer, LinearRegression(), window, *subjects).need
-    with pytest.raises(DoesNotFit, match="Predicting"):
-        leave_one_subject_out(
-            {"a": synthesizer}, *images, SUBJECTS, max_memory=OF_THE_PROGRAM + need
-        )
 
 
 # The command

@@ -13,7 +13,7 @@ from .._utils.parallel import parallel_map
 from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
 from ..metrics import psnr_score, snr_score
-from ..volumes._budget import share_among_folds
+from ..volumes._budget import folds_at_once, tighter
 from ..volumes._masks import Masker
 from ..volumes._normalization import resolve_normalizer
 from ..volumes._subjects import (
@@ -134,9 +134,7 @@ def leave_one_subject_out(
         for name, synthesizer in synthesizers.items()
         for fold in folds
     ]
-    shares = [None] * len(tasks)
-    if max_memory is not None:
-        n_jobs, shares = share_among_folds(tasks, *pairs, n_jobs, max_memory)
+    n_jobs, share = folds_at_once(tasks, *pairs, n_jobs, max_memory)
     keys = [None] * len(tasks)
     if store:
         keys = _identities(tasks, pairs, subjects, maskers)
@@ -150,10 +148,7 @@ def leave_one_subject_out(
     # Whoever does the work may do it in another folder.
     places = absolute_paths(sources), absolute_paths(targets)
     shared = store, *places, subjects, inspect
-    jobs = [
-        (key, *task, share)
-        for key, task, share in zip(keys, tasks, shares, strict=True)
-    ]
+    jobs = [(key, *task, share) for key, task in zip(keys, tasks, strict=True)]
     left = [job for job, done in zip(jobs, before, strict=True) if not done]
     new = parallel_map(_kept_fold, shared, left, n_jobs=n_jobs)
     results = (
@@ -275,7 +270,7 @@ def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold,
     train, test = fold
     unfitted = clone(synthesizer)
     if share is not None:
-        unfitted.set_params(max_memory=share)
+        unfitted.set_params(max_memory=tighter(share, unfitted.max_memory))
     start = time.perf_counter()
     with interrupts_end_all():
         fitted = unfitted.fit([sources[i] for i in train], [targets[i] for i in train])

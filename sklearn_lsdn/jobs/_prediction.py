@@ -10,7 +10,7 @@ from .._utils.files import prepare_outputs
 from .._utils.parallel import cluster_client, parallel_map
 from .._utils.progress import Progress
 from .._utils.threads import effective_n_threads
-from ..volumes._budget import check_prediction, subjects_at_once
+from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
 from ..volumes._subjects import absolute_paths, open_subjects
 
@@ -312,16 +312,16 @@ def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
 
 def _that_fit(synthesizer, sources, n_jobs, keep_going):
     """How many subjects to have under way at once."""
-    subjects = []
+    n_fitting = n_jobs
     for source in sources:
         try:
-            subjects += open_subjects([source], "sources")
-            if not keep_going:
-                check_prediction(synthesizer, subjects[-1:])
+            subject = open_subjects([source], "sources")
+            fitting = subjects_at_once(synthesizer, subject, n_jobs=n_jobs)
+            n_fitting = min(n_fitting, fitting)
         except (OSError, TypeError, ValueError):
             if not keep_going:
                 raise
-    return subjects_at_once(synthesizer, subjects, n_jobs)
+    return n_fitting
 
 
 def _are_whole(source, paths):

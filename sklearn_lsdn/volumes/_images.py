@@ -56,9 +56,9 @@ class ImageFile:
         return str(self.image.get_filename() or "")
 
     @property
-    def shape(self):
-        """Voxels along each axis."""
-        return self.image.shape
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along each axis, in whole numbers without end."""
+        return tuple(map(int, self.image.shape))  # MGH's overflow
 
     def read(self) -> np.ndarray:
         """A new float32 array of the voxels, turned towards right, anterior, superior.
@@ -167,7 +167,7 @@ def _read_voxels(image):
 
 def _check_room(proxy, size, compressed):
     """Raise ValueError, before memory is taken, if a file cannot hold its voxels."""
-    claimed = proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize
+    claimed = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
     if claimed > size * (_BYTES_FROM_ONE if compressed else 1):
         raise ValueError(f"it has {size} bytes, and its header claims {claimed}")
 

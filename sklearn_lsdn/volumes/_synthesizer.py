@@ -28,7 +28,7 @@ from .._utils.sklearn_private import (
 )
 from ..metrics import snr_score
 from ._augmentation import Augmentation, resolve_augmentation
-from ._budget import TrainingPlan, check_prediction
+from ._budget import subjects_at_once, training_jobs
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
 from ._normalization import resolve_normalizer
@@ -358,9 +358,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         given = given_to_fit(
             self, estimator, sample_weight=sample_weight, groups=groups
         )
-        plan = TrainingPlan(self, estimator, window, sources, targets)
+        n_readers, n_jobs = training_jobs(self, estimator, window, sources, targets)
         samples = []
-        drawn = self._draw(preparation, sources, targets, seeds, plan)
+        drawn = self._draw(preparation, sources, targets, seeds, n_readers)
         for _ in sources:
             tasks.begin("read-subject")
             samples.append(next(drawn))
@@ -369,7 +369,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         n_voxels = [len(sample.patches) for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
-        with shared_n_jobs(plan.n_jobs), tasks.delegated("fit-estimator", estimator):
+        with shared_n_jobs(n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **given)
 
         self.estimator_ = estimator
@@ -412,7 +412,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         sources, scans = self.preparation_.open(sources, scale_to, "scale_to")
         if return_std:
             self.check_ensemble()
-        check_prediction(self, sources, scans, n_images=1 + bool(return_std))
+        subjects_at_once(self, sources, scans, n_images=1 + bool(return_std))
         images, std_images = [], []
         for source, scan in zip(sources, scans, strict=True):
             subject = self.preparation_.read(source)
@@ -474,7 +474,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(self)
         sources, targets = self.preparation_.open(sources, targets)
-        check_prediction(self, sources, targets)
+        subjects_at_once(self, sources, targets)
         scores = []
         for files in zip(sources, targets, strict=True):
             subject = self.preparation_.read(*files)
@@ -555,9 +555,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         network = role_of(self.estimator_).to_be_shrunk()
         rng = check_random_state(random_state)
         shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
-        X, y, plan = self._sample_to_train(shrunk, sources, targets, rng)
+        X, y, n_jobs = self._sample_to_train(shrunk, sources, targets, rng)
         shrunk.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
-        with shared_n_jobs(plan.n_jobs):
+        with shared_n_jobs(n_jobs):
             shrunk.fit(X, y)
         smaller = copy.copy(self)
         smaller.estimator_ = shrunk
@@ -565,14 +565,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         smaller.estimator_.set_params(estimator=clone(network), prefit=False)
         return smaller
 
-    def _draw(self, preparation, sources, targets, seeds, plan):
+    def _draw(self, preparation, sources, targets, seeds, n_jobs):
         samples = preparation.draw(
-            sources,
-            targets,
-            seeds,
-            self.n_voxels,
-            memory=self.memory,
-            n_jobs=plan.n_readers,
+            sources, targets, seeds, self.n_voxels, memory=self.memory, n_jobs=n_jobs
         )
         progress = Progress("Reading subjects", len(sources), self.verbose)
         for n, sample in enumerate(samples, start=1):
@@ -580,16 +575,16 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             yield sample
 
     def _sample_to_train(self, estimator, sources, targets, random_state):
-        """Draw voxels to train an estimator on, or None, and plan that training."""
+        """Voxels to train an estimator on, or None, and how many jobs may do that."""
         preparation = self.preparation_
         augmentation = resolve_augmentation(self.augmentation)
         sources, targets = preparation.open(sources, targets)
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
-        plan = TrainingPlan(self, estimator, preparation.window, sources, targets)
-        samples = list(self._draw(preparation, sources, targets, seeds, plan))
-        X, y = preparation.arrays(samples, augmentation, seeds)
-        return X, y, plan
+        window = preparation.window
+        n_readers, n_jobs = training_jobs(self, estimator, window, sources, targets)
+        samples = list(self._draw(preparation, sources, targets, seeds, n_readers))
+        return *preparation.arrays(samples, augmentation, seeds), n_jobs
 
     def _units(self, subject, scan):
         """In which to answer: those of a subject's own scan, or of typical ones."""
