@@ -379,6 +379,10 @@ class _EnsembleRole(Role):
     takes_groups = True
 
     @property
+    def copies(self):  # and one of the samples of a fold
+        return 1 + role_of(self.regressor.estimator).copies
+
+    @property
     def noise(self):
         return self.regressor.noise_estimator_, self.regressor.noise_scale_
 

@@ -23,6 +23,9 @@ class Role:
     takes_groups = False
     """Whether its ``fit`` can use ``groups``."""
 
+    copies = 5
+    """Copies of its training data that ``fit`` makes, as of boosted trees."""
+
     noise = None
     """What predicts the size of its errors and the factor on that, of an ensemble."""
 
@@ -108,6 +111,11 @@ class NetworkRole(LocatedRole):
     @property
     def takes_groups(self) -> bool:
         return bool(self.regressor.early_stopping)
+
+    @property
+    def copies(self) -> int:
+        by_rows = self.regressor.solver != "lbfgs"
+        return 1 + self.takes_groups if by_rows else super().copies
 
     @property
     def network(self):

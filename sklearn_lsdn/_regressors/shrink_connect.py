@@ -447,6 +447,10 @@ class _ShrunkenRole(Role):
         return role_of(self.regressor.estimator).takes_groups
 
     @property
+    def copies(self):
+        return role_of(self.regressor.estimator).copies
+
+    @property
     def network(self):
         check_is_fitted(self.regressor)
         return self.regressor.estimator_

@@ -11,9 +11,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 
-from .._regressors.ensemble import EnsembleRegressor
-from .._regressors.network_regressor import _NetworkRegressor
-from .._regressors.shrink_connect import ShrinkConnect
+from .._regressors.roles import role_of
 from .._utils.threads import effective_n_threads
 from ._estimator import make_estimator
 from ._sampling import Window
@@ -258,7 +256,8 @@ def _of_training(synthesizer, estimator, window, sources, targets):
     rows = round(_SAFETY * 4 * n_rows * (n_columns + 16))  # weights, order, ...
     pairs = zip(sources, targets, strict=True)
     reading = max(_of_subject(window, n_targets, *pair, n_voxels) for pair in pairs)
-    return rows, reading, rows * copies_of_rows(estimator)
+    copies = 1 if estimator is None else role_of(estimator).copies
+    return rows, reading, rows * copies
 
 
 def _of_fold(synthesizer, sources, targets, train, test):
@@ -276,13 +275,3 @@ def _of_fold(synthesizer, sources, targets, train, test):
         _of_subject(window, len(targets[i]), sources[i], targets[i]) for i in test
     ]
     return max(rows + max(needs), *scoring)
-
-
-def copies_of_rows(estimator) -> int:
-    """How many copies of its training data a regressor makes, itself included."""
-    if isinstance(estimator, EnsembleRegressor):  # and one of the samples of a fold
-        return 1 + copies_of_rows(estimator.estimator)
-    network = estimator.estimator if isinstance(estimator, ShrinkConnect) else estimator
-    if isinstance(network, _NetworkRegressor) and network.solver != "lbfgs":
-        return 1 + bool(network.early_stopping)
-    return 5 if estimator is not None else 1  # of others, such as boosted trees
