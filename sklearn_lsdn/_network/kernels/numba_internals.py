@@ -6,21 +6,23 @@ makes; ``tests/test_numba_internals.py`` tries each thing by itself; and pyproje
 shuts out releases that have not been tried, by a bound which ``.ci/versions numba``
 moves.
 
-`intrinsic`
+Each with what it stands on:
+
+`intrinsic` (the same)
     A function written in LLVM's instructions. Its `codegen` gets a ``context`` (how
-    types lie in memory), a ``builder`` (writes instructions where it stands) and the
-    arguments as LLVM's values.
-`call_part`
+    types lie in memory; ``get_dummy_value`` is its None), a ``builder`` (writes
+    instructions where it stands), a signature, and the arguments as LLVM's values.
+`call_part` (``compile_internal``, ``ConfigStack``, ``call_internal``)
     How a function is compiled into the kernel that calls it.
-`Elements`, `array_value`
+`Elements`, `array_value` (``make_array``, ``populate_array``)
     How an array looks from inside: a structure of pointer, shape and strides.
-`unpacked`, `variable`, `counting_loop`, `call_c`
+`unpacked`, `variable`, `counting_loop`, `call_c` (``cgutils``)
     Tuples, variables, loops and functions of C inside `codegen`.
-`value_type`, `define_operator`
+`value_type`, `define_operator` (``register_model``, ``infer_global``, ...)
     A type of values of its own, and operators on it.
-`depend_on`
+`depend_on` (``_source_stamp`` of a dispatcher's cache)
     What makes a kernel's cache stale.
-`before_compiling`
+`before_compiling` (``event``)
     Who is told that Numba compiles.
 """
 
@@ -31,23 +33,9 @@ from numba.core import cgutils, event, types
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic as intrinsic
+from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array, populate_array
-
-__all__ = [
-    "Elements",
-    "array_value",
-    "before_compiling",
-    "call_c",
-    "call_part",
-    "counting_loop",
-    "define_operator",
-    "depend_on",
-    "intrinsic",
-    "unpacked",
-    "value_type",
-    "variable",
-]
 
 _BYTE = ir.IntType(8)
 _SIZE = ir.IntType(64)
