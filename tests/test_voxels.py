@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import double, make_network, single
 
 from sklearn_lsdn._network import reference
-from sklearn_lsdn._network.inference import _SLICE, predict_rows, predict_voxels
+from sklearn_lsdn._network.inference import _SLICE, Volume, predict_rows, predict_voxels
 from sklearn_lsdn._network.kernels.responses import TILE
 
 
@@ -60,16 +60,10 @@ def test_voxels_are_the_rows_of_their_patches(
 
     sizes = (27 * n_channels + n_more, 21, 5, 2)
     architecture, theta = make_network(sizes, n_coordinates)
-    actual = predict_voxels(
-        architecture,
-        theta,
-        volumes.reshape(n_channels, -1),
-        offsets,
-        voxels @ np.array([*strides, 1]),
-        strides,
-        to_features,
-        to_coordinates,
-    )
+    channels = volumes.reshape(n_channels, -1)
+    padded = Volume(channels, strides, offsets, to_features, to_coordinates)
+    centers = voxels @ np.array([*strides, 1])
+    actual = predict_voxels(architecture, theta, padded, centers)
     expected = predict_rows(architecture, theta, S, X)
     assert_allclose(actual, expected, rtol=0, atol=1e-6)
     assert n_voxels == 1 or actual.std() > 1e-3
@@ -100,16 +94,9 @@ def test_tables_along_axes_stand_for_distances(to_coordinates, sigma):
     to_coordinates = np.column_stack([to_coordinates, -np.ones(len(to_coordinates))])
     voxels = np.argwhere(inside)
     architecture, theta = make_network((27, 10, 3, 2), len(to_coordinates), sigma=sigma)
-    actual = predict_voxels(
-        architecture,
-        theta,
-        volume.reshape(1, -1),
-        offsets,
-        np.flatnonzero(inside),
-        strides,
-        np.empty((0, 4)),
-        to_coordinates,
-    )
+    nothing = np.empty((0, 4))
+    padded = Volume(volume.reshape(1, -1), strides, offsets, nothing, to_coordinates)
+    actual = predict_voxels(architecture, theta, padded, np.flatnonzero(inside))
     S, X = gather(volume, voxels, steps), apply_affine(to_coordinates, voxels)
     expected = reference.forward(architecture, *double(theta, S, X))
     assert_allclose(actual, expected, rtol=0, atol=2e-6)
@@ -150,16 +137,10 @@ def test_extremes_in_volumes_and_rows(sigma, far, weights, intensity, coordinate
         layers.latent[:, :30] = X[:: len(X) // 30][:30].T
     expected = reference.forward(architecture, *double(theta, S, X))
     assert expected.std() > 1e-3
-    in_volume = predict_voxels(
-        architecture,
-        theta,
-        volume.reshape(1, -1),
-        offsets,
-        voxels @ np.array([*strides, 1]),
-        strides,
-        np.empty((0, 4)),
-        to_coordinates,
-    )
+    nothing = np.empty((0, 4))
+    padded = Volume(volume.reshape(1, -1), strides, offsets, nothing, to_coordinates)
+    centers = voxels @ np.array([*strides, 1])
+    in_volume = predict_voxels(architecture, theta, padded, centers)
     assert_allclose(in_volume, expected, rtol=0, atol=1e-5)
     in_rows = predict_rows(architecture, theta, S, X)
     assert_allclose(in_rows, expected, rtol=0, atol=1e-5)
@@ -171,13 +152,11 @@ def test_voxels_have_the_same_bits_for_any_number_of_threads():
     strides = np.array([36 * 36, 36])
     _, offsets = patch_offsets(strides)
     inside = np.arange(volumes.size).reshape(shape)[1:-1, 1:-1, 1:-1].ravel()
-    affines = np.empty((0, 4)), np.eye(3, 4) / 18.0
+    padded = Volume(volumes, strides, offsets, np.empty((0, 4)), np.eye(3, 4) / 18.0)
     architecture, theta = make_network((27, 6, 3, 1))
 
     def predict(centers, n_threads):
-        return predict_voxels(
-            architecture, theta, volumes, offsets, centers, strides, *affines, n_threads
-        )
+        return predict_voxels(architecture, theta, padded, centers, n_threads)
 
     psi = predict(inside, 1)
     assert len(inside) > 2 * _SLICE

@@ -33,18 +33,9 @@ def predict_rows(
 
 
 def predict_voxels(
-    architecture: Architecture,
-    theta,
-    channels,
-    offsets,
-    centers,
-    strides,
-    to_features,
-    to_coordinates,
-    n_threads=1,
+    architecture: Architecture, theta, volume: Volume, centers, n_threads=1
 ) -> np.ndarray:
-    """psi over voxels of padded volumes; see `Volume` and `forward_voxels`."""
-    volume = Volume(channels, strides, offsets, to_features, to_coordinates)
+    """psi over voxels of padded volumes; see `forward_voxels`."""
     parameters = Parameters.of(architecture, theta)
     psi = np.empty((len(centers), parameters.sizes[-1]), dtype=np.float32)
     tables = axis_tables(

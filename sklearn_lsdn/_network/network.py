@@ -219,7 +219,7 @@ class Network:
         -------
         y : float64 array of shape (n_voxels, n_outputs)
         """
-        from .inference import predict_voxels
+        from .inference import Volume, predict_voxels
 
         scaling, architecture = self.scaling, self.architecture
         n_patch, world = padded.offsets.size, padded.affine[:3]
@@ -229,17 +229,11 @@ class Network:
         to_coordinates[:, 3] -= scaling.coordinate_centre
         to_coordinates /= scaling.coordinate_scale[:, None]
         latent = scaling.standardize_layers(*self._layers)[2]
-        psi = predict_voxels(
-            architecture,
-            architecture.pack(self.filters, self.biases, latent),
-            padded.channels,
-            padded.offsets,
-            centers,
-            padded.strides,
-            world[more],
-            to_coordinates,
-            n_threads,
+        theta = architecture.pack(self.filters, self.biases, latent)
+        volume = Volume(
+            padded.channels, padded.strides, padded.offsets, world[more], to_coordinates
         )
+        psi = predict_voxels(architecture, theta, volume, centers, n_threads)
         return scaling.inverse_targets(psi)
 
     def loss(self, X, y, weight) -> float:
