@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_lsdn import (
     CDNRegressor,
     LSDNRegressor,
+    ShrinkConnect,
     VDNRegressor,
     VolumeSynthesizer,
     load_model,
@@ -299,6 +301,27 @@ def test_what_inherits_from_ours_is_checked_as_ours(path):
     save_model(model, path, trusted=Own, overwrite=True)
     with pytest.raises(ValueError, match="damaged: sigma is 0"):
         load_model(path, trusted=Own)
+
+
+# What files leave out
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_shrunken_network_takes_less_room_than_the_full_one(frozen, path):
+    X, y = _data()
+    network = LSDNRegressor((100, 40), max_iter=1, random_state=0).fit(X, y)
+    save_model(network, path)
+    full = path.stat().st_size
+    given = dict(estimator=FrozenEstimator(network)) if frozen else dict(prefit=True)
+    model = ShrinkConnect(network, keep=0.9, max_iter=1).set_params(**given).fit(X, y)
+    save_model(model, path, overwrite=True)
+    assert path.stat().st_size < full
+    loaded = load_model(path)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.full_hidden_layer_sizes_ == (100, 40)
+    assert loaded.fit(X, y).coefficients_[0].shape == (100, 90)
+    assert len(model.coefficients_) == 2  # saving changes nothing
+    assert model.get_params(deep=False) | given == model.get_params(deep=False)
 
 
 # Names that stay

@@ -207,17 +207,31 @@ def describe_model(path) -> str:
 
 @contextmanager
 def _as_kept(estimator):
-    """Take off an estimator and those within, for a while, what no file keeps."""
-    taken = []
-    for part in parts.parts_within(estimator, BaseEstimator):
-        attributes = vars(part)
-        names = [name for name in NOT_KEPT if name in attributes]
-        taken.append((attributes, {name: attributes.pop(name) for name in names}))
+    """Let an estimator and those within be, for a while, what a file keeps of them."""
+    whole = []
     try:
+        for change in (_replace, _strip):
+            for part in list(parts.parts_within(estimator, BaseEstimator)):
+                whole.append((vars(part), dict(vars(part))))
+                change(part)
         yield
     finally:
-        for attributes, own in taken:
+        for attributes, own in reversed(whole):
             attributes.update(own)
+
+
+def _replace(part):
+    """What a part keeps may hold others: they are looked for after this."""
+    if hasattr(part, "_kept_in_files"):
+        kept = part._kept_in_files()
+        for name in vars(part).keys() - kept.keys():
+            delattr(part, name)
+        vars(part).update(kept)
+
+
+def _strip(part):
+    for name in NOT_KEPT:
+        vars(part).pop(name, None)
 
 
 def _count(number, names):

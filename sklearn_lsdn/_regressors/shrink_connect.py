@@ -105,7 +105,8 @@ class ShrinkConnect(
         Indices of the nodes kept in each hidden layer, in the order chosen.
     coefficients_ : list of ndarray of shape (n_nodes, n_kept)
         For each hidden layer, how the kept nodes' responses combine to those of
-        all, before further training.
+        all, before further training. Model files leave it out: it would outweigh the
+        network.
     residuals_ : list of float
         For each hidden layer, the Frobenius norm over the training samples of what
         these combinations leave of that which ``preserve`` names.
@@ -113,6 +114,8 @@ class ShrinkConnect(
         What was tried: "keep", "hidden_layer_sizes", "loss" (half the mean squared
         error on the training data, in the logistic range), "degradation" (against
         the full network) and "accepted".
+    full_hidden_layer_sizes_ : tuple of int
+        Nodes of the full network's hidden layers.
     full_loss_ : float
         The full network's loss on the training data.
     n_iter_ : int
@@ -252,6 +255,7 @@ class ShrinkConnect(
         vars(self).pop("feature_names_in_", None)
         if (names := vars(regressor).get("feature_names_in_")) is not None:
             self.feature_names_in_ = names
+        self.full_hidden_layer_sizes_ = network.hidden_layer_sizes
         self.full_loss_ = network.loss(*data)
         answers = data[1]  # what the smaller network is trained to answer
         if self.distillation:
@@ -428,12 +432,21 @@ class ShrinkConnect(
             "n_iter_": attempt[0].n_iter_,
         }
 
+    def _kept_in_files(self):
+        """All but the full network, and what outweighs the small one."""
+        state = dict(vars(self))
+        state.pop("coefficients_", None)
+        if self._is_prefit():
+            network = getattr(self.estimator, "estimator", self.estimator)
+            state |= {"estimator": clone(network), "prefit": False}
+        return state
+
     def _check_parts(self):
         network = self.estimator_
         n_hidden = len(network.intercepts_) - 1
         ensure(
-            len(self.support_) == len(self.coefficients_) == n_hidden,
-            "support_ and coefficients_ are not those of the hidden layers",
+            len(self.support_) == len(self.full_hidden_layer_sizes_) == n_hidden,
+            "support_ is not that of the hidden layers",
         )
         ensure(
             self.n_features_in_ == network.n_features_in_,
@@ -471,7 +484,7 @@ class _ShrunkenRole(Role):
             self.regressor.set_params(verbose=verbose)
 
     def facts(self):
-        full = "-".join(str(len(each)) for each in self.regressor.coefficients_)
+        full = "-".join(map(str, self.regressor.full_hidden_layer_sizes_))
         facts = {"shrunken from": f"{full} hidden nodes"}
         return super().facts() | facts | facts_of_part("network", self.network)
 

@@ -2,7 +2,8 @@
 
 Kernels do not check bounds. What `fit` has put together is right by construction; what
 comes from a file is right if each class finds its own parts in order, by a method
-``_check_parts`` that raises an error otherwise.
+``_check_parts`` that raises an error otherwise. A class whose files hold less than its
+attributes says what, as a dict, by a method ``_kept_in_files``.
 """
 
 _PRIVATE = "sklearn_lsdn.parts"  # no module: the name of what has no public one

@@ -234,11 +234,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __getstate__(self):
-        state = dict(super().__getstate__())
-        if isinstance(self.mask_img, os.PathLike):  # which model files cannot hold
-            state["mask_img"] = os.fspath(self.mask_img)
-        return state
+    def _kept_in_files(self):
+        """With a path as text."""
+        is_path = isinstance(self.mask_img, os.PathLike)
+        mask_img = os.fspath(self.mask_img) if is_path else self.mask_img
+        return {**vars(self), "mask_img": mask_img}
 
     def set_params(self, **params) -> Self:
         """Set parameters, as those of the default augmentation.

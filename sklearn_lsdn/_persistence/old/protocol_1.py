@@ -38,7 +38,10 @@ def upgrade(part) -> None:
     state = vars(part)
     if "_scaling" in state:
         _hold_network(state)
-    state.pop("_n_features_out", None)
+    if "coefficients_" in state:
+        sizes = map(len, state.pop("coefficients_"))
+        state["full_hidden_layer_sizes_"] = tuple(sizes)
+        del state["_n_features_out"]
     if "random_mirror" in state:
         _augment(state)
     if "_window" in state and "_masker" in state:
