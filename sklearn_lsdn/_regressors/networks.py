@@ -17,6 +17,7 @@ def _documented(latent):
     return fill
 
 
+@persistable("sklearn_lsdn")
 @_documented("")
 class LSDNRegressor(_NetworkRegressor):
     """Location-sensitive deep network.
