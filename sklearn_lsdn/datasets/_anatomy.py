@@ -35,7 +35,7 @@ class Anatomy:
     grid : Grid
         Voxels of the subject.
     mask : ndarray of bool of shape ``grid.shape``
-        Brain voxels, `n_voxels` of them.
+        Brain voxels, ``n_voxels`` of them.
     fractions : ndarray of float32 of shape (3, n_voxels)
         Shares of grey matter, white matter and cerebrospinal fluid; sum to 1.
     points : ndarray of float32 of shape (3, n_voxels)
@@ -92,7 +92,7 @@ def load_template() -> tuple[np.ndarray, np.ndarray]:
     return np.stack([grey * solid, white * solid, fluid]), origin
 
 
-def draw_displacement(rng: np.random.Generator, atrophy: float) -> np.ndarray:
+def draw_displacement(rng, atrophy) -> np.ndarray:
     """Draw a diffeomorphism from a subject to the template.
 
     A random stationary velocity, less its rigid motion over the brain, flows for
@@ -142,7 +142,7 @@ def draw_displacement(rng: np.random.Generator, atrophy: float) -> np.ndarray:
     return displacement
 
 
-def displacement_on(displacement: np.ndarray, axes: list[np.ndarray]) -> np.ndarray:
+def displacement_on(displacement, axes) -> np.ndarray:
     """Evaluate a displacement at the points of a grid, by cubic B-splines.
 
     Parameters
@@ -160,11 +160,7 @@ def displacement_on(displacement: np.ndarray, axes: list[np.ndarray]) -> np.ndar
     return np.stack([spline(d, axes, _WARP_SPACING) for d in displacement])
 
 
-def ellipsoid(
-    points: np.ndarray,
-    centre: tuple[float, float, float],
-    radii: tuple[float, float, float],
-) -> np.ndarray:
+def ellipsoid(points, centre, radii) -> np.ndarray:
     """Membership of a pair of ellipsoids, one in each hemisphere.
 
     Parameters
@@ -186,7 +182,7 @@ def ellipsoid(
     return np.exp(-(distance**2))
 
 
-def draw_anatomy(rng: np.random.Generator, grid: Grid) -> Anatomy:
+def draw_anatomy(rng, grid) -> Anatomy:
     """Draw a subject.
 
     The template's maps average many brains and are blurred by it: squaring the

@@ -44,7 +44,7 @@ class Grid:
         return affine
 
 
-def lattice(spacing: float) -> list[np.ndarray]:
+def lattice(spacing) -> list[np.ndarray]:
     """Knots of the splines along each axis: `BOX`, overhung by a step or two."""
     return [
         low + spacing * np.arange(-1, np.ceil((high - low) / spacing) + 2)
@@ -52,9 +52,7 @@ def lattice(spacing: float) -> list[np.ndarray]:
     ]
 
 
-def spline(
-    coefficients: np.ndarray, axes: list[np.ndarray], spacing: float
-) -> np.ndarray:
+def spline(coefficients, axes, spacing) -> np.ndarray:
     """Evaluate a tensor-product cubic B-spline.
 
     Parameters
@@ -81,9 +79,7 @@ def spline(
     return coefficients
 
 
-def smooth_field(
-    rng: np.random.Generator, axes: list[np.ndarray], spacing: float
-) -> np.ndarray:
+def smooth_field(rng, axes, spacing) -> np.ndarray:
     """Draw a smooth random field: a cubic B-spline with normal coefficients.
 
     Parameters

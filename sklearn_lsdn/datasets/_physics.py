@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy import ndarray
 
-from ._anatomy import VENTRICLES, Anatomy, ellipsoid
+from ._anatomy import VENTRICLES, ellipsoid
 from ._fields import smooth_field
 
 # Proton density (share of water's), T1 (ms) and T2 (ms) of cortical grey matter,
@@ -35,7 +34,7 @@ class Region(NamedTuple):
     Parameters
     ----------
     centre, radii : tuple of 3 floats
-        In mm, MNI152; `centre` in the right hemisphere.
+        In mm, MNI152; ``centre`` in the right hemisphere.
     tissues : tuple of int
         Tissues concerned.
     t1, t2 : float
@@ -71,29 +70,23 @@ REGIONS = {
 }
 
 
-def spin_echo(
-    pd: ndarray, t1: ndarray, t2: ndarray, *, tr: float, te: float
-) -> ndarray:
+def spin_echo(pd, t1, t2, *, tr, te) -> np.ndarray:
     r"""Signal of a spin echo, :math:`\rho (1 - e^{-TR/T_1}) e^{-TE/T_2}`.
 
-    Times are in ms, here and in the other sequences, and `te` is taken to be much
-    shorter than `tr`. Parameters broadcast.
+    Times are in ms, here and in the other sequences, and ``te`` is taken to be much
+    shorter than ``tr``. Parameters broadcast.
     """
     return pd * -np.expm1(-tr / t1) * np.exp(-te / t2)
 
 
-def inversion_recovery(
-    pd: ndarray, t1: ndarray, t2: ndarray, *, tr: float, te: float, ti: float
-) -> ndarray:
-    """Signed signal of an inversion-recovery spin echo, `ti` after inversion."""
+def inversion_recovery(pd, t1, t2, *, tr, te, ti) -> np.ndarray:
+    """Signed signal of an inversion-recovery spin echo, ``ti`` after inversion."""
     recovery = 1 - 2 * np.exp(-ti / t1) + np.exp(-tr / t1)
     return pd * recovery * np.exp(-te / t2)
 
 
-def spoiled_gradient_echo(
-    pd: ndarray, t1: ndarray, t2: ndarray, *, tr: float, te: float, flip: float
-) -> ndarray:
-    """Steady state of a spoiled gradient echo, flipping by `flip` degrees.
+def spoiled_gradient_echo(pd, t1, t2, *, tr, te, flip) -> np.ndarray:
+    """Steady state of a spoiled gradient echo, flipping by ``flip`` degrees.
 
     Echo times of a few ms leave dephasing (T2') out of account.
     """
@@ -102,23 +95,12 @@ def spoiled_gradient_echo(
     return pd * steady * np.exp(-te / t2)
 
 
-def mprage(
-    pd: ndarray,
-    t1: ndarray,
-    t2: ndarray,
-    *,
-    tr: float,
-    te: float,
-    ti: float,
-    flip: float,
-    spacing: float,
-    n_echoes: int,
-) -> ndarray:
+def mprage(pd, t1, t2, *, tr, te, ti, flip, spacing, n_echoes) -> np.ndarray:
     """Signed signal of an inversion-prepared train of gradient echoes.
 
-    The train of `n_echoes` pulses, `spacing` ms apart and of `flip` degrees, is
-    centred `ti` after the inversion, where k-space is centred too; inversions
-    follow each other by `tr`. During the train magnetisation relaxes to a lower
+    The train of ``n_echoes`` pulses, ``spacing`` ms apart and of ``flip`` degrees, is
+    centred ``ti`` after the inversion, where k-space is centred too; inversions
+    follow each other by ``tr``. During the train magnetisation relaxes to a lower
     value at a higher rate [1]_.
 
     References
@@ -183,9 +165,7 @@ PROTOCOLS = {
 }
 
 
-def draw_tissues(
-    rng: np.random.Generator, anatomy: Anatomy, field_strength: float
-) -> ndarray:
+def draw_tissues(rng, anatomy, field_strength) -> np.ndarray:
     """Draw a subject's proton density, T1 and T2, tissue by tissue and voxelwise.
 
     Parameters
@@ -223,15 +203,7 @@ def draw_tissues(
     return parameters
 
 
-def scan(
-    rng: np.random.Generator,
-    anatomy: Anatomy,
-    parameters: ndarray,
-    sequence: Sequence,
-    *,
-    noise: float,
-    bias: float,
-) -> ndarray:
+def scan(rng, anatomy, parameters, sequence, *, noise, bias) -> np.ndarray:
     """Image a subject.
 
     A voxel's signal is the sum of its tissues' signed signals, weighted by their
