@@ -48,12 +48,13 @@ from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
 from sklearn_lsdn.volumes import Augmentation
 from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._normalizer import normalizer_names
 
 DEFAULT = {
     name: value for name, value in VolumeSynthesizer().get_params().items()
     if name in PAPER
 }  # fmt: skip
-NORMALIZATIONS = ("zscore", "percentile", "peak", "nyul")
+NORMALIZATIONS = tuple(normalizer_names())
 CHANGES = {
     "scales 1, 2": dict(patch_scales=(1, 2)),
     "scales 1, 2, 4": dict(patch_scales=(1, 2, 4)),

@@ -1,5 +1,9 @@
 """Normalisers: a scale that scans share, and the way back."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +17,7 @@ from sklearn_lsdn.volumes import (
     PercentileNormalizer,
     ZScoreNormalizer,
 )
-from sklearn_lsdn.volumes._normalization import resolve_normalizer
+from sklearn_lsdn.volumes._normalizer import resolve_normalizer
 
 LINEAR = [ZScoreNormalizer(), PercentileNormalizer(), PercentileNormalizer(5, 75)]
 
@@ -257,3 +261,41 @@ def test_names_stand_for_normalizers():
     assert resolve_normalizer(own) is own
     with pytest.raises(ValueError, match="'zscore', 'percentile'.*got 'minmax'"):
         resolve_normalizer("minmax")
+
+
+OWN = """
+import numpy as np
+from sklearn_lsdn import load_model
+from sklearn_lsdn._commands.main import main
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.volumes._normalizer import LinearNormalizer
+
+
+class MedianNormalizer(LinearNormalizer, name="median"):
+    def _location_and_scale(self, values):
+        return np.median(values), values.std()
+
+
+images = make_brain_cohort(2, voxel_size=8, random_state=0).images
+paths = {name: [f"{name}{i}.nii" for i in range(2)] for name in images}
+for name in images:
+    for image, path in zip(images[name], paths[name]):
+        image.to_filename(path)
+fit = ["fit", "--source", *paths["T1w"], "--target", *paths["T2w"], "-o", "m.skops"]
+fit += ["--max-iter", "1", "--hidden-layer-sizes", "5", "--n-voxels", "200"]
+assert main([*fit, "--normalization", "median"]) == 0
+model = load_model("m.skops")
+assert type(model.target_normalizers_[0]) is MedianNormalizer
+assert model.score(images["T1w"], images["T2w"]) > 0
+main(["fit", "--help"])
+"""
+
+
+def test_a_new_one_is_known_by_its_name_everywhere(tmp_path):
+    """As a parameter, to the command and in model files, with no further line."""
+    pytest.importorskip("skops")
+    (tmp_path / "own.py").write_text(OWN)
+    command = [sys.executable, "own.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"zscore,\s+percentile,\s+peak,\s+nyul,\s+median", done.stdout)

@@ -41,6 +41,15 @@ def _size(text):
     return text
 
 
+class _Normalizations:
+    """Names that `volumes` knows, imported no sooner than they are asked for."""
+
+    def __iter__(self):
+        from ..volumes._normalizer import normalizer_names
+
+        return iter(normalizer_names())
+
+
 def model_file(text):
     """Type of the file that a model is saved to."""
     if not text.endswith(".skops"):
@@ -181,9 +190,11 @@ def preparation():
     )
     group.add_argument(
         "--normalization",
-        choices=("zscore", "percentile", "peak", "nyul"),
+        choices=_Normalizations(),
         default="zscore",
-        help="what makes the intensities of scans comparable (default: %(default)s)",
+        metavar="NAME",
+        help="what makes the intensities of scans comparable: %(choices)s (default: "
+        "%(default)s)",
     )
     group.add_argument(
         "--patch-size",

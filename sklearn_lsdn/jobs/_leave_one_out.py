@@ -15,7 +15,7 @@ from .._utils.store import Store, identity
 from ..metrics import psnr_score, snr_score
 from ..volumes._budget import folds_at_once, tighter
 from ..volumes._masks import Masker
-from ..volumes._normalization import resolve_normalizer
+from ..volumes._normalizer import resolve_normalizer
 from ..volumes._subjects import (
     absolute_paths,
     check_voxels,

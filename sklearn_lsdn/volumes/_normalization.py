@@ -6,15 +6,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.checks import check_numbers
-from .._utils.persistable import persistable
 from ._normalizer import LinearNormalizer, Normalizer, is_constant
 
 _QUANTILES = 10_000
 _STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
-@persistable("sklearn_lsdn.volumes")
-class ZScoreNormalizer(LinearNormalizer):
+class ZScoreNormalizer(LinearNormalizer, name="zscore"):
     """Mean 0 and standard deviation 1 over the brain.
 
     Attributes
@@ -42,8 +40,7 @@ class ZScoreNormalizer(LinearNormalizer):
         return values.mean(dtype=np.float64), values.std(dtype=np.float64)
 
 
-@persistable("sklearn_lsdn.volumes")
-class PercentileNormalizer(LinearNormalizer):
+class PercentileNormalizer(LinearNormalizer, name="percentile"):
     """Two percentiles over the brain become 0 and 1; nothing is clipped.
 
     Parameters
@@ -82,8 +79,7 @@ class PercentileNormalizer(LinearNormalizer):
         return low, high - low
 
 
-@persistable("sklearn_lsdn.volumes")
-class PeakNormalizer(LinearNormalizer):
+class PeakNormalizer(LinearNormalizer, name="peak"):
     """The peak of the brain's histogram becomes 1, the scanner's 0 remains 0.
 
     In T1-weighted scans the last peak is that of the white matter, in the others
@@ -150,8 +146,7 @@ class PeakNormalizer(LinearNormalizer):
         return 0.0, where
 
 
-@persistable("sklearn_lsdn.volumes")
-class NyulNormalizer(Normalizer):
+class NyulNormalizer(Normalizer, name="nyul"):
     """Percentiles of the brain become those of an average training scan.
 
     Parameters
@@ -256,29 +251,3 @@ def _piecewise(values, x, y):
     low = np.minimum(values - x[0], 0) * slopes[0]
     high = np.maximum(values - x[-1], 0) * slopes[-1]
     return np.interp(values, x, y) + low + high
-
-
-_BY_NAME = {
-    "zscore": ZScoreNormalizer,
-    "percentile": PercentileNormalizer,
-    "peak": PeakNormalizer,
-    "nyul": NyulNormalizer,
-}
-
-
-def resolve_normalizer(normalization):
-    """Turn the ``normalization`` parameter into an object.
-
-    Raises
-    ------
-    ValueError
-        If it is a name that is not known.
-    """
-    if not isinstance(normalization, str):
-        return normalization
-    if normalization not in _BY_NAME:
-        raise ValueError(
-            f"normalization must be one of {', '.join(map(repr, _BY_NAME))} or a "
-            f"normalizer, got {normalization!r}."
-        )
-    return _BY_NAME[normalization]()

@@ -7,16 +7,24 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.checks import check_numbers
+from .._utils.persistable import persistable
 
 _BLOCK = 2**18  # intensities
+_BY_NAME = {}
 
 
 class Normalizer(BaseEstimator):
     """What all have in common.
 
     Each brings `_describe`, `_normalise`, `_restore` and `_n_described`, the numbers
-    that describe a scan.
+    that describe a scan. One with a name, and a place among those of `volumes`, is
+    known by it everywhere: as a parameter, to the command, and in model files.
     """
+
+    def __init_subclass__(cls, name=None, **more):
+        super().__init_subclass__(**more)
+        if name is not None:
+            _BY_NAME[name] = persistable("sklearn_lsdn.volumes")(cls)
 
     def fit(self, volumes, masks) -> Self:
         """Learn the units of a typical scan.
@@ -164,7 +172,7 @@ class LinearNormalizer(Normalizer):
         location, scale = self._location_and_scale(values)
         if not scale > 0:
             raise ValueError(is_constant(values))
-        return np.array([location, scale])
+        return np.array([location, scale], dtype=np.float64)
 
     def _normalise(self, values, description):
         location, scale = description
@@ -189,3 +197,26 @@ def _by_blocks(function, values, description):
         block = slice(start, start + _BLOCK)
         flat_out[block] = function(flat[block].astype(np.float64), description)
     return out
+
+
+def normalizer_names() -> list[str]:
+    """All that `resolve_normalizer` knows."""
+    return list(_BY_NAME)
+
+
+def resolve_normalizer(normalization):
+    """Turn the ``normalization`` parameter into an object.
+
+    Raises
+    ------
+    ValueError
+        If it is a name that is not known.
+    """
+    if not isinstance(normalization, str):
+        return normalization
+    if normalization not in _BY_NAME:
+        raise ValueError(
+            f"normalization must be one of {', '.join(map(repr, _BY_NAME))} or a "
+            f"normalizer, got {normalization!r}."
+        )
+    return _BY_NAME[normalization]()

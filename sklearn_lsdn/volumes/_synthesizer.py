@@ -31,7 +31,7 @@ from ._augmentation import Augmentation, resolve_augmentation
 from ._budget import subjects_at_once, training_jobs
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
-from ._normalization import resolve_normalizer
+from ._normalizer import resolve_normalizer
 from ._preparation import Preparation
 from ._sampling import Window
 from ._sliding_window import SlidingWindow, shared_n_jobs
@@ -83,9 +83,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         and scoring. An image serves for all subjects, by its nearest voxels where
         their grids differ; "mni152" is nilearn's mask of that space.
     normalization : str or normalizer, default="zscore"
-        How intensities become comparable between scans: "zscore", "percentile",
-        "peak", "nyul" or an object such as
-        :class:`~sklearn_lsdn.volumes.ZScoreNormalizer`. Each contrast gets one.
+        How intensities become comparable between scans: by an object such as
+        :class:`~sklearn_lsdn.volumes.NyulNormalizer`, or by the name of one, "nyul".
+        Each contrast gets its own.
     n_voxels : int, default=100_000
         Voxels drawn from each training subject.
     augmentation : "default", Augmentation or None, default="default"
