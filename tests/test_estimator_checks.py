@@ -33,6 +33,7 @@ ESTIMATORS = [
 ]
 # Those that take images; test_image_estimator_checks.py has checks of our own.
 OF_IMAGES = {
+    "Augmentation",
     "NyulNormalizer",
     "PeakNormalizer",
     "PercentileNormalizer",

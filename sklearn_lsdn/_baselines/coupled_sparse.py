@@ -7,17 +7,22 @@ from typing import Self
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._network.scaling import centre_and_scale
 from .._regressors.roles import LocatedRole, role_of
 from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
-from .._utils.columns import resolve_coordinates
 from .._utils.persistable import persistable
+from .._utils.samples import (
+    COORDINATES,
+    part_columns,
+    validate_rows,
+    validate_samples,
+)
 from .._utils.sklearn_private import (
     Interval,
     StrOptions,
@@ -34,7 +39,7 @@ _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
 @persistable("sklearn_lsdn")
-class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
+class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a
@@ -155,11 +160,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "coordinates": [
-            StrOptions({"auto"}),
-            "array-like",
-            Interval(Integral, 0, None, closed="left"),
-        ],
+        "coordinates": COORDINATES,
         "coordinate_weight": [Interval(Real, 0, None, closed="left")],
         "intercept_scaling": [Interval(Real, 0, None, closed="left")],
         "target_weight": [Interval(Real, 0, None, closed="neither")],
@@ -204,11 +205,6 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y) -> Self:
         """Learn the dictionaries.
@@ -231,14 +227,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-        )
+        X, y = validate_samples(self, X, y)
         self._flat_target = y.ndim == 1
         y = y.reshape(len(y), -1)
         self.n_outputs_ = y.shape[1]
@@ -279,7 +268,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
         from .sparse_coding import decode
 
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        X = validate_rows(self, X)
         centre, scale = self._target_scaling
         y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
         for rows, codes in self._codes(X):
@@ -288,12 +277,7 @@ class CoupledSparseRegressor(RegressorMixin, BaseEstimator):
 
     def _scale_columns(self, X):
         """Fix how columns of ``X`` become the source part of a vector."""
-        coordinates = resolve_coordinates(
-            self.coordinates,
-            self.n_features_in_,
-            getattr(self, "feature_names_in_", None),
-        )
-        features = [i for i in range(self.n_features_in_) if i not in coordinates]
+        features, coordinates = part_columns(self)
         if self.coordinate_weight == 0:
             coordinates = []
         self._columns = features + coordinates

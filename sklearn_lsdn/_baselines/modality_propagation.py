@@ -4,18 +4,22 @@ from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._network.kernels.compilation import kernel
 from .._network.scaling import centre_and_scale
 from .._regressors.roles import LocatedRole, role_of
 from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
-from .._utils.columns import resolve_coordinates
 from .._utils.persistable import persistable
+from .._utils.samples import (
+    COORDINATES,
+    part_columns,
+    validate_rows,
+    validate_samples,
+)
 from .._utils.sklearn_private import (
     Interval,
-    StrOptions,
     _fit_context,
 )
 from .._utils.threads import effective_n_threads
@@ -26,7 +30,7 @@ _ROWS_AT_ONCE = 65536
 
 
 @persistable("sklearn_lsdn")
-class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
+class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a
@@ -129,11 +133,7 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "coordinates": [
-            StrOptions({"auto"}),
-            "array-like",
-            Interval(Integral, 0, None, closed="left"),
-        ],
+        "coordinates": COORDINATES,
         "window": [Interval(Real, 0, None, closed="neither")],
         "coordinate_weight": [Interval(Real, 0, None, closed="left")],
         "bandwidth": [Interval(Real, 0, None, closed="neither"), None],
@@ -163,11 +163,6 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
         self.target_weight = target_weight
         self.n_jobs = n_jobs
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y) -> Self:
         """Keep the samples, sorted by place.
@@ -190,23 +185,11 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-        )
+        X, y = validate_samples(self, X, y)
         self._flat_target = y.ndim == 1
         y = y.reshape(len(y), -1)
         self.n_samples_fit_, self.n_outputs_ = y.shape
-        coordinates = resolve_coordinates(
-            self.coordinates,
-            self.n_features_in_,
-            getattr(self, "feature_names_in_", None),
-        )
-        others = [i for i in range(self.n_features_in_) if i not in coordinates]
+        others, coordinates = part_columns(self)
         self._feature_columns, self._coordinate_columns = others, coordinates
         weight = np.ones(len(X))
         centre, scale = centre_and_scale(X[:, others], weight)
@@ -236,7 +219,7 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
             In the units of the training targets; float32 if ``X`` is.
         """
         check_is_fitted(self)
-        return self._propagate(self._validate_rows(X))
+        return self._propagate(validate_rows(self, X))
 
     def refine(self, X, y) -> np.ndarray:
         """Predict again, from samples whose targets resemble an estimate as well.
@@ -261,7 +244,7 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
             or infinity.
         """
         check_is_fitted(self)
-        X = self._validate_rows(X)
+        X = validate_rows(self, X)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         y = y.reshape(len(y), -1)
         if y.shape != (len(X), self.n_outputs_):
@@ -270,9 +253,6 @@ class ModalityPropagationRegressor(RegressorMixin, BaseEstimator):
                 f"{len(X)} row(s), got shape {y.shape}."
             )
         return self._propagate(X, y)
-
-    def _validate_rows(self, X):
-        return validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
 
     def _columns_and_places(self, X):
         unit = _scaled(X[:, self._feature_columns], *self._feature_scaling)

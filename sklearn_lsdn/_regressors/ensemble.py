@@ -6,18 +6,25 @@ from typing import Self
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    MetaEstimatorMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    clone,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._utils.callbacks import FitTasks
 from .._utils.checks import check_numbers, check_sizes, ensure
 from .._utils.groups import check_groups
 from .._utils.parallel import parallel_map
 from .._utils.persistable import persistable
+from .._utils.samples import validate_rows, validate_samples
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -37,6 +44,7 @@ _FOLDS = 3  # at most, for the noise
 class EnsembleRegressor(
     CallbackSupportMixin,
     MetaEstimatorMixin,
+    MultiOutputMixin,
     RegressorMixin,
     BaseEstimator,
 ):
@@ -140,11 +148,6 @@ class EnsembleRegressor(
         self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
@@ -251,7 +254,7 @@ class EnsembleRegressor(
         """
         check_is_fitted(self)
         if getattr(X, "columns", None) is None:
-            X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+            X = validate_rows(self, X)
         each = np.array([member.predict(X) for member in self.estimators_])
         mean = each.mean(axis=0)
         if not return_std:
@@ -271,14 +274,7 @@ class EnsembleRegressor(
 
     def _validate_training(self, X, y, sample_weight, groups):
         """What has a part in training; a frame stays one, for its names."""
-        checked, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-        )
+        checked, y = validate_samples(self, X, y)
         X = checked if getattr(X, "columns", None) is None else X
         weight = check_weights(sample_weight, checked)
         if groups is not None:

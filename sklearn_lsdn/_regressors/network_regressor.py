@@ -5,16 +5,21 @@ from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._network.fitting import History, train
 from .._network.network import Network
 from .._utils.callbacks import FitTasks
 from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
-from .._utils.columns import resolve_coordinates
+from .._utils.samples import (
+    COORDINATES,
+    part_columns,
+    validate_rows,
+    validate_samples,
+)
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     Interval,
@@ -32,7 +37,6 @@ from .training import (
     epochs_of,
     hold_out,
     settings_of,
-    validate_samples,
     validate_training,
     warn_if_interrupted,
 )
@@ -49,6 +53,7 @@ def _has_epochs(regressor):
 
 class _NetworkRegressor(
     CallbackSupportMixin,
+    MultiOutputMixin,
     RegressorMixin,
     BaseEstimator,
 ):
@@ -142,11 +147,7 @@ class _NetworkRegressor(
             "array-like",
             Interval(Integral, 1, None, closed="left"),
         ],
-        "coordinates": [
-            StrOptions({"auto"}),
-            "array-like",
-            Interval(Integral, 0, None, closed="left"),
-        ],
+        "coordinates": COORDINATES,
         "sigma": [Interval(Real, 0, None, closed="neither")],
         "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -208,11 +209,6 @@ class _NetworkRegressor(
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     def _split_columns(self, coordinates, others):
         """Which columns enter as features, and which as latent-space coordinates."""
@@ -325,7 +321,7 @@ class _NetworkRegressor(
             In the units of the training targets; float32 if ``X`` is.
         """
         check_is_fitted(self, "network_")
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        X = validate_rows(self, X)
         y = self.network_.predict(X, effective_n_threads(self.n_jobs))
         return y.ravel() if self._flat_target else y
 
@@ -370,9 +366,7 @@ class _NetworkRegressor(
 
     def _initial_network(self, X, y, weight, rng) -> Network:
         """What training starts from."""
-        n, names = self.n_features_in_, vars(self).get("feature_names_in_")
-        coordinates = resolve_coordinates(self.coordinates, n, names)
-        others = [column for column in range(n) if column not in coordinates]
+        others, coordinates = part_columns(self)
         columns = self._split_columns(coordinates, others)
         hidden = check_hidden_layer_sizes(self.hidden_layer_sizes)
         return Network.initial(X, y, weight, columns, hidden, self.sigma, rng)

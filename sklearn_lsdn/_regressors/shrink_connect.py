@@ -9,6 +9,7 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     MetaEstimatorMixin,
+    MultiOutputMixin,
     RegressorMixin,
     TransformerMixin,
     clone,
@@ -16,11 +17,12 @@ from sklearn.base import (
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.callbacks import FitTasks
 from .._utils.checks import ensure
 from .._utils.persistable import persistable
+from .._utils.samples import validate_rows
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -50,6 +52,7 @@ class ShrinkConnect(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,
+    MultiOutputMixin,
     RegressorMixin,
     BaseEstimator,
 ):
@@ -209,11 +212,6 @@ class ShrinkConnect(
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, **fit_params) -> Self:
         """Fit the network, unless it is fitted, and shrink it.
@@ -311,7 +309,7 @@ class ShrinkConnect(
             it is a product layer).
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        X = validate_rows(self, X)
         network = self.estimator_.network_
         n_threads = effective_n_threads(self.estimator_.n_jobs)
         responses = np.empty((len(X), self._n_features_out), dtype=X.dtype)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils.validation import validate_data
 
 from .._network.fitting import History, Settings, train
 from .._utils.callbacks import FitTasks
 from .._utils.groups import check_groups
 from .._utils.progress import Progress, TrainingInterrupted
+from .._utils.samples import validate_samples
 from .._utils.sklearn_private import check_weights, own_callbacks, with_callbacks
 from .._utils.threads import effective_n_threads
 
@@ -55,19 +55,6 @@ def settings_of(regressor) -> Settings:
         n_iter_no_change=regressor.n_iter_no_change,
         shuffle=regressor.shuffle,
         n_threads=effective_n_threads(regressor.n_jobs),
-    )
-
-
-def validate_samples(estimator, X, y, *, reset):
-    """X and y as arrays of floats; y stays flat if it was."""
-    return validate_data(
-        estimator,
-        X,
-        y,
-        dtype=(np.float64, np.float32),
-        multi_output=True,
-        y_numeric=True,
-        reset=reset,
     )
 
 

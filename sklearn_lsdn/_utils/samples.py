@@ -1,0 +1,36 @@
+"""X and y as arrays of floats, checked against what an estimator knows of them."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from .columns import resolve_coordinates
+from .sklearn_private import Interval, StrOptions
+
+COORDINATES = [
+    StrOptions({"auto"}),
+    "array-like",
+    Interval(Integral, 0, None, closed="left"),
+]
+"""What the parameter ``coordinates`` may be."""
+
+_FLOATS = np.float64, np.float32
+
+
+def validate_samples(estimator, X, y, *, reset=True) -> tuple[np.ndarray, np.ndarray]:
+    """Samples to train on; y stays flat if it was."""
+    how = dict(dtype=_FLOATS, multi_output=True, y_numeric=True)
+    return validate_data(estimator, X, y, **how, reset=reset)
+
+
+def validate_rows(estimator, X) -> np.ndarray:
+    """Rows to predict for."""
+    return validate_data(estimator, X, dtype=_FLOATS, reset=False)
+
+
+def part_columns(regressor) -> tuple[list[int], list[int]]:
+    """Columns of features and of coordinates in samples that were validated."""
+    n, names = regressor.n_features_in_, vars(regressor).get("feature_names_in_")
+    coordinates = resolve_coordinates(regressor.coordinates, n, names)
+    return [i for i in range(n) if i not in coordinates], coordinates
