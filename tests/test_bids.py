@@ -2,7 +2,8 @@
 
 import pytest
 
-from sklearn_lsdn.jobs._bids import derived_name, find_sessions
+from sklearn_lsdn.jobs._bids import find_sessions
+from sklearn_lsdn.jobs._names import derived_name
 
 pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
 

@@ -31,11 +31,7 @@ from sklearn_lsdn._utils import parallel as _parallel
 from sklearn_lsdn._utils.threads import effective_n_threads
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.jobs import leave_one_subject_out
-from sklearn_lsdn.jobs._prediction import (
-    SubjectsFailed,
-    predict_files,
-    predict_to_files,
-)
+from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
 from sklearn_lsdn.volumes._images import open_image
 from sklearn_lsdn.volumes._sliding_window import shared_n_jobs
 
@@ -182,25 +178,28 @@ def test_a_cohort(data, on_cluster, tmp_path, capsys):
     assert [line.split()[0] for line in lines] == [f"{i + 1}/4" for i in range(4)]
 
 
-def _note_process(path):
-    path.write_text(str(os.getpid()))
+class Noted(LinearRegression):
+    """Leaves a note of the process that predicts with it."""
+
+    def __init__(self, folder=""):
+        super().__init__()
+        self.folder = folder
+
+    def predict(self, X):
+        Path(self.folder, str(os.getpid())).touch()
+        return super().predict(X)
 
 
 def test_processes_that_a_user_names(data, tmp_path):
     _, sources, targets = data
-    synthesizer = _synthesizer(LinearRegression()).fit(sources[:2], targets[:2])
-    predict_files(synthesizer, sources[:2], tmp_path / "here")
-    outputs = [[tmp_path / "there" / f"sub-{i}_T1w_synth.nii.gz"] for i in range(2)]
-    notes = [tmp_path / str(i) for i in range(2)]
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    synthesizer = _synthesizer(Noted(str(notes))).fit(sources[:2], targets[:2])
     with parallel_config(backend="loky", n_jobs=2):
-        predict_to_files(
-            synthesizer,
-            sources[:2],
-            outputs,
-            finish=lambda i: partial(_note_process, notes[i]),
-        )
+        predict_files(synthesizer, sources[:2], tmp_path / "there")
+    assert str(os.getpid()) not in os.listdir(notes)
+    predict_files(synthesizer, sources[:2], tmp_path / "here")
     assert _contents(tmp_path / "there") == _contents(tmp_path / "here")
-    assert str(os.getpid()) not in {note.read_text() for note in notes}
 
 
 def test_a_subject_that_fails(data, on_cluster, tmp_path):
@@ -219,11 +218,12 @@ def test_a_subject_that_fails(data, on_cluster, tmp_path):
 
 
 class Mortal(LinearRegression):
-    """Kills the worker that predicts with it, unless it has done so already."""
+    """Kills the worker that predicts with it, unless one has died; may leave a file."""
 
-    def __init__(self, grave=""):
+    def __init__(self, grave="", leaves=""):
         super().__init__()
         self.grave = grave
+        self.leaves = leaves
 
     def fit(self, X, y):
         self.home_ = os.getpid()
@@ -231,36 +231,30 @@ class Mortal(LinearRegression):
 
     def predict(self, X):
         if os.getpid() != self.home_:
-            _kill_once(self.grave)
+            self._die()
         return super().predict(X)
 
+    def _die(self):
+        with contextlib.suppress(FileExistsError):
+            if self.grave:
+                Path(self.grave).touch(exist_ok=False)
+            if self.leaves:
+                Path(self.leaves).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def _kill_once(grave):
-    with contextlib.suppress(FileExistsError):
-        if grave:
-            Path(grave).touch(exist_ok=False)
-        os.kill(os.getpid(), signal.SIGKILL)
 
-
-@pytest.mark.parametrize("moment", ["predicting", "has written"])
-def test_a_killed_worker_loses_nothing(data, on_cluster, tmp_path, moment):
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_killed_worker_loses_nothing(data, on_cluster, tmp_path, leaves):
     _, sources, targets = data
-    grave = str(tmp_path / "grave")
-    estimator = Mortal(grave) if moment == "predicting" else LinearRegression()
+    grave, left = tmp_path / "grave", tmp_path / "there" / "sub-2_T1w_synth.nii.gz"
+    estimator = Mortal(str(grave), str(left) if leaves else "")
     synthesizer = _synthesizer(estimator).fit(sources[:2], targets[:2])
-    kill = partial(_kill_once, grave)
-    runs = {}
-    for place in ("here", "there"):
-        outputs = [[tmp_path / place / path.name] for path in sources]
-        finish = None
-        if place == "there" and moment == "has written":
-            finish = dict.fromkeys(range(N_SUBJECTS)) | {2: kill}
-            finish = finish.get
-        with on_cluster() if place == "there" else contextlib.nullcontext():
-            runs[place] = predict_to_files(synthesizer, sources, outputs, finish=finish)
-    assert Path(grave).exists()
+    predict_files(synthesizer, sources, tmp_path / "here")
+    with on_cluster():
+        paths = predict_files(synthesizer, sources, tmp_path / "there")
+    assert grave.exists()
     assert _contents(tmp_path / "there") == _contents(tmp_path / "here")
-    assert len(set(runs["there"])) == len(runs["there"]) == N_SUBJECTS
+    assert len(set(paths)) == len(paths) == N_SUBJECTS
 
 
 class Counted(LinearRegression):

@@ -90,6 +90,73 @@ def test_resuming_begins_and_ends(cohort, tmp_path):
     assert _times(tmp_path / "out") == before
 
 
+def _other_model(sources, model):
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=100, random_state=0)
+    save_model(synthesizer.fit([_image(1)], [_image(2)]), model, overwrite=True)
+
+
+def _other_image(sources, model):
+    nib.save(_image(9), sources[0])
+
+
+def _repaired_header(sources, model):
+    image = nib.load(sources[0])
+    data, header = image.get_fdata(dtype=np.float32), image.header
+    header.set_sform(AFFINE, code=4)
+    nib.save(nib.Nifti1Image(data, None, header), sources[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "n_done"),
+    [(_other_model, 0), (_other_image, 3), (_repaired_header, 3)],
+)
+def test_resuming_replaces_what_is_out_of_date(
+    cohort, tmp_path, change, n_done, capsys
+):
+    sources, model, _ = cohort
+    out, anew = tmp_path / "out", tmp_path / "anew"
+    assert _run("predict", model, *sources, "-o", out) == 0
+    change(sources, model)
+    capsys.readouterr()
+    assert _run("predict", model, *sources, "-o", out, "--resume") == 0
+    word = f"{n_done} of 4 were done before; outputs of {4 - n_done} are replaced"
+    assert word in capsys.readouterr().err
+    assert _run("predict", model, *sources, "-o", anew) == 0
+    for path in anew.iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes()
+
+
+def test_resuming_replaces_what_is_not_its_own(cohort, tmp_path, capsys):
+    sources, model, _ = cohort
+    out = tmp_path / "out"
+    out.mkdir()
+    nib.save(_image(5), out / "sub-1_T1w_synth.nii.gz")
+    assert _run("predict", model, *sources, "-o", out, "--resume") == 0
+    assert "0 of 4 were done before; outputs of 1 are" in capsys.readouterr().err
+
+
+def test_a_sidecar_does_not_vouch_for_an_older_image(cohort, tmp_path, monkeypatch):
+    """Work that was cut off when a sidecar was replaced, and its image not yet."""
+    pytest.importorskip("ancpbids")
+    sources, model, _ = cohort
+    line = ["predict", model, tmp_path / "raw", "--source", "T1w", "--target", "T2w"]
+    line += ["-j", "1", "-o", tmp_path / "out", "--resume"]
+    assert _run(*line) == 0
+    _other_model(sources, model)
+
+    def cut_off(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn_lsdn.jobs._prediction.save_image", cut_off)
+        assert _run(*line) == 130
+    before = _times(tmp_path / "out")
+    assert _run(*line) == 0
+    after = _times(tmp_path / "out")
+    assert len(after) == 1 + 2 * N
+    assert all(after[path] != before[path] for path in after if ".nii" in path.name)
+
+
 def test_resuming_replaces_no_input(cohort, tmp_path, capsys):
     sources, model, _ = cohort
     folder = sources[0].parent

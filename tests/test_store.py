@@ -13,7 +13,7 @@ from sklearn.linear_model import Lasso
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lsdn import LSDNRegressor
+from sklearn_lsdn import LSDNRegressor, load_model, save_model
 from sklearn_lsdn._utils import store as store_module
 from sklearn_lsdn._utils.store import Store, identity
 from sklearn_lsdn.volumes._images import open_image
@@ -58,8 +58,9 @@ def test_what_decides_a_result_tells_units_apart(one, other):
         lambda **free: {"a": [make_pipeline(_network(**free), verbose=bool(free))]},
         lambda **free: FrozenEstimator(_network(**free).fit(X, X[:, 0])),
         lambda **free: RandomForestRegressor(3, random_state=0, **free),
+        lambda **free: np.random.RandomState(0),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_how_it_is_computed_does_not(make):
     assert identity(make()) == identity(make(n_jobs=2, verbose=False))
@@ -70,6 +71,13 @@ def test_a_model_is_the_same_after_predicting():
     before = identity(network)
     network.predict(X)
     assert identity(network) == before
+
+
+def test_a_model_file_holds_the_same_model_each_time(tmp_path):
+    pytest.importorskip("skops")
+    save_model(_network().fit(X, X[:, 0]), tmp_path / "model.skops")
+    one, other = (load_model(tmp_path / "model.skops") for _ in range(2))
+    assert identity(one) == identity(other)
 
 
 def test_versions_and_machine_count(monkeypatch):

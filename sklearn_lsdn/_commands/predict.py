@@ -41,7 +41,8 @@ def add_arguments(command):
     command.add_argument(
         "--resume",
         action="store_true",
-        help="leave alone subjects whose outputs are there and whole, do the others",
+        help="leave alone subjects whose outputs are there and whole, by this model of "
+        "these images, do the others",
     )
     command.add_argument(
         "--keep-going",
@@ -108,7 +109,8 @@ def _predict_images(synthesizer, arguments, verbose):
 
 
 def _predict_dataset(synthesizer, arguments, verbose):
-    from ..jobs._derivatives import complete_query, predict_dataset
+    from ..jobs._bids import complete_query
+    from ..jobs._derivatives import predict_dataset
 
     (dataset,) = arguments.images
     given = {name: getattr(arguments, name) for name in _QUERY}

@@ -26,9 +26,8 @@ def identity(*decisive) -> str:
     ----------
     *decisive
         Arrays, parameters and the like. An estimator counts as it is, fitted or not,
-        but for parameters such as ``n_jobs``. Its callbacks count, for they may stop
-        a training, unless they have an attribute ``only_watches``. What cannot be
-        pickled makes an identity that is never met again.
+        but for parameters such as ``n_jobs``; its callbacks count, for they may stop
+        a training. What cannot be pickled makes an identity that is never met again.
 
     Returns
     -------
@@ -93,10 +92,10 @@ def _made(key, make):
 def _plain(value):
     """Estimators as their classes and states, wherever they are."""
     if isinstance(value, BaseEstimator):
-        state = {k: v for k, v in vars(value).items() if k not in _FREE}
-        callbacks = state.pop("_skl_callbacks", [])
-        decisive = [c for c in callbacks if not getattr(c, "only_watches", False)]
-        return type(value), decisive, _plain(state)
+        state = {k: _plain(v) for k, v in vars(value).items() if k not in _FREE}
+        return type(value), state
+    if isinstance(value, np.random.RandomState):  # pickles hold more than its state
+        return value.get_state()
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

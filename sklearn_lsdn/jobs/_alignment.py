@@ -12,9 +12,8 @@ from .._utils.progress import Progress
 from ..display._registration import RegistrationDisplay
 from ..volumes._images import open_image, save_image
 from ..volumes._registration import estimate_rigid, register_rigid, resample
-from ._bids import derived_name
-from ._derivatives import begin_dataset, read_json, sidecar_of, source_uri, write_json
-from ._prediction import split_name
+from ._dataset import begin_dataset, read_json, source_uri, write_json
+from ._names import beside, derived_path, split_name
 
 MNI152 = "MNI152NLin2009aSym"
 """BIDS name of the template that nilearn ships."""
@@ -87,9 +86,7 @@ def outputs_in_dataset(sessions, contrasts, folder, space):
     """
     return [
         [
-            folder.joinpath(
-                *scan.levels, "anat", derived_name(scan, name, desc="reg", space=space)
-            )
+            derived_path(folder, scan, name, desc="reg", space=space)
             for scan, name in zip(session.scans, contrasts, strict=False)
         ]
         for session in sessions
@@ -139,13 +136,13 @@ def align_subjects(
     if len(set(files)) < len(files):
         twice = next(path for path in files if files.count(path) > 1)
         raise ValueError(f"Two images would become {twice}. Register them apart.")
-    others = [_beside(path, ".tfm") for path in files]
-    others += [_beside(paths[0], ".png") for paths in outputs]
+    others = [beside(path, ".tfm") for path in files]
+    others += [beside(paths[0], ".png") for paths in outputs]
     if dataset is None:
         files += others
         prepare_outputs(files, overwrite=overwrite, inputs=sum(subjects, []))
     else:
-        files += [*others, *map(sidecar_of, files)]
+        files += [*others, *(beside(path, ".json") for path in files)]
         begin_dataset(
             Path(dataset),
             Path(folder),
@@ -165,17 +162,17 @@ def align_subjects(
         ):
             aligned.append(resample(image, reference.image, transform))
             save_image(aligned[-1], path, overwrite=overwrite)
-            transform.save(_beside(path, ".tfm"), overwrite=overwrite)
+            transform.save(beside(path, ".tfm"), overwrite=overwrite)
             if dataset is not None:
                 about = _about(image, aligned[-1], reference, dataset)
-                write_json(sidecar_of(path), about, overwrite)
+                write_json(beside(path, ".json"), about, overwrite)
         names = [split_name(image)[0] for image in images]
         pairs = [(f"{names[0]} on {reference.space}", reference.image, aligned[0])]
         pairs += [
             (f"{name} on {names[0]}", aligned[0], image)
             for name, image in zip(names[1:], aligned[1:], strict=True)
         ]
-        picture = _beside(paths[0], ".png")
+        picture = beside(paths[0], ".png")
         display = RegistrationDisplay.from_images(pairs)
         display.plot(title="Edges (red) of registered images")
         display.save(picture, overwrite=overwrite)
@@ -231,7 +228,7 @@ def _transforms(images, reference):
 
 def _about(image, aligned, reference, dataset):
     """What the sidecar of an aligned image tells."""
-    own = read_json(sidecar_of(Path(image)))
+    own = read_json(beside(Path(image), ".json"))
     volume = np.count_nonzero(aligned.dataobj) * np.prod(aligned.header.get_zooms())
     about = {
         "Description": f"Aligned rigidly to {reference.space}, resampled once",
@@ -241,7 +238,3 @@ def _about(image, aligned, reference, dataset):
     if reference.space != MNI152:
         about["SpatialReference"] = Path(reference.image).resolve().as_uri()
     return about
-
-
-def _beside(path, ending):
-    return path.with_name(split_name(path)[0] + ending)

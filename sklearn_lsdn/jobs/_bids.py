@@ -252,34 +252,48 @@ def _read_dataset(folder):
     return sorted(scans, key=lambda scan: scan.path)
 
 
-def derived_name(scan, contrast, *, desc="synth", space=None) -> str:
-    """File name of an image that was made from a scan.
+def complete_query(synthesizer, dataset, *, source, target, space, desc) -> dict:
+    """Fill in what is None by what the synthesizer was trained on.
 
     Parameters
     ----------
-    scan : Scan
-        It hands on what tells of subject, session and grid.
-    contrast : str
-        The contrast that it was turned into.
-    desc : str, default="synth"
-        What was done.
-    space : str, default=None
-        The space that it was brought into, if it was.
+    synthesizer : VolumeSynthesizer
+        A fitted one, which may remember the images of its training in
+        ``bids_query_``.
+    dataset : path-like
+        Folder of the dataset to predict, for messages.
+    source, target : list of str or None
+        BIDS names of the contrasts.
+    space, desc : str or None
+        What these entities of the sources must be; ``""`` takes any.
 
     Returns
     -------
-    name : str
-        With the entities in the order that BIDS asks for.
+    query : dict
+
+    Raises
+    ------
+    ValueError
+        If the contrasts are neither given nor remembered, or not as many as the
+        synthesizer has.
     """
-    contrast = Contrast.parse(contrast)
-    handed_on = ("sub", "ses", "run", "space", "res", "den")
-    entities = {key: scan.entities[key] for key in handed_on if key in scan.entities}
-    entities |= contrast.entities | {"desc": desc}
-    if space is not None:
-        entities["space"] = space
-    schema = require("ancpbids").model_latest
-    order = [entity.value["name"] for entity in schema.EntityEnum]  # desc is last
-    unknown = [key for key in entities if key not in order]
-    parts = [key for key in [*order[:-1], *unknown, "desc"] if key in entities]
-    name = "_".join(f"{key}-{entities[key]}" for key in parts)
-    return f"{name}_{contrast.suffix}.nii.gz"
+    remembered = getattr(synthesizer, "bids_query_", {})
+    given = {"source": source, "target": target, "space": space, "desc": desc}
+    query = {k: remembered.get(k) if v is None else v for k, v in given.items()}
+    numbers = {
+        "source": synthesizer.n_contrasts_in_,
+        "target": len(synthesizer.target_normalizers_),
+    }
+    examples = {"source": "--source, such as T1w", "target": "--target, such as T2w"}
+    if missing := [text for name, text in examples.items() if not query[name]]:
+        raise ValueError(
+            f"{dataset} is a folder, but the model was trained on plain files and "
+            f"does not know what to look for. Give {', and '.join(missing)}."
+        )
+    for name, number in numbers.items():
+        if len(query[name]) != number:
+            raise ValueError(
+                f"The model has {number} {name} contrast(s), but --{name} names "
+                f"{len(query[name])}: {', '.join(query[name])}."
+            )
+    return query

@@ -1,7 +1,9 @@
 """Many volumes from files to files."""
 
 import copy
+import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,58 +11,77 @@ import numpy as np
 from .._utils.files import prepare_outputs
 from .._utils.parallel import cluster_client, parallel_map
 from .._utils.progress import Progress
+from .._utils.store import identity
 from .._utils.threads import effective_n_threads
+from .._version import __version__
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
 from ..volumes._subjects import absolute_paths, open_subjects
+from ._dataset import read_json, write_json
+from ._names import beside, output_names
 
 
 class SubjectsFailed(ValueError):  # noqa: N818, as scikit-learn's own are called
     """Some subjects could not be predicted; the others were."""
 
 
-def output_names(source, n_targets, kind="synth") -> list[str]:
-    """File names of a subject's syntheses, after its first source.
+@dataclass(frozen=True)
+class Subject:
+    """What a subject is predicted from, and the files that it becomes.
 
     Parameters
     ----------
-    source : path-like
-    n_targets : int
-    kind : str, default="synth"
-        What they are, at the end of their names.
-
-    Returns
-    -------
-    names : list of str
-
-    Examples
-    --------
-    >>> from sklearn_lsdn.jobs._prediction import output_names
-    >>> output_names("data/sub-01_T1w.nii.gz", 1)
-    ['sub-01_T1w_synth.nii.gz']
-    >>> output_names("data/sub-01_T1w.nii", 2)
-    ['sub-01_T1w_synth1.nii', 'sub-01_T1w_synth2.nii']
+    source : path-like, or list of them
+        As `VolumeSynthesizer.predict` takes it.
+    outputs : list of Path
+        Where its syntheses go, and after them their standard deviations.
+    sidecars : list of dict, default=()
+        What to write beside each of them.
     """
-    stem, ending = split_name(source)
-    numbers = [""] if n_targets == 1 else range(1, n_targets + 1)
-    return [f"{stem}_{kind}{number}{ending}" for number in numbers]
 
+    source: object
+    outputs: list
+    sidecars: list = ()
 
-def split_name(path) -> tuple[str, str]:
-    """Take the name of an image apart, the ending being that of a NIfTI file.
+    @property
+    def images(self):
+        """One for each contrast."""
+        several = isinstance(self.source, list | tuple | np.ndarray)
+        return list(self.source) if several else [self.source]
 
-    Examples
-    --------
-    >>> from sklearn_lsdn.jobs._prediction import split_name
-    >>> split_name("data/sub-01_T1w.nii"), split_name("T1.mgz")
-    (('sub-01_T1w', '.nii'), ('T1', '.nii.gz'))
-    """
-    name = Path(path).name
-    for known in (".nii.gz", ".nii", ".mgz", ".mgh", ".img", ".hdr"):
-        if name.endswith(known):
-            ending = known if known.startswith(".nii") else ".nii.gz"
-            return name[: -len(known)], ending
-    return name, ".nii.gz"
+    @property
+    def files(self):
+        """All that is written: images, then sidecars."""
+        pairs = zip(self.outputs, self.sidecars, strict=False)
+        return [*self.outputs, *(beside(path, ".json") for path, _ in pairs)]
+
+    def anywhere(self):
+        """The same for a process in another folder."""
+        outputs = [path.absolute() for path in self.outputs]
+        return Subject(absolute_paths(self.source), outputs, self.sidecars)
+
+    def open(self):
+        """Its images, whose headers have been checked."""
+        return open_subjects([self.source], "sources")[0]
+
+    def maker(self, model) -> str:
+        """What its outputs say of who made them, in the 80 bytes for a description."""
+        images = [file.fingerprint() for file in self.open()]
+        return f"sklearn_lsdn {__version__} {identity(model, images)}"
+
+    def is_done(self, model) -> bool:
+        """Whether its outputs are there and whole, by this model of these images."""
+        try:
+            maker, first = self.maker(model), self.open()[0]
+            for path in self.outputs:
+                output = open_image(path, "output")
+                check_same_grid(first, output)
+                output.read()
+                if output.image.header["descrip"].item().decode() != maker:
+                    return False
+        except (OSError, TypeError, ValueError):
+            return False
+        return all(map(read_json, self.files[len(self.outputs) :]))
 
 
 def predict_files(
@@ -97,8 +118,9 @@ def predict_files(
     overwrite : bool, default=False
         Replace existing files.
     resume : bool, default=False
-        Leave alone subjects whose outputs are there and whole, which can be read and
-        lie on the grid of their source; replace the outputs of the others.
+        Leave alone subjects whose outputs are there and whole, and were made by this
+        synthesizer of these images, as their headers tell; replace the outputs of the
+        others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
     verbose : int, default=0
@@ -122,44 +144,20 @@ def predict_files(
         with ``keep_going``.
     SubjectsFailed
         With ``keep_going``, once the others are done.
-
-    See Also
-    --------
-    sklearn_lsdn.VolumeSynthesizer.predict : Returns images.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import nibabel as nib
-    >>> from sklearn_lsdn import VolumeSynthesizer
-    >>> from sklearn_lsdn.datasets import make_brain_cohort
-    >>> from sklearn_lsdn.jobs import predict_files
-    >>> cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
-    >>> t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
-    >>> synthesizer = VolumeSynthesizer(random_state=0).fit(t1w[:1], t2w[:1])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     nib.save(t1w[1], f"{folder}/sub-02_T1w.nii.gz")
-    ...     paths = predict_files(synthesizer, [f"{folder}/sub-02_T1w.nii.gz"], folder)
-    ...     paths[0].name
-    'sub-02_T1w_synth.nii.gz'
     """
     folder = Path(folder)
-    if uncertainty:
-        synthesizer.check_ensemble()
-    for i, source in enumerate(sources):
-        if len(_images(source)) == 0:
-            raise ValueError(f"sources[{i}] is empty: it names no image.")
-    first = [_images(source)[0] for source in sources]
     n_targets = len(synthesizer.target_normalizers_)
     kinds = ("synth", "std") if uncertainty else ("synth",)
-    outputs = [
-        [folder / name for kind in kinds for name in output_names(s, n_targets, kind)]
-        for s in first
-    ]
-    return predict_to_files(
+    subjects = []
+    for i, source in enumerate(sources):
+        images = Subject(source, []).images
+        if not images:
+            raise ValueError(f"sources[{i}] is empty: it names no image.")
+        names = [n for kind in kinds for n in output_names(images[0], n_targets, kind)]
+        subjects.append(Subject(source, [folder / name for name in names]))
+    return predict_subjects(
         synthesizer,
-        sources,
-        outputs,
+        subjects,
         uncertainty=uncertainty,
         overwrite=overwrite,
         resume=resume,
@@ -168,97 +166,65 @@ def predict_files(
     )
 
 
-def predict_to_files(
+def predict_subjects(
     synthesizer,
-    sources,
-    outputs,
+    subjects,
     *,
     uncertainty=False,
     overwrite=False,
     resume=False,
     keep_going=False,
     verbose=0,
-    finish=None,
-    is_finished=None,
 ) -> list[Path]:
-    """Synthesise subjects to files of given names; see `predict_files`.
+    """Synthesise subjects, whose files have names by now; else as `predict_files`.
 
     Parameters
     ----------
     synthesizer : VolumeSynthesizer
         A fitted one.
-    sources : list
-        Paths of each subject, as `VolumeSynthesizer.predict` takes them.
-    outputs : list of list of Path
-        Where each subject's syntheses go, and after them their standard deviations;
-        folders are made.
-    uncertainty : bool, default=False
-        Save the standard deviations.
-    overwrite : bool, default=False
-        Replace existing files.
-    resume : bool, default=False
-        Leave alone subjects whose outputs are there and whole, which can be read and
-        lie on the grid of their source; replace the outputs of the others.
-    keep_going : bool, default=False
-        When a subject fails, go on with the others, and say so in the end.
-    verbose : int, default=0
-        Whether to print each subject as it is done.
-    finish : callable, default=None
-        ``finish(i)`` makes, of a subject's number, what is called without arguments
-        once its images are written, perhaps by another process.
-    is_finished : callable, default=None
-        Says of a subject whose images are whole whether that call was made too.
+    subjects : list of Subject
+    uncertainty, overwrite, resume, keep_going, verbose
+        As `predict_files` takes them.
 
     Returns
     -------
     paths : list of Path
-
-    Raises
-    ------
-    OSError, ValueError
-        As `predict_files`.
+        Of all images.
     """
+    if uncertainty:
+        synthesizer.check_ensemble()
     if not keep_going:
-        open_subjects(sources, "sources")
-    owner = {}
-    for source, paths in zip(sources, outputs, strict=True):
-        if paths[0] in owner:
-            raise ValueError(
-                f"{owner[paths[0]]} and {source} would both become {paths[0]}. Predict "
-                "them into different folders."
-            )
-        owner[paths[0]] = source
-    todo, before = list(range(len(sources))), None
+        open_subjects([subject.source for subject in subjects], "sources")
+    _refuse_one_file_for_two(subjects)
+    model, todo, before = identity(synthesizer), subjects, None
     if resume:
-        todo = [
-            i
-            for i in todo
-            if not _are_whole(sources[i], outputs[i])
-            or not (is_finished is None or is_finished(i))
-        ]
-        overwrite = True  # what is not whole
-        before = f"{len(sources) - len(todo)} of {len(sources)} were done before"
+        todo = [subject for subject in subjects if not subject.is_done(model)]
+        before = f"{len(subjects) - len(todo)} of {len(subjects)} were done before"
+        others = sum(any(p.exists() for p in subject.outputs) for subject in todo)
+        if others:
+            before += (
+                f"; outputs of {others} are replaced: not whole, or by another model "
+                "or of other images"
+            )
+    overwrite = overwrite or resume
     prepare_outputs(
-        [path for i in todo for path in outputs[i]],
+        [path for subject in todo for path in subject.files],
         overwrite=overwrite,
-        inputs=[image for source in sources for image in _images(source)],
+        inputs=[image for subject in subjects for image in subject.images],
     )
     n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
     if synthesizer.max_memory is not None:
-        n_jobs = _that_fit(synthesizer, [sources[i] for i in todo], n_jobs, keep_going)
+        n_jobs = _that_fit(synthesizer, todo, n_jobs, keep_going)
     elsewhere = cluster_client() is not None
     if n_jobs > 1 or elsewhere:
         synthesizer = copy.copy(synthesizer)
         synthesizer.n_jobs = 1  # a thread a subject
     # What a worker wrote before it died is written again by another.
-    shared = synthesizer, uncertainty, overwrite or elsewhere, keep_going
-    jobs = (  # whoever does the work may do it in another folder
-        (absolute_paths(sources[i]), absolute_paths(outputs[i]), finish and finish(i))
-        for i in todo
-    )
+    shared = synthesizer, model, uncertainty, overwrite or elsewhere, keep_going
+    jobs = ((subject.anywhere(),) for subject in todo)
 
     def lost(job, error):
-        name = Path(job[1][0]).name
+        name = job[0].outputs[0].name
         if not keep_going:
             raise OSError(f"{name}: {error}") from error
         return f"{name} failed", f"{name}: {error}"
@@ -274,49 +240,31 @@ def predict_to_files(
         progress.tell(n, line, message)
     if failures:
         raise SubjectsFailed(
-            f"{len(failures)} of {len(sources)} subjects could not be predicted:\n"
+            f"{len(failures)} of {len(subjects)} subjects could not be predicted:\n"
             + "\n".join(failures)
         )
-    return [path for paths in outputs for path in paths]
+    return [path for subject in subjects for path in subject.outputs]
 
 
-def _images(source):
-    """One image for each contrast of a subject."""
-    return source if isinstance(source, list | tuple | np.ndarray) else [source]
+def _refuse_one_file_for_two(subjects):
+    owner = {}
+    for subject in subjects:
+        first = subject.outputs[0]
+        if first in owner:
+            raise ValueError(
+                f"{owner[first]} and {subject.source} would both become {first}. "
+                "Predict them into different folders."
+            )
+        owner[first] = subject.source
 
 
-def _attempt(synthesizer, uncertainty, overwrite, keep_going, source, paths, finish):
-    """Predict one subject; say how it went, and what went wrong."""
-    start = time.perf_counter()
-    name = Path(paths[0]).name
-    try:
-        _predict_one(synthesizer, uncertainty, overwrite, source, paths)
-        if finish is not None:
-            finish()
-    except (OSError, TypeError, ValueError) as error:
-        if not keep_going:
-            raise
-        return f"{name} failed", str(error)
-    return f"{name} ({time.perf_counter() - start:.1f} s)", None
-
-
-def _predict_one(synthesizer, uncertainty, overwrite, source, paths):
-    predicted = synthesizer.predict([source], return_std=uncertainty)
-    kinds = predicted if uncertainty else [predicted]
-    images = []
-    for (each,) in kinds:
-        images += each if isinstance(each, list) else [each]
-    for image, path in zip(images, paths, strict=True):
-        save_image(image, path, overwrite=overwrite)
-
-
-def _that_fit(synthesizer, sources, n_jobs, keep_going):
+def _that_fit(synthesizer, subjects, n_jobs, keep_going):
     """How many subjects to have under way at once."""
     n_fitting = n_jobs
-    for source in sources:
+    for subject in subjects:
         try:
-            subject = open_subjects([source], "sources")
-            fitting = subjects_at_once(synthesizer, subject, n_jobs=n_jobs)
+            files = [subject.open()]
+            fitting = subjects_at_once(synthesizer, files, n_jobs=n_jobs)
             n_fitting = min(n_fitting, fitting)
         except (OSError, TypeError, ValueError):
             if not keep_going:
@@ -324,14 +272,45 @@ def _that_fit(synthesizer, sources, n_jobs, keep_going):
     return n_fitting
 
 
-def _are_whole(source, paths):
-    """Whether a subject's outputs can be read to their ends, and lie on its grid."""
+def _attempt(synthesizer, model, uncertainty, overwrite, keep_going, subject):
+    """Predict one subject; say how it went, and what went wrong."""
+    start, name = time.perf_counter(), subject.outputs[0].name
     try:
-        ((first, *_),) = open_subjects([source], "sources")
-        for path in paths:
-            output = open_image(path, "output")
-            check_same_grid(first, output)
-            output.read()
-    except (OSError, TypeError, ValueError):
-        return False
-    return True
+        _predict_one(synthesizer, model, uncertainty, overwrite, subject)
+    except (OSError, TypeError, ValueError) as error:
+        if not keep_going:
+            raise
+        return f"{name} failed", str(error)
+    return f"{name} ({time.perf_counter() - start:.1f} s)", None
+
+
+def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
+    maker = subject.maker(model)
+    predicted = synthesizer.predict([subject.source], return_std=uncertainty)
+    kinds = [
+        each if isinstance(each, list) else [each]
+        for (each,) in (predicted if uncertainty else [predicted])
+    ]
+    images, sidecars = sum(kinds, []), subject.sidecars
+    if uncertainty and sidecars:
+        snr = [_expected_snr(*pair) for pair in zip(*kinds, strict=True)] * 2
+        sidecars = [
+            content | {"ExpectedSNR": {"Value": value, "Units": "dB"}}
+            for content, value in zip(sidecars, snr, strict=True)
+        ]
+    # Sidecars first, for the images tell that all is there.
+    for path, content in zip(subject.files[len(images) :], sidecars, strict=True):
+        write_json(path, content, overwrite)
+    for image, path in zip(images, subject.outputs, strict=True):
+        image.header["descrip"] = maker
+        save_image(image, path, overwrite=overwrite)
+
+
+def _expected_snr(synthesis, std):
+    """Signal-to-noise ratio that a synthesis's deviations amount to, in dB, if any."""
+    signal, error = (
+        np.square(np.asanyarray(image.dataobj), dtype=np.float64).sum()
+        for image in (synthesis, std)
+    )
+    # A scan is its synthesis and an error that does not depend on it.
+    return round(10 * math.log10((signal + error) / error), 2) if error > 0 else None

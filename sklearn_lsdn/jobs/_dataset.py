@@ -1,0 +1,100 @@
+"""What a BIDS derivative dataset holds beside its images: description and sidecars."""
+
+import json
+import os
+from pathlib import Path
+
+from .._utils.files import prepare_outputs, written_whole
+from .._version import __version__
+
+_BIDS_VERSION = "1.10.0"
+
+
+def begin_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False):
+    """Check the outputs of a derivative dataset, and describe it.
+
+    Parameters
+    ----------
+    dataset : Path
+        Folder of the dataset that it is made from.
+    folder : Path
+        Where it goes. Another run may have begun it.
+    what : str
+        What it holds, for its name.
+    outputs : list of Path
+        Files to be, whose folders are made.
+    ignored : sequence of str
+        Patterns of files that BIDS has no names for, for ``.bidsignore``.
+    overwrite : bool, default=False
+        Replace existing files.
+
+    Raises
+    ------
+    OSError
+        If an output exists or cannot be written, or the folder is that of another
+        dataset, whatever ``overwrite`` is.
+    """
+    if folder.resolve() == dataset.resolve():
+        raise FileExistsError(
+            f"{folder} is the dataset itself. Give derivatives a folder of their own, "
+            f"such as {folder / 'derivatives' / 'lsdn'}."
+        )
+    path = folder / "dataset_description.json"
+    description = _description(dataset.resolve(), folder.resolve(), what)
+    begun = read_json(path)
+    if path.exists() and _identity(begun) != _identity(description):
+        name = begun.get("Name") or f"{path.name} gives no name"
+        raise FileExistsError(
+            f"{folder} is the folder of another dataset ({name}). Give another."
+        )
+    new = [path] if overwrite or not path.exists() else []
+    prepare_outputs([*outputs, *new], overwrite=overwrite)
+    if new:  # with what others added, such as authors
+        write_json(path, begun | description, overwrite)
+    if ignored and not (path := folder / ".bidsignore").exists():
+        with written_whole(path) as temporary:
+            temporary.write_text("".join(f"{each}\n" for each in ignored))
+
+
+def _identity(description):
+    """What no two datasets share; not the version of the software, say."""
+    return description.get("Name"), description.get("DatasetLinks")
+
+
+def _description(dataset, folder, what):
+    """Content of dataset_description.json."""
+    origin = read_json(dataset / "dataset_description.json")
+    within = folder.is_relative_to(dataset)
+    link = Path(os.path.relpath(dataset, folder)).as_posix()
+    link = link if within else dataset.as_uri()
+    # A URL must not be relative, a link may be.
+    url = "bids:source:" if within else link
+    facts = {"URL": url, "DOI": origin.get("DatasetDOI")}
+    return {
+        "Name": f"{origin.get('Name') or dataset.name}: {what}",
+        "BIDSVersion": _BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "sklearn_lsdn", "Version": __version__}],
+        "SourceDatasets": [{key: value for key, value in facts.items() if value}],
+        "DatasetLinks": {"source": link},
+    }
+
+
+def source_uri(path, dataset) -> str:
+    """BIDS URI of a file of the dataset that another one was made from."""
+    return f"bids:source:{Path(path).relative_to(dataset).as_posix()}"
+
+
+def write_json(path, content, overwrite):
+    """Write a JSON file, whole or not at all."""
+    with written_whole(path, overwrite=overwrite) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path) -> dict:
+    """What a JSON file holds, or nothing."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
