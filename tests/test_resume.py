@@ -355,8 +355,10 @@ class Stop:
     def on_fit_task_begin(self, estimator, context):
         pass
 
-    def on_fit_task_end(self, estimator, context):
-        return context.task_name == "epoch" and estimator.n_iter_ >= self.after
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if context.task_name != "epoch":
+            return False
+        return fitted_estimator.n_iter_ >= self.after
 
 
 def test_what_a_callback_ended_is_not_taken_for_whole(tmp_path):
