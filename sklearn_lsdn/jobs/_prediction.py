@@ -144,6 +144,27 @@ def predict_files(
         with ``keep_going``.
     SubjectsFailed
         With ``keep_going``, once the others are done.
+
+    See Also
+    --------
+    VolumeSynthesizer.predict : Gives images rather than files.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import nibabel as nib
+    >>> from sklearn_lsdn import VolumeSynthesizer
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.jobs import predict_files
+    >>> cohort = make_brain_cohort(3, voxel_size=8, random_state=0)
+    >>> t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
+    >>> synthesizer = VolumeSynthesizer(random_state=0).fit(t1w[:2], t2w[:2])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     scan = pathlib.Path(folder) / "sub-03_T1w.nii.gz"
+    ...     nib.save(t1w[2], scan)
+    ...     written = predict_files(synthesizer, [scan], pathlib.Path(folder, "out"))
+    >>> written[0].name
+    'sub-03_T1w_synth.nii.gz'
     """
     folder = Path(folder)
     n_targets = len(synthesizer.target_normalizers_)
