@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._utils.persistable import persistable
-from .._utils.sklearn_private import Interval
+from .._utils.sklearn_private import Interval, validate_parameters
 
 _FIELD_LENGTH = 30.0  # mm over which a bias field changes by about its own deviation
 
@@ -57,7 +57,7 @@ class Augmentation(BaseEstimator):
         mirror: bool | float = True,
         shift: float = 5.0,
         bias_field: float = 0.0,
-    ):
+    ) -> None:
         self.mirror = mirror
         self.shift = shift
         self.bias_field = bias_field
@@ -121,7 +121,7 @@ def resolve_augmentation(augmentation) -> Augmentation:
         augmentation = Augmentation(mirror=False, shift=0.0)
     elif augmentation == "default":
         augmentation = Augmentation()
-    augmentation._validate_params()
+    validate_parameters(augmentation)
     return augmentation
 
 

@@ -1,5 +1,6 @@
 """Intensity normalisation: from a scanner's units to a scale that scans share."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -70,7 +71,7 @@ class PercentileNormalizer(LinearNormalizer, name="percentile"):
     (0.0, 1.0)
     """
 
-    def __init__(self, low=0.1, high=99.9):
+    def __init__(self, low: float = 0.1, high: float = 99.9) -> None:
         self.low = low
         self.high = high
 
@@ -118,7 +119,7 @@ class PeakNormalizer(LinearNormalizer, name="peak"):
     1.0
     """
 
-    def __init__(self, peak="largest"):
+    def __init__(self, peak: str = "largest") -> None:
         self.peak = peak
 
     def _location_and_scale(self, values):
@@ -190,7 +191,9 @@ class NyulNormalizer(Normalizer, name="nyul"):
     True
     """
 
-    def __init__(self, percentiles=(1, *range(10, 100, 10), 99)):
+    def __init__(
+        self, percentiles: Sequence[float] = (1, *range(10, 100, 10), 99)
+    ) -> None:
         self.percentiles = percentiles
 
     def _describe(self, values):
@@ -208,7 +211,7 @@ class NyulNormalizer(Normalizer, name="nyul"):
             landmarks + 1e-6 * spread * np.arange(len(landmarks))
         )
 
-    def fit_descriptions(self, descriptions) -> Self:
+    def fit_descriptions(self, descriptions: Sequence[np.ndarray]) -> Self:
         """Learn where the landmarks lie in an average scan.
 
         Parameters

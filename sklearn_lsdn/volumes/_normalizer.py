@@ -1,5 +1,6 @@
 """What normalisers have in common: there and back, by what describes a scan."""
 
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import numpy as np
@@ -8,6 +9,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.checks import check_numbers
 from .._utils.persistable import persistable
+
+NORMALIZER_METHODS = [
+    "background",
+    "describe",
+    "fit_descriptions",
+    "from_shared",
+    "to_shared",
+]
+"""What a normalizer of a user's own must have."""
 
 _BLOCK = 2**18  # intensities
 _BY_NAME = {}
@@ -26,7 +36,7 @@ class Normalizer(BaseEstimator):
         if name is not None:
             _BY_NAME[name] = persistable("sklearn_lsdn.volumes")(cls)
 
-    def fit(self, volumes, masks) -> Self:
+    def fit(self, volumes: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Self:
         """Learn the units of a typical scan.
 
         Parameters
@@ -44,7 +54,7 @@ class Normalizer(BaseEstimator):
             [self.describe(v, m) for v, m in zip(volumes, masks, strict=True)]
         )
 
-    def fit_descriptions(self, descriptions) -> Self:
+    def fit_descriptions(self, descriptions: Sequence[np.ndarray]) -> Self:
         """Learn the units of a typical scan from what `describe` says of each.
 
         Parameters
@@ -58,7 +68,7 @@ class Normalizer(BaseEstimator):
         self.typical_ = np.median(np.array(descriptions), axis=0)
         return self
 
-    def transform(self, volume, mask) -> np.ndarray:
+    def transform(self, volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Bring a scan to the shared scale.
 
         Parameters
@@ -74,7 +84,12 @@ class Normalizer(BaseEstimator):
         """
         return self.to_shared(volume, self.describe(volume, mask))
 
-    def inverse_transform(self, normalised, scan=None, mask=None) -> np.ndarray:
+    def inverse_transform(
+        self,
+        normalised: np.ndarray,
+        scan: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Bring normalised intensities to the units of a scan.
 
         Parameters
@@ -105,7 +120,7 @@ class Normalizer(BaseEstimator):
         """
         return float(self.to_shared(np.zeros(1), self.typical_)[0])
 
-    def describe(self, volume, mask) -> np.ndarray:
+    def describe(self, volume: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Say what a scan's units are.
 
         Parameters
@@ -127,7 +142,7 @@ class Normalizer(BaseEstimator):
         """
         return self._describe(volume[mask])
 
-    def to_shared(self, values, description) -> np.ndarray:
+    def to_shared(self, values: np.ndarray, description: np.ndarray) -> np.ndarray:
         """Normalise intensities of a scan that has been described.
 
         Parameters
@@ -143,7 +158,7 @@ class Normalizer(BaseEstimator):
         """
         return _by_blocks(self._normalise, values, description)
 
-    def from_shared(self, values, description) -> np.ndarray:
+    def from_shared(self, values: np.ndarray, description: np.ndarray) -> np.ndarray:
         """Undo `to_shared`.
 
         Parameters

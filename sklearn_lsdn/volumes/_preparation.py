@@ -137,6 +137,11 @@ class Preparation:
         )
 
     @property
+    def n_contrasts(self) -> int:
+        """Of the source."""
+        return len(self.source_normalizers)
+
+    @property
     def background(self) -> np.ndarray:
         """A typical scan's 0 in each source contrast, normalised.
 

@@ -2,12 +2,17 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 
 from ._images import ImageFile, check_same_grid, open_image
 from ._masks import Masker
+
+Image = str | os.PathLike | nib.spatialimages.SpatialImage
+Subjects = Sequence[Image | Sequence[Image]]  # one image, or one of each contrast
 
 
 def open_subjects(images, name) -> list[list[ImageFile]]:

@@ -2,10 +2,13 @@
 
 import copy
 import os
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Self
+from operator import attrgetter
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
@@ -31,11 +34,16 @@ from ._augmentation import Augmentation, resolve_augmentation
 from ._budget import subjects_at_once, training_jobs
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
-from ._normalizer import resolve_normalizer
+from ._normalizer import NORMALIZER_METHODS, resolve_normalizer
 from ._preparation import Preparation
 from ._sampling import Window
 from ._sliding_window import SlidingWindow, shared_n_jobs
-from ._subjects import pair_subjects
+from ._subjects import Image, Subjects, pair_subjects
+
+
+def _view(name):
+    """A fitted attribute that `Preparation` owns."""
+    return property(attrgetter(f"preparation_.{name}"))
 
 
 @persistable("sklearn_lsdn", younger={"max_memory": None})
@@ -176,18 +184,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "smoothing": [Interval(Real, 0, None, closed="left")],
         "places": [StrOptions({"world"}), None],
         "mask_img": "no_validation",
-        "normalization": [
-            str,
-            HasMethods(
-                [
-                    "background",
-                    "describe",
-                    "fit_descriptions",
-                    "from_shared",
-                    "to_shared",
-                ]
-            ),
-        ],
+        "normalization": [str, HasMethods(NORMALIZER_METHODS)],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Augmentation, StrOptions({"default"}), None],
         "memory": "no_validation",
@@ -197,26 +194,33 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    source_normalizers_ = _view("source_normalizers")
+    target_normalizers_ = _view("target_normalizers")
+    background_ = _view("background")
+    mask_strategy_ = _view("masker.strategy")
+    n_contrasts_in_ = _view("n_contrasts")
+    voxel_size_ = _view("voxel_size")
+
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        n_estimators=1,
-        patch_size=3,
-        patch_scales=(1, 2),
-        target_patch_size=1,
-        smoothing=1.2,
-        places="world",
-        mask_img=None,
-        normalization="zscore",
-        n_voxels=100_000,
-        augmentation="default",
-        memory=None,
-        n_jobs=None,
-        max_memory=None,
-        random_state=None,
-        verbose=0,
-    ):
+        n_estimators: int = 1,
+        patch_size: int = 3,
+        patch_scales: Sequence[int] = (1, 2),
+        target_patch_size: int = 1,
+        smoothing: float = 1.2,
+        places: str | None = "world",
+        mask_img: Image | None = None,
+        normalization: Any = "zscore",
+        n_voxels: int = 100_000,
+        augmentation: Augmentation | str | None = "default",
+        memory: Any = None,
+        n_jobs: int | None = None,
+        max_memory: int | str | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.patch_size = patch_size
@@ -240,7 +244,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         mask_img = os.fspath(self.mask_img) if is_path else self.mask_img
         return {**vars(self), "mask_img": mask_img}
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, as those of the default augmentation.
 
         Parameters
@@ -258,36 +262,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             self.augmentation = Augmentation()
         return super().set_params(**params)
 
-    @property
-    def source_normalizers_(self) -> list:
-        """One for each source contrast."""
-        return self.preparation_.source_normalizers
-
-    @property
-    def target_normalizers_(self) -> list:
-        """One for each target contrast."""
-        return self.preparation_.target_normalizers
-
-    @property
-    def background_(self) -> np.ndarray:
-        """What stands for voxels outside the brain or the image."""
-        return self.preparation_.background
-
-    @property
-    def mask_strategy_(self) -> str:
-        """How the brain is found."""
-        return self.preparation_.masker.strategy
-
-    @property
-    def n_contrasts_in_(self) -> int:
-        """Number of source contrasts."""
-        return len(self.preparation_.source_normalizers)
-
-    @property
-    def voxel_size_(self) -> np.ndarray:
-        """Mean voxel size of the training images in mm."""
-        return self.preparation_.voxel_size
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.estimator_type = "regressor"
@@ -296,7 +270,14 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, sources, targets, sample_weight=None, *, groups=None) -> Self:
+    def fit(
+        self,
+        sources: Subjects,
+        targets: Subjects,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train on subjects who have both contrasts.
 
         A network of this package with ``early_stopping`` holds out whole subjects.
@@ -379,7 +360,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return self
 
     def predict(
-        self, sources, *, scale_to=None, return_std=False
+        self,
+        sources: Subjects,
+        *,
+        scale_to: Subjects | None = None,
+        return_std: bool = False,
     ) -> list | tuple[list, list]:
         """Synthesise the target contrast of each subject.
 
@@ -434,7 +419,12 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
                 "more (lsdn fit --n-estimators)."
             )
 
-    def score(self, sources, targets, sample_weight=None) -> float:
+    def score(
+        self,
+        sources: Subjects,
+        targets: Subjects,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Mean SNR of the syntheses against the scans that they should become.
 
         Parameters
@@ -455,7 +445,13 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         scores = self.score_volumes(sources, targets).mean(axis=1)
         return float(np.average(scores, weights=sample_weight))
 
-    def score_volumes(self, sources, targets, *, metric=snr_score) -> np.ndarray:
+    def score_volumes(
+        self,
+        sources: Subjects,
+        targets: Subjects,
+        *,
+        metric: Callable[[np.ndarray, np.ndarray], Any] = snr_score,
+    ) -> np.ndarray:
         """Score each synthesis against the scan that it should become.
 
         Parameters
@@ -486,7 +482,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return np.array(scores)
 
     def sample_voxels(
-        self, sources, targets, *, random_state=None
+        self,
+        sources: Subjects,
+        targets: Subjects,
+        *,
+        random_state: int | np.random.RandomState | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
 
@@ -524,7 +524,13 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return router.add(estimator=to_be_trained(self), method_mapping=mapping)
 
     def shrink(
-        self, sources, targets, *, keep="auto", random_state=None, **parameters
+        self,
+        sources: Subjects,
+        targets: Subjects,
+        *,
+        keep: str | float | Sequence[int | float] = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        **parameters: Any,
     ) -> "VolumeSynthesizer":
         """Make a copy with a smaller network, by ShrinkConnect.
 
