@@ -6,9 +6,10 @@ from pathlib import Path
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressors.roles import role_of
+from .._regressors.roles import facts_of_part, role_of
 from .._utils.files import written_whole
 from .._utils.optional import require
+from .._utils.persistable import kept_in_files
 from .._utils.sklearn_private import NOT_KEPT
 from . import archives, parts
 from .trees import TRUSTED
@@ -142,7 +143,7 @@ def load_synthesizer(path):
         As `load_model`, and if the file holds another estimator.
     """
     model = load_model(path)
-    if not hasattr(model, "target_normalizers_"):
+    if not role_of(model).takes_images:
         raise ValueError(
             f"{path} holds a {type(model).__name__}, which knows nothing of images. "
             "Give a model file of lsdn fit."
@@ -169,38 +170,11 @@ def describe_model(path) -> str:
         As `load_model`.
     """
     content = _load(path)
-    model = content["estimator"]
     lines = {
         "file": f"{path}, protocol {content['protocol']}",
         "written by": f"sklearn_lsdn {content['version']}",
-        "model": type(model).__name__,
+        **facts_of_part("model", content["estimator"]),
     }
-    if hasattr(model, "target_normalizers_"):
-        mask = {
-            "nonzero": "voxels that differ from 0 in every source",
-            "mni152": "nilearn's MNI152 brain mask",
-            "image": "the mask image given in training, kept in this file",
-        }
-        window = model.preparation_.window
-        scales = ", ".join(map(str, window.scales))
-        size = " x ".join(f"{side:g}" for side in model.voxel_size_.round(3))
-        names = getattr(model, "bids_query_", {})
-        lines |= {
-            "source contrasts": _count(model.n_contrasts_in_, names.get("source")),
-            "target contrasts": _count(
-                len(model.target_normalizers_), names.get("target")
-            ),
-            "brain": mask[model.mask_strategy_],
-            "normalisation": type(model.target_normalizers_[0]).__name__,
-            "patch": f"{window.patch_size} voxels a side, scales {scales}",
-            "target patch": f"{window.target_patch_size} voxels a side",
-            "smoothing": f"{model.smoothing:g} mm",
-            "voxel size": f"{size} mm (mean of the training images)",
-            "training images": len(model.n_voxels_),
-            "training voxels": sum(model.n_voxels_),
-        }
-        model = model.estimator_
-    lines |= role_of(model).facts()
     width = max(map(len, lines))
     return "\n".join(f"{key.ljust(width)}  {value}" for key, value in lines.items())
 
@@ -222,20 +196,15 @@ def _as_kept(estimator):
 
 def _replace(part):
     """What a part keeps may hold others: they are looked for after this."""
-    if hasattr(part, "_kept_in_files"):
-        kept = part._kept_in_files()
-        for name in vars(part).keys() - kept.keys():
-            delattr(part, name)
-        vars(part).update(kept)
+    kept = kept_in_files(part)
+    for name in vars(part).keys() - kept.keys():
+        delattr(part, name)
+    vars(part).update(kept)
 
 
 def _strip(part):
     for name in NOT_KEPT:
         vars(part).pop(name, None)
-
-
-def _count(number, names):
-    return f"{number} ({', '.join(names)})" if names else number
 
 
 def _load(path, trusted=()):
@@ -272,7 +241,7 @@ def _load(path, trusted=()):
         )
     try:
         parts.bring_up_to_date(model, protocol)
-        parts.check_parts(model)
+        parts.check_model(model)
     except Exception as error:  # whatever is missing, or in the place of what
         raise ValueError(f"{path} is damaged: {error}.") from error
     return content

@@ -8,7 +8,7 @@ from types import FunctionType, MethodType, ModuleType
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._utils.persistable import is_persistable, younger_parameters
+from .._utils.persistable import check_parts, is_persistable, younger_parameters
 from .._utils.sklearn_private import _is_fitted, validate_parameters
 from .old import upgrade
 from .trees import check_trees
@@ -55,7 +55,7 @@ def bring_up_to_date(model, protocol):
             vars(part).setdefault(name, value)
 
 
-def check_parts(model):
+def check_model(model):
     """Raise an error unless the parts of a loaded model fit together.
 
     Parameters
@@ -76,5 +76,5 @@ def check_parts(model):
             validate_parameters(part)
         # An estimator may be another's parameter, and not fitted.
         whole = not isinstance(part, BaseEstimator) or _is_fitted(part)
-        if hasattr(part, "_check_parts") and whole:
-            part._check_parts()
+        if whole:
+            check_parts(part)

@@ -141,10 +141,11 @@ def _check_gradient_boosting(model):
 
 
 def _check_hist_gradient_boosting(model):
-    found, n_features = boosted_trees(model), getattr(model, "n_features_in_", None)
+    found = boosted_trees(model)
     if found is None:
         return
     trees, bins, columns_change = found
+    n_features = model.n_features_in_
     is_categorical = bins.is_categorical_ != 0
     ensure(is_categorical.shape == (n_features,), "features are not counted")
     for categories in itertools.compress(bins.bin_thresholds_, is_categorical):
@@ -168,7 +169,7 @@ def _check_hist_gradient_boosting(model):
             and (nodes["bitset_idx"][by_category] < len(bitsets)).all(),
             "a tree asks for categories that are not there",
         )
-    if not columns_change and not hasattr(model, "feature_names_in_"):
+    if not columns_change and "feature_names_in_" not in vars(model):
         model.predict(np.zeros((1, n_features)))
 
 

@@ -20,7 +20,7 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._utils.callbacks import FitTasks
-from .._utils.checks import check_numbers, check_sizes, ensure
+from .._utils.checks import check_numbers, ensure
 from .._utils.groups import check_groups
 from .._utils.parallel import parallel_map
 from .._utils.persistable import persistable
@@ -298,8 +298,7 @@ class EnsembleRegressor(
         members = [*self.estimators_, self.noise_estimator_]
         ensure(len(members) > 1, "an ensemble has no members")
         for member in members:
-            check_is_fitted(member)
-            check_sizes(member, self.n_features_in_, self.n_outputs_)
+            role_of(member).check_sizes(self.n_features_in_, self.n_outputs_)
         check_numbers(self, "noise_scale_", self.noise_scale_, (self.n_outputs_,))
 
 
@@ -401,8 +400,7 @@ class _EnsembleRole(Role):
 
     def facts(self):
         first, *others = self.members()
-        facts = super().facts() | {"members": 1 + len(others)}
-        return facts | facts_of_part("each", first)
+        return {"members": 1 + len(others), **facts_of_part("each", first)}
 
 
 @role_of.register

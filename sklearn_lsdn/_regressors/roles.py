@@ -8,6 +8,8 @@ from functools import singledispatch
 
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.checks import ensure
+
 
 class Role:
     """The answers of a regressor of which this package knows nothing.
@@ -26,11 +28,29 @@ class Role:
     copies = 5
     """Copies of its training data that ``fit`` makes, as of boosted trees."""
 
+    takes_images = False
+    """Whether it predicts images, and not rows."""
+
     noise = None
     """What predicts the size of its errors and the factor on that, of an ensemble."""
 
     def __init__(self, regressor):
         self.regressor = regressor
+
+    @property
+    def n_outputs(self):
+        """Number of targets that it was fitted to; None if it does not say."""
+        return vars(self.regressor).get("n_outputs_")
+
+    def check_sizes(self, n_features, n_outputs):
+        """Raise an error if it is not fitted, or says that it was to other sizes."""
+        check_is_fitted(self.regressor)
+        ensure(
+            getattr(self.regressor, "n_features_in_", n_features) == n_features
+            and self.n_outputs in (None, n_outputs),
+            f"there are {n_features} features and {n_outputs} outputs, which are not "
+            f"those of {type(self.regressor).__name__}",
+        )
 
     @property
     def network(self):
@@ -68,6 +88,10 @@ class Role:
             f"{type(self.regressor).__name__}."
         )
 
+    def tried(self) -> list:
+        """What a search for a smaller network tried, as `ShrinkConnect.path_`."""
+        return []
+
     def join(self, *, verbose, has_coordinates):
         """Take on what a synthesizer decides for what it trains.
 
@@ -79,8 +103,8 @@ class Role:
         """
 
     def facts(self) -> dict:
-        """What a person wants to know, by name."""
-        return {"estimator": type(self.regressor).__name__}
+        """What a person wants to know, by name, beside its class."""
+        return {}
 
 
 @singledispatch
@@ -90,9 +114,8 @@ def role_of(regressor) -> Role:
 
 
 def facts_of_part(name, part) -> dict:
-    """Facts of what a meta-estimator holds, whose class stands under this name."""
-    facts = role_of(part).facts()
-    return {name: facts.pop("estimator"), **facts}
+    """Facts of an estimator, after its class under this name."""
+    return {name: type(part).__name__, **role_of(part).facts()}
 
 
 class LocatedRole(Role):
@@ -107,6 +130,10 @@ class NetworkRole(LocatedRole):
     """LSDN, CDN or VDN."""
 
     is_network = True
+
+    @property
+    def n_outputs(self):
+        return self.regressor.n_outputs_
 
     @property
     def takes_groups(self) -> bool:
@@ -140,7 +167,7 @@ class NetworkRole(LocatedRole):
     def facts(self):
         regressor, network = self.regressor, self.network.network_
         sizes = regressor.n_features_in_, *network.layer_sizes[1:]
-        facts = super().facts() | {
+        facts = {
             "layers": "-".join(map(str, sizes)),
             "parameters": network.architecture.n_parameters,
         }

@@ -466,6 +466,10 @@ class _ShrunkenRole(Role):
         check_is_fitted(self.regressor)
         return self.regressor.estimator_
 
+    @property
+    def n_outputs(self):
+        return role_of(self.network).n_outputs
+
     def networks(self):
         return role_of(self.network).networks()
 
@@ -475,6 +479,9 @@ class _ShrunkenRole(Role):
     def to_be_shrunk(self):
         return self.network
 
+    def tried(self):
+        return list(self.regressor.path_)
+
     def join(self, *, verbose, has_coordinates):
         if self.regressor.estimator is None:
             self.regressor.set_params(estimator=LSDNRegressor())
@@ -483,8 +490,8 @@ class _ShrunkenRole(Role):
 
     def facts(self):
         full = "-".join(map(str, self.regressor.full_hidden_layer_sizes_))
-        facts = {"shrunken from": f"{full} hidden nodes"}
-        return super().facts() | facts | facts_of_part("network", self.network)
+        network = facts_of_part("network", self.network)
+        return {"shrunken from": f"{full} hidden nodes", **network}
 
 
 @role_of.register

@@ -46,17 +46,6 @@ def check_columns(n, *columns) -> None:
     ensure(len(used) == len(set(used)), "a column is used twice")
 
 
-def check_sizes(regressor, n_features, n_outputs) -> None:
-    """Raise ValueError if a regressor says that it was fitted to other numbers."""
-    inner = getattr(regressor, "estimator_", regressor)
-    ensure(
-        getattr(regressor, "n_features_in_", n_features) == n_features
-        and getattr(inner, "n_outputs_", None) in (None, n_outputs),
-        f"there are {n_features} features and {n_outputs} outputs, which are not those "
-        f"of {type(regressor).__name__}",
-    )
-
-
 def check_flatness(flat, n_outputs) -> None:
     """Raise ValueError unless it is said whether targets were one-dimensional."""
     ensure(isinstance(flat, bool), "it is not said what y was")

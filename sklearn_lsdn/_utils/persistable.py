@@ -1,14 +1,35 @@
 """What model files may hold: classes that register, and vouch for what was read.
 
 Kernels do not check bounds. What `fit` has put together is right by construction; what
-comes from a file is right if each class finds its own parts in order, by a method
-``_check_parts`` that raises an error otherwise. A class whose files hold less than its
-attributes says what, as a dict, by a method ``_kept_in_files``.
+comes from a file is right if each class finds its own parts in order.
 """
+
+from functools import singledispatch
 
 _PRIVATE = "sklearn_lsdn.parts"  # no module: the name of what has no public one
 _CLASSES = {}
 _YOUNGER = {}
+
+
+@singledispatch
+def check_parts(part) -> None:
+    """Raise an error unless the parts of an object fit together.
+
+    A registered class says so by a method ``_check_parts``. What the object holds was
+    checked before it.
+    """
+
+
+@singledispatch
+def kept_in_files(part) -> dict:
+    """Attributes that a file keeps of an object.
+
+    A registered class says so by a method ``_kept_in_files``; the default is all.
+    """
+    return vars(part)
+
+
+_HOOKS = {"_check_parts": check_parts, "_kept_in_files": kept_in_files}
 
 
 def persistable(home=_PRIVATE, *, younger=None):
@@ -32,6 +53,9 @@ def persistable(home=_PRIVATE, *, younger=None):
     def register(cls):
         _CLASSES[f"{home}.{cls.__name__}"] = cls
         _YOUNGER[cls] = younger or {}
+        for name, hook in _HOOKS.items():
+            if method := getattr(cls, name, None):
+                hook.register(cls, method)
         return cls
 
     return register

@@ -7,7 +7,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressors.roles import role_of
+from .._regressors.roles import facts_of_part, role_of
 from ..metrics import psnr_score, snr_score, ssim_score
 from ..volumes._images import open_image
 from ._pictures import draw_places, draw_subject
@@ -183,7 +183,7 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
     result = NetworkResult(
         model,
         held_out,
-        _facts(synthesizer),
+        facts_of_part("model", synthesizer),
         {name: repr(value) for name, value in synthesizer.get_params().items()},
         {label: list(network.loss_curve_) for label, network in networks.items()},
         {
@@ -191,7 +191,7 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
             for label, network in networks.items()
             if network.validation_loss_curve_
         },
-        list(getattr(estimator, "path_", [])),
+        role_of(estimator).tried(),
     )
     for network in networks.values():
         if network.latent_coordinates_.shape[1] == 3:
@@ -205,18 +205,6 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
             )
             break
     return result
-
-
-def _facts(synthesizer):
-    """What a person wants to know of a fitted synthesizer, by name."""
-    facts = role_of(synthesizer.estimator_).facts()
-    return facts | {
-        "training images": len(synthesizer.n_voxels_),
-        "training voxels": f"{sum(synthesizer.n_voxels_):,}",
-        "voxel size": f"{_by(synthesizer.voxel_size_)} mm",
-        "brain": synthesizer.mask_strategy_,
-        "normalisation": type(synthesizer.target_normalizers_[0]).__name__,
-    }
 
 
 def _by(sizes):

@@ -21,6 +21,12 @@ from ._sampling import Sample, Window, draw_sample
 from ._scales import smoothed
 from ._subjects import describe, open_subjects, pair_subjects
 
+_BRAIN = {
+    "nonzero": "voxels that differ from 0 in every source",
+    "mni152": "nilearn's MNI152 brain mask",
+    "image": "the mask image given in training, kept in the model",
+}
+
 
 @dataclass
 class Subject:
@@ -355,6 +361,27 @@ class Preparation:
         y = y.reshape(len(y), -1)
         return X, y.ravel() if y.shape[1] == 1 else y
 
+    def facts(self, sources=None, targets=None) -> dict:
+        """What a person wants to know, by name.
+
+        Parameters
+        ----------
+        sources, targets : list of str, default=None
+            Names of the contrasts, where they are known.
+        """
+        window = self.window
+        scales = ", ".join(map(str, window.scales))
+        size = " x ".join(f"{side:g}" for side in self.voxel_size.round(3))
+        return {
+            "source contrasts": _count(self.source_normalizers, sources),
+            "target contrasts": _count(self.target_normalizers, targets),
+            "brain": _BRAIN[self.masker.strategy],
+            "normalisation": type(self.target_normalizers[0]).__name__,
+            "patch": f"{window.patch_size} voxels a side, scales {scales}",
+            "target patch": f"{window.target_patch_size} voxels a side",
+            "voxel size": f"{size} mm (mean of the training images)",
+        }
+
     def _check_parts(self):
         ensure(self.masker.strategy and self.window.scales, "there is no mask")
         check_numbers(self, "voxel_size", self.voxel_size, (3,))
@@ -362,6 +389,10 @@ class Preparation:
         ensure(self.target_normalizers, "there is no target contrast")
         for normalizer in [*self.source_normalizers, *self.target_normalizers]:
             ensure(np.isfinite(normalizer.background()), "a contrast is not normalised")
+
+
+def _count(contrasts, names):
+    return f"{len(contrasts)} ({', '.join(names)})" if names else len(contrasts)
 
 
 def _voxel_size(files):

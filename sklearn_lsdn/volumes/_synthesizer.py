@@ -15,10 +15,10 @@ from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.ensemble import given_to_fit
-from .._regressors.roles import role_of
+from .._regressors.roles import Role, facts_of_part, role_of
 from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
-from .._utils.checks import check_sizes, ensure
+from .._utils.checks import ensure
 from .._utils.groups import check_groups
 from .._utils.persistable import persistable
 from .._utils.progress import Progress
@@ -619,9 +619,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
-        check_is_fitted(self.estimator_)
-        check_sizes(
-            self.estimator_,
+        role_of(self.estimator_).check_sizes(
             window.n_features(len(preparation.source_normalizers)),
             window.n_outputs(len(preparation.target_normalizers)),
         )
@@ -630,3 +628,23 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
 
 def _one_or_all(images):
     return images[0] if len(images) == 1 else images
+
+
+class _SynthesizerRole(Role):
+    takes_images = True
+
+    def facts(self):
+        synthesizer, preparation = self.regressor, self.regressor.preparation_
+        names = vars(synthesizer).get("bids_query_", {})
+        return {
+            **preparation.facts(names.get("source"), names.get("target")),
+            "smoothing": f"{synthesizer.smoothing:g} mm",
+            "training images": len(synthesizer.n_voxels_),
+            "training voxels": sum(synthesizer.n_voxels_),
+            **facts_of_part("estimator", synthesizer.estimator_),
+        }
+
+
+@role_of.register
+def _(synthesizer: VolumeSynthesizer):
+    return _SynthesizerRole(synthesizer)
