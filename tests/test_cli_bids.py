@@ -124,8 +124,8 @@ def test_fit_and_predict_a_dataset(dataset, tmp_path, capsys):
     ]
     assert sidecar["Model"]["File"] == "t2w.skops"
     assert sidecar["Versions"]["sklearn_lsdn"] == sklearn_lsdn.__version__
-    assert sidecar["Normalization"]["Name"] == "ZScoreNormalizer"
-    assert sidecar["Estimator"]["hidden_layer_sizes"] == [20, 8]
+    assert sidecar["Model"]["normalisation"] == "ZScoreNormalizer"
+    assert sidecar["Parameters"]["estimator__hidden_layer_sizes"] == [20, 8]
     assert sidecar["Parameters"]["patch_size"] == 3
     assert sidecar["Parameters"]["smoothing"] == 1.2
     # What was written is a dataset in its turn, and not part of its source.
@@ -149,7 +149,7 @@ def test_a_dataset_and_its_files_give_the_same_model(dataset, tmp_path):
     source = [dataset / "sub-03" / "anat" / "sub-03_T1w.nii.gz"]
     (one,), (two,) = (load_model(path).predict(source) for path in (whole, listed))
     assert (one.get_fdata() == two.get_fdata()).all()
-    assert not hasattr(load_model(listed), "bids_query_")
+    assert load_model(listed).bids_query_ is None
 
 
 @pytest.mark.parametrize("repeat", [False, True])
@@ -181,7 +181,7 @@ def test_a_shrunken_model_remembers_its_contrasts(dataset, tmp_path):
     assert _run("shrink", model, dataset, *names, *keep) == 0
     assert _run("predict", small, dataset, "-o", tmp_path / "out") == 0
     (sidecar,) = (tmp_path / "out").rglob("sub-03*.json")
-    assert json.loads(sidecar.read_text())["Estimator"]["Name"] == "ShrinkConnect"
+    assert json.loads(sidecar.read_text())["Model"]["estimator"] == "ShrinkConnect"
 
 
 def test_evaluate_holds_sessions_of_a_subject_back_together(dataset, capsys):
@@ -440,7 +440,7 @@ def test_resume_leaves_sessions_alone_that_are_done(dataset, model, tmp_path, ca
     predict = ["predict", model, dataset, "-o", out]
     assert _run(*predict) == 0
     (sidecar,) = out.rglob("sub-01*.json")
-    assert json.loads(sidecar.read_text())["Estimator"]["Name"] == "LSDNRegressor"
+    assert json.loads(sidecar.read_text())["Model"]["estimator"] == "LSDNRegressor"
     before = _times(out)
     capsys.readouterr()
     assert _run(*predict, "--resume") == 0

@@ -277,7 +277,7 @@ def complete_query(synthesizer, dataset, *, source, target, space, desc) -> dict
         If the contrasts are neither given nor remembered, or not as many as the
         synthesizer has.
     """
-    remembered = getattr(synthesizer, "bids_query_", {})
+    remembered = synthesizer.bids_query_ or {}
     given = {"source": source, "target": target, "space": space, "desc": desc}
     query = {k: remembered.get(k) if v is None else v for k, v in given.items()}
     numbers = {

@@ -4,11 +4,14 @@ import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
+from .._regressors.roles import role_of
 from .._version import __version__
 from ..volumes._subjects import open_subjects
 from ._dataset import begin_dataset, read_json, source_uri
 from ._names import beside, derived_path
 from ._prediction import Subject, predict_subjects
+
+_NOT_TOLD = {"n_jobs", "verbose", "memory", "max_memory", "mask_img"}
 
 
 def predict_dataset(
@@ -83,35 +86,19 @@ def _about(synthesizer, model_file):
     model_file = Path(model_file)
     with open(model_file, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    normalizer = synthesizer.target_normalizers_[0]
     packages = ("numpy", "scikit-learn", "nibabel")
+    facts = role_of(synthesizer).facts()
+    parameters = synthesizer.get_params().items()
     return {
-        "Model": {"File": model_file.name, "SHA256": digest},
+        "Model": {"File": model_file.name, "SHA256": digest, **facts},
         "Versions": {"sklearn_lsdn": __version__} | {p: version(p) for p in packages},
-        "Normalization": {"Name": type(normalizer).__name__, **_plain(normalizer)},
-        "Estimator": {
-            "Name": type(synthesizer.estimator_).__name__,
-            **_plain(synthesizer.estimator_),
-        },
-        "Parameters": {
-            "brain": synthesizer.mask_strategy_,
-            "n_estimators": synthesizer.n_estimators,
-            "patch_size": synthesizer.patch_size,
-            "patch_scales": [int(scale) for scale in synthesizer.patch_scales],
-            "target_patch_size": synthesizer.target_patch_size,
-            "smoothing": float(synthesizer.smoothing),
-            "places": synthesizer.places,
-        },
+        "Parameters": {name: v for name, v in parameters if _is_told(name, v)},
     }
 
 
-def _plain(estimator):
-    """Parameters of an estimator that JSON can hold and that shape its result."""
-    return {
-        name: value
-        for name, value in estimator.get_params().items()
-        if _is_plain(value) and name.split("__")[-1] not in ("n_jobs", "verbose")
-    }
+def _is_told(name, value):
+    """Whether a parameter can stand in JSON and shapes the result."""
+    return _is_plain(value) and name.split("__")[-1] not in _NOT_TOLD
 
 
 def _is_plain(value):

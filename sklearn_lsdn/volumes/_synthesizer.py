@@ -143,10 +143,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         superior.
     n_voxels_ : list of int
         Voxels drawn from each subject.
-    bids_query_ : dict
+    bids_query_ : dict or None
         Names of the source and target contrasts by which `lsdn fit` chose images of a
-        BIDS dataset, and the space and desc that all sources share. Only there if it
-        did.
+        BIDS dataset, and the space and desc that all sources share; None if it chose
+        none.
 
     See Also
     --------
@@ -174,6 +174,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     """
 
     __metadata_request__fit = {"groups": True}
+    bids_query_: dict | None = None
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
@@ -635,7 +636,7 @@ class _SynthesizerRole(Role):
 
     def facts(self):
         synthesizer, preparation = self.regressor, self.regressor.preparation_
-        names = vars(synthesizer).get("bids_query_", {})
+        names = synthesizer.bids_query_ or {}
         return {
             **preparation.facts(names.get("source"), names.get("target")),
             "smoothing": f"{synthesizer.smoothing:g} mm",
