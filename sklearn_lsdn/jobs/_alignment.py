@@ -156,26 +156,9 @@ def align_subjects(
     for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
         name = Path(images[0]).name
         progress.tell(i, f"{i + 1}/{n_subjects} {name}", name)
-        aligned = []
-        for image, transform, path in zip(
-            images, _transforms(images, reference), paths, strict=True
-        ):
-            aligned.append(resample(image, reference.image, transform))
-            save_image(aligned[-1], path, overwrite=overwrite)
-            transform.save(beside(path, ".tfm"), overwrite=overwrite)
-            if dataset is not None:
-                about = _about(image, aligned[-1], reference, dataset)
-                write_json(beside(path, ".json"), about, overwrite)
-        names = [split_name(image)[0] for image in images]
-        pairs = [(f"{names[0]} on {reference.space}", reference.image, aligned[0])]
-        pairs += [
-            (f"{name} on {names[0]}", aligned[0], image)
-            for name, image in zip(names[1:], aligned[1:], strict=True)
-        ]
+        aligned = _align(images, paths, reference, dataset, overwrite)
         picture = beside(paths[0], ".png")
-        display = RegistrationDisplay.from_images(pairs)
-        display.plot(title="Edges (red) of registered images")
-        display.save(picture, overwrite=overwrite)
+        _draw(images, aligned, reference, picture, overwrite)
         written += [*paths, picture]
     progress.tell(n_subjects)
     return written
@@ -215,6 +198,34 @@ def align_within(sources, targets, folder, *, verbose=0):
         aligned.append((paths[:n_sources], paths[n_sources:]))
     progress.tell(n)
     return [each[0] for each in aligned], [each[1] for each in aligned]
+
+
+def _align(images, paths, reference, dataset, overwrite):
+    """Register one subject's images, and write them, transforms and sidecars."""
+    aligned = []
+    for image, transform, path in zip(
+        images, _transforms(images, reference), paths, strict=True
+    ):
+        aligned.append(resample(image, reference.image, transform))
+        save_image(aligned[-1], path, overwrite=overwrite)
+        transform.save(beside(path, ".tfm"), overwrite=overwrite)
+        if dataset is not None:
+            about = _about(image, aligned[-1], reference, dataset)
+            write_json(beside(path, ".json"), about, overwrite)
+    return aligned
+
+
+def _draw(images, aligned, reference, picture, overwrite):
+    """Show the edges of each image over what it was registered to."""
+    names = [split_name(image)[0] for image in images]
+    pairs = [(f"{names[0]} on {reference.space}", reference.image, aligned[0])]
+    pairs += [
+        (f"{name} on {names[0]}", aligned[0], image)
+        for name, image in zip(names[1:], aligned[1:], strict=True)
+    ]
+    display = RegistrationDisplay.from_images(pairs)
+    display.plot(title="Edges (red) of registered images")
+    display.save(picture, overwrite=overwrite)
 
 
 def _transforms(images, reference):

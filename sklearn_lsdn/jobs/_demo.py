@@ -8,10 +8,10 @@ from .._utils.files import check_output, make_folder
 from .._utils.optional import require
 from ..datasets import make_brain_cohort
 from ..display._synthesis import SynthesisDisplay
-from ..metrics import psnr_score, snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import save_image
 from ._evaluation import Evaluation
+from ._leave_one_out import score_subject
 
 
 def run_demo(
@@ -90,25 +90,11 @@ def run_demo(
         synthesizer = VolumeSynthesizer(
             network, n_voxels=20_000, n_jobs=n_jobs, random_state=random_state
         ).fit(t1w[:-1], t2w[:-1])
-        fitted = time.perf_counter()
-        (synthesis,) = synthesizer.predict(t1w[-1:], scale_to=t2w[-1:])
-        predicted = time.perf_counter()
+        fit_seconds = time.perf_counter() - start
         if name.startswith("LSDN"):
-            shown = synthesis
-        scores = [
-            synthesizer.score_volumes(t1w[-1:], t2w[-1:], metric=metric).item()
-            for metric in (snr_score, psnr_score)
-        ]
-        records.append(
-            {
-                "model": name,
-                "subject": cohort.subjects[-1],
-                "snr": scores[0],
-                "psnr": scores[1],
-                "fit_seconds": fitted - start,
-                "predict_seconds": predicted - fitted,
-            }
-        )
+            (shown,) = synthesizer.predict(t1w[-1:], scale_to=t2w[-1:])
+        case = t1w[-1], t2w[-1], cohort.subjects[-1]
+        records.append(score_subject(name, synthesizer, *case, fit_seconds))
     evaluation = Evaluation(records)
     for path, image in zip(paths.values(), (t1w[-1], t2w[-1], shown), strict=True):
         save_image(image, path, overwrite=overwrite)

@@ -256,6 +256,21 @@ def _collected(results, progress):
     return evaluation
 
 
+def score_subject(model, fitted, source, target, subject, fit_seconds) -> dict:
+    """Predict a subject held back; a record of an `Evaluation`."""
+    start = time.perf_counter()
+    scores = fitted.score_volumes([source], [target], metric=_snr_and_psnr)
+    snr, psnr = scores[0].mean(axis=0)
+    return {
+        "model": model,
+        "subject": subject,
+        "snr": float(snr),
+        "psnr": float(psnr),
+        "fit_seconds": fit_seconds,
+        "predict_seconds": time.perf_counter() - start,
+    }
+
+
 def _snr_and_psnr(y_true, y_pred):
     return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
 
@@ -277,20 +292,8 @@ def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold,
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
-        start = time.perf_counter()
-        scores = fitted.score_volumes([sources[i]], [targets[i]], metric=_snr_and_psnr)
-        snr, psnr = scores[0].mean(axis=0)
-        records.append(
-            {
-                "model": name,
-                "subject": subjects[i],
-                "snr": float(snr),
-                "psnr": float(psnr),
-                "fit_seconds": fit_seconds,
-                "predict_seconds": time.perf_counter() - start,
-            }
-        )
+        case = sources[i], targets[i], subjects[i]
+        records.append(score_subject(name, fitted, *case, fit_seconds))
         if inspect is not None:
-            case = sources[i], targets[i], subjects[i]
             inspections.append(inspect(name, fitted, *case))
     return records, inspections
