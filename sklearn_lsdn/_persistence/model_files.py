@@ -1,6 +1,8 @@
 """Model files: skops archives of trusted types, with a protocol number."""
 
+from collections.abc import Iterable
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 
 from sklearn.base import BaseEstimator
@@ -19,7 +21,13 @@ PROTOCOL = 2
 """Version of the file's layout; it rises when an older reader would misread it."""
 
 
-def save_model(estimator, path, *, overwrite=False, trusted=()) -> None:
+def save_model(
+    estimator: BaseEstimator,
+    path: str | PathLike,
+    *,
+    overwrite: bool = False,
+    trusted: Iterable[str] = (),
+) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
 
     Parameters
@@ -85,7 +93,7 @@ def save_model(estimator, path, *, overwrite=False, trusted=()) -> None:
         temporary.write_bytes(data)
 
 
-def load_model(path, trusted=()) -> BaseEstimator:
+def load_model(path: str | PathLike, trusted: Iterable[str] = ()) -> BaseEstimator:
     """Load an estimator that `save_model` saved, running no code from the file.
 
     Parameters

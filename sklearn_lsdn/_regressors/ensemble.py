@@ -2,9 +2,10 @@
 
 import os
 from numbers import Integral
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -136,13 +137,13 @@ class EnsembleRegressor(
 
     def __init__(
         self,
-        estimator=None,
-        n_estimators=5,
+        estimator: BaseEstimator | None = None,
+        n_estimators: int = 5,
         *,
-        memory=None,
-        n_jobs=None,
-        random_state=None,
-    ):
+        memory: Any = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.memory = memory
@@ -150,7 +151,14 @@ class EnsembleRegressor(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, *, groups=None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+    ) -> Self:
         """Train the members, and what tells the size of their errors.
 
         Parameters
@@ -234,7 +242,7 @@ class EnsembleRegressor(
         return router.add(estimator=self._base(), method_mapping=mapping)
 
     def predict(
-        self, X, return_std=False
+        self, X: ArrayLike, return_std: bool = False
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the targets.
 

@@ -1,10 +1,12 @@
 """The estimator that LSDN, CDN and VDN share: validate, call the network, store."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -171,26 +173,26 @@ class _NetworkRegressor(
 
     def __init__(
         self,
-        hidden_layer_sizes=(200, 20),
+        hidden_layer_sizes: int | Sequence[int] = (200, 20),
         *,
-        coordinates="auto",
-        sigma=0.5,
-        solver="adam",
-        alpha=0.0,
-        batch_size="auto",
-        learning_rate_init=0.005,
-        learning_rate_decay=0.85,
-        max_iter=20,
-        tol=1e-4,
-        n_iter_no_change=5,
-        early_stopping=False,
-        validation_fraction=0.1,
-        shuffle=True,
-        warm_start=False,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        coordinates: int | str | Sequence[int | str] = "auto",
+        sigma: float = 0.5,
+        solver: str = "adam",
+        alpha: float = 0.0,
+        batch_size: int | str = "auto",
+        learning_rate_init: float = 0.005,
+        learning_rate_decay: float = 0.85,
+        max_iter: int = 20,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        shuffle: bool = True,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.coordinates = coordinates
         self.sigma = sigma
@@ -216,7 +218,14 @@ class _NetworkRegressor(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        groups: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
     ) -> Self:
         """Train the network.
 
@@ -267,7 +276,9 @@ class _NetworkRegressor(
 
     @available_if(_has_epochs)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch on the given samples.
 
         The first call fixes the scales of features, coordinates and targets, so
@@ -307,7 +318,7 @@ class _NetworkRegressor(
         self._train(network, data, settings, tasks, before=before)
         return self
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict the targets.
 
         Parameters

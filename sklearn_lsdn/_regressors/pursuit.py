@@ -3,18 +3,19 @@
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_array
 
 
 def simultaneous_omp(
-    responses=None,
-    n_nonzero=None,
+    responses: ArrayLike | None = None,
+    n_nonzero: int | None = None,
     *,
-    gram=None,
-    targets=None,
-    mixing=None,
-    selection="squared",
-    return_residuals=False,
+    gram: ArrayLike | None = None,
+    targets: ArrayLike | None = None,
+    mixing: ArrayLike | None = None,
+    selection: str = "squared",
+    return_residuals: bool = False,
 ) -> tuple[np.ndarray, ...]:
     """Run simultaneous orthogonal matching pursuit in Gram space.
 

@@ -1,9 +1,11 @@
 """ShrinkConnect: a smaller network that answers the same."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
@@ -185,20 +187,20 @@ class ShrinkConnect(
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseEstimator | None = None,
         *,
-        keep="auto",
-        max_degradation=0.02,
-        max_iter=10,
-        preserve="inputs",
-        learning_rate_init=None,
-        batch_size=None,
-        distillation=0.5,
-        selection="squared",
-        prefit=False,
-        random_state=None,
-        verbose=0,
-    ):
+        keep: str | float | Sequence[int | float] = "auto",
+        max_degradation: float = 0.02,
+        max_iter: int = 10,
+        preserve: str = "inputs",
+        learning_rate_init: float | None = None,
+        batch_size: int | None = None,
+        distillation: float = 0.5,
+        selection: str = "squared",
+        prefit: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
         self.estimator = estimator
         self.keep = keep
         self.max_degradation = max_degradation
@@ -213,7 +215,13 @@ class ShrinkConnect(
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None, **fit_params) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> Self:
         """Fit the network, unless it is fitted, and shrink it.
 
         Parameters
@@ -279,7 +287,7 @@ class ShrinkConnect(
         router = routing.MetadataRouter(owner=self).add_self_request(self)
         return router.add(estimator=self._unfitted(), method_mapping=mapping)
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict the targets by the smaller network.
 
         Parameters
@@ -294,7 +302,7 @@ class ShrinkConnect(
         check_is_fitted(self)
         return self.estimator_.predict(X)
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Give the responses of the smaller network's last hidden layer.
 
         Parameters

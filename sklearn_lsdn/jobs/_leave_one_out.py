@@ -2,9 +2,11 @@
 
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
@@ -13,6 +15,7 @@ from .._utils.parallel import parallel_map
 from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
 from ..metrics import psnr_score, snr_score
+from ..volumes import VolumeSynthesizer
 from ..volumes._budget import folds_at_once, tighter
 from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
@@ -52,16 +55,16 @@ def subject_labels(paths) -> list[str]:
 
 
 def leave_one_subject_out(
-    synthesizers,
-    sources,
-    targets,
-    subjects,
+    synthesizers: Mapping[str, VolumeSynthesizer],
+    sources: Sequence,
+    targets: Sequence,
+    subjects: ArrayLike,
     *,
-    n_jobs=None,
-    max_memory=None,
-    verbose=0,
-    inspect=None,
-    resume=None,
+    n_jobs: int | None = None,
+    max_memory: int | str | None = None,
+    verbose: int = 0,
+    inspect: Callable | None = None,
+    resume: str | os.PathLike | None = None,
 ) -> Evaluation:
     """Train on all subjects but one, predict that one, for each in turn.
 

@@ -3,7 +3,9 @@
 import copy
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from .._utils.progress import Progress
 from .._utils.store import identity
 from .._utils.threads import effective_n_threads
 from .._version import __version__
+from ..volumes import VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
 from ..volumes._subjects import absolute_paths, open_subjects
@@ -85,15 +88,15 @@ class Subject:
 
 
 def predict_files(
-    synthesizer,
-    sources,
-    folder,
+    synthesizer: VolumeSynthesizer,
+    sources: Sequence,
+    folder: str | PathLike,
     *,
-    uncertainty=False,
-    overwrite=False,
-    resume=False,
-    keep_going=False,
-    verbose=0,
+    uncertainty: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    keep_going: bool = False,
+    verbose: int = 0,
 ) -> list[Path]:
     """Synthesise subjects and save each as soon as it is done.
 

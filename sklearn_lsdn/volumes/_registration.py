@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from .._utils.files import written_whole
 from .._utils.optional import require
 from ._images import open_image
+from ._subjects import Image
 
 _SMOOTHING = {4: 2.0, 2: 1.0, 1: 0.0}  # mm, where so many voxels are made one
 _SAMPLES = [20_000, 30_000, 60_000]  # voxels of the fixed image, at each level
@@ -82,13 +83,13 @@ class RigidTransform:
 
 
 def register_rigid(
-    moving,
-    fixed,
+    moving: Image,
+    fixed: Image,
     *,
-    moving_mask=None,
-    fixed_mask=None,
-    interpolation="bspline",
-    random_state=0,
+    moving_mask: Image | None = None,
+    fixed_mask: Image | None = None,
+    interpolation: str = "bspline",
+    random_state: int = 0,
 ) -> tuple[nib.Nifti1Image, RigidTransform]:
     """Align an image to another of the same head, of any contrast, and resample it.
 
