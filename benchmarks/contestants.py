@@ -15,7 +15,8 @@ from sklearn.neural_network import MLPRegressor
 
 from sklearn_lsdn import LSDNRegressor, to_onnx
 from sklearn_lsdn._network import reference
-from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._network.optimizers import Trainer
+from sklearn_lsdn._network.training import Settings
 from sklearn_lsdn.volumes._patches import PaddedVolumes
 
 TILES = (512, 2048, 8192, 32768)
@@ -207,18 +208,10 @@ def training(p, batch, n_threads, with_compiled):
     operations = 6 * sum(p.products) - 2 * p.products[0]
 
     def trainer(n, **parameters):
-        data = (a[:n] for a in (p.S, p.C, p.T, np.ones(n, dtype=np.float32)))
-        return Trainer(
-            p.architecture,
-            p.theta.copy(),
-            *data,
-            alpha=0.0,
-            learning_rate_decay=1.0,
-            shuffle=True,
-            rng=np.random.RandomState(0),
-            n_threads=n_threads,
-            **parameters,
-        )
+        samples = [a[:n] for a in (p.S, p.C, p.T, np.ones(n, dtype=np.float32))]
+        settings = Settings(alpha=0.0, n_threads=n_threads, **parameters)
+        rng = np.random.RandomState(0)
+        return Trainer(p.architecture, p.theta.copy(), samples, settings, rng)
 
     rate = 2.0**30  # beside which the parameters' own rounding is nothing
     one_step = trainer(CHECKED, solver="sgd", batch_size=CHECKED, learning_rate=rate)

@@ -30,7 +30,8 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import LSDNRegressor
 from sklearn_lsdn._network.architecture import Architecture
-from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._network.optimizers import Trainer
+from sklearn_lsdn._network.training import Settings
 from sklearn_lsdn.volumes._patches import PaddedVolumes
 
 HIDDEN = (200, 20)
@@ -143,14 +144,9 @@ def training_times(n_samples, repeats):
         Trainer(
             architecture,
             theta.copy(),
-            *(array[:n] for array in (S, X, T, weight)),
-            solver="adam",
-            alpha=0.0,
-            batch_size=256,
-            learning_rate=0.005,
-            learning_rate_decay=1.0,
-            shuffle=True,
-            rng=np.random.RandomState(0),
+            [array[:n] for array in (S, X, T, weight)],
+            Settings("adam", 0.0, 256, 0.005),
+            np.random.RandomState(0),
         )
         for n in counts
     ]

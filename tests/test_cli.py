@@ -1055,7 +1055,7 @@ def test_a_half_trained_network_is_no_model(data, tmp_path, monkeypatch, capsys)
     def interrupted(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sklearn_lsdn._network.training.Trainer.epoch", interrupted)
+    monkeypatch.setattr("sklearn_lsdn._network.optimizers.Trainer.epoch", interrupted)
     assert _run("fit", *_train(data), "-o", output) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not output.exists()

@@ -19,7 +19,7 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._network.optimizers import Trainer
 
 NETWORK = LSDNRegressor((8, 3), max_iter=5)
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import CDNRegressor, LSDNRegressor, VDNRegressor
-from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._network.optimizers import Trainer
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 SMALL = (8, 3)

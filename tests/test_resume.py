@@ -24,7 +24,7 @@ from sklearn_lsdn import (
     load_model,
 )
 from sklearn_lsdn._commands.main import main
-from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._network.optimizers import Trainer
 from sklearn_lsdn.jobs import leave_one_subject_out
 
 SUBJECTS = ["sub-0", "sub-1", "sub-2"]

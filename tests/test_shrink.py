@@ -30,7 +30,7 @@ from sklearn_lsdn import (
     save_model,
     simultaneous_omp,
 )
-from sklearn_lsdn._network.training import Trainer
+from sklearn_lsdn._network.optimizers import Trainer
 from sklearn_lsdn._utils.progress import TrainingInterrupted
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]

@@ -238,14 +238,14 @@ class Network:
 
     def loss(self, X, y, weight) -> float:
         """Equation (1), weighted, on targets in the logistic range."""
-        from .training import mean_loss
+        from .optimizers import mean_loss
 
         total, theta = 0.0, self.parameters(np.float32)
         for start in range(0, len(X), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
             arrays = self.scaled(X[rows], y[rows], weight[rows], np.float32)
             share = weight[rows].sum() / weight.sum()
-            total += float(share) * mean_loss(self.architecture, theta, *arrays)
+            total += float(share) * mean_loss(self.architecture, theta, arrays)
         return total
 
     @property

@@ -1,228 +1,214 @@
-"""Optimizers: epochs of SGD or Adam on the kernels, and full-batch L-BFGS."""
+"""Training as a function: of a network, data and settings, to another network."""
+
+import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.optimize import minimize
 
-from . import reference
-from .architecture import Architecture
-from .inference import predict_rows
-from .kernels.epoch import N_BUFFERS, Rule, Shared, Workspace, epoch
-from .kernels.operands import Parameters, Samples
-from .kernels.responses import TILE
-from .kernels.vectors import LANES, aligned
-from .threads import run_together
+from .network import Network
+
+_BATCHES_PER_EPOCH = 400  # at least, as long as batches hold 4 samples
 
 
-class Trainer:
-    """Stochastic training of one network, an epoch a call.
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
 
     Parameters
     ----------
-    architecture : Architecture
-    theta : float32 array of shape (n_parameters,)
-        Trained in place.
-    S, X, T, weight : float32 arrays
-        Scaled features, coordinates, targets in (0, 1) and positive weights.
-    solver : {"sgd", "adam"}
+    solver : {"adam", "sgd", "lbfgs"}
     alpha : float
-        L2 penalty: alpha |F|^2 / 2 is added to the loss.
-    batch_size : int
+        Strength of the L2 penalty, divided by the total weight of the samples.
+    batch_size : int or "auto"
     learning_rate : float
         Of the first epoch.
     learning_rate_decay : float
         Factor on the learning rate after each epoch.
+    max_iter : int
+        Epochs; iterations of L-BFGS.
+    tol : float
+        A loss counts as progress below ``1 - tol`` times the best so far.
+    n_iter_no_change : int or inf
+        How many losses in a row without progress end the training.
     shuffle : bool
-    rng : numpy.random.RandomState
-    n_threads : int, default=1
-        How many may share the work of a batch: one for each 128 of its samples, up
-        to 8. The result does not depend on it.
+    n_threads : int
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        theta,
-        S,
-        X,
-        T,
-        weight,
-        *,
-        solver,
-        alpha,
-        batch_size,
-        learning_rate,
-        learning_rate_decay,
-        shuffle,
-        rng,
-        n_threads=1,
-    ):
-        self.architecture = architecture
-        self.theta = theta
-        self._samples = Samples(S, X, T, weight)
-        self._total_weight = float(weight.sum(dtype=np.float64))
-        self._adam = solver == "adam"
-        self._decay = (alpha * architecture.filter_mask()).astype(np.float32)
-        self._batch_size = min(batch_size, len(S))
-        self._learning_rate = learning_rate
-        self._learning_rate_decay = learning_rate_decay
-        self._shuffle = shuffle
-        self._rng = rng
-        self._n_threads = n_threads
-        self._first_moment = np.zeros_like(theta)
-        self._second_moment = np.zeros_like(theta)
-        self._n_epochs = 0
-        self._n_steps = 0
+    solver: str
+    alpha: float
+    batch_size: int | str
+    learning_rate: float
+    learning_rate_decay: float = 1.0
+    max_iter: int = 1
+    tol: float = 0.0
+    n_iter_no_change: float = math.inf
+    shuffle: bool = True
+    n_threads: int = 1
 
-    def get_state(self) -> dict:
-        """What to hand to `set_state` of another trainer to go on from here."""
-        return {
-            "first_moment": self._first_moment,
-            "second_moment": self._second_moment,
-            "n_epochs": self._n_epochs,
-            "n_steps": self._n_steps,
-        }
+    def further(self, max_iter, learning_rate, batch_size) -> "Settings":
+        """The same for exactly so many epochs, whose rate falls by a factor of 20.
 
-    def set_state(self, state):
-        """Go on with the moments and the learning rate of another trainer."""
-        self._first_moment = state["first_moment"].copy()
-        self._second_moment = state["second_moment"].copy()
-        self._n_epochs = state["n_epochs"]
-        self._n_steps = state["n_steps"]
-
-    def epoch(self) -> float:
-        """Visit every sample once; return equation (1), weighted, without penalty."""
-        n_samples = len(self._samples.S)
-        order = np.arange(n_samples)
-        if self._shuffle:
-            self._rng.shuffle(order)
-        n_buffers = min(-(-self._batch_size // TILE), N_BUFFERS)
-        n_threads = min(self._n_threads, n_buffers)
-        parameters = Parameters.of(self.architecture, self._widened(self.theta))
-        rule = Rule(
-            self._adam,
-            self._learning_rate * self._learning_rate_decay**self._n_epochs,
-            self._widened(self._decay),
-            self._widened(self._first_moment),
-            self._widened(self._second_moment),
-            self._n_steps,
+        L-BFGS, which has no rate, still ends when it is done.
+        """
+        if self.solver == "lbfgs":
+            return replace(self, max_iter=max_iter)
+        return replace(
+            self,
+            max_iter=max_iter,
+            learning_rate=learning_rate,
+            learning_rate_decay=0.05 ** (1.0 / max(1, max_iter - 1)),
+            batch_size=batch_size,
+            n_iter_no_change=math.inf,
         )
-        shared = Shared.of(n_threads, n_buffers, len(parameters.theta))
 
-        def run():
-            n_tile = min(TILE, self._batch_size)
-            workspace = Workspace.of(parameters, self._samples, n_tile)
-            epoch(
-                parameters,
-                self._samples,
-                order,
-                self._batch_size,
-                rule,
-                shared,
-                workspace,
-            )
-
-        run_together(run, n_threads)
-        for vector, padded in (
-            (self.theta, parameters.theta),
-            (self._first_moment, rule.first),
-            (self._second_moment, rule.second),
-        ):
-            self.architecture.narrow(padded, LANES, vector)
-        self._n_epochs += 1
-        self._n_steps += -(-n_samples // self._batch_size)
-        return shared.losses[-1] / (2.0 * self._total_weight)
-
-    def _widened(self, vector):
-        """As `Architecture.widen`, from the start of a cache line."""
-        padded = self.architecture.widen(vector, LANES)
-        out = aligned(padded.shape)
-        out[:] = padded
-        return out
+    def samples_per_batch(self, n_samples) -> int:
+        """What ``batch_size`` stands for, and no more than there are."""
+        if self.batch_size == "auto":
+            size = int(np.clip(n_samples // _BATCHES_PER_EPOCH, 4, 256))
+            return min(size, n_samples)
+        return min(self.batch_size, n_samples)
 
 
-def mean_loss(architecture: Architecture, theta, S, X, T, weight) -> float:
-    """Equation (1), weighted, of a network that stands still."""
-    psi = predict_rows(architecture, theta, S, X)
-    squared = ((psi - T).astype(np.float64) ** 2).sum(axis=1)
-    return float(weight @ squared / (2.0 * weight.sum(dtype=np.float64)))
-
-
-def minimize_full_batch(
-    architecture: Architecture,
-    theta,
-    S,
-    X,
-    T,
-    weight,
-    *,
-    alpha,
-    max_iter,
-    tol,
-    n_iter_no_change,
-    after_iteration=None,
-):
-    """L-BFGS on the float64 reference, all samples at once.
-
-    It ends after ``max_iter`` iterations, or ``n_iter_no_change`` in a row without
-    a relative progress of ``tol``: a logistic network often starts on a plateau,
-    which the optimizer's own test for convergence would take for the valley.
-
-    It ends as well where ``after_iteration(theta, loss, last)``, if given, says so;
-    ``last`` tells it whether this was the last iteration anyway.
-
-    Returns
-    -------
-    theta : float64 array of shape (n_parameters,)
-    losses : list of float
-        Equation (1), weighted and penalised, after each iteration.
-    """
-    losses = []
-    progress = Progress(tol, n_iter_no_change)
-
-    def callback(intermediate_result):
-        losses.append(float(intermediate_result.fun))
-        stop = len(losses) == max_iter or progress.stale_after(losses[-1])
-        if after_iteration is not None:
-            stop |= after_iteration(intermediate_result.x, losses[-1], stop)
-        if stop:
-            raise StopIteration
-
-    result = minimize(
-        lambda t: reference.loss_and_gradient(architecture, t, S, X, T, weight, alpha),
-        theta,
-        method="L-BFGS-B",
-        jac=True,
-        callback=callback,
-        options={"maxiter": max_iter, "maxfun": 20 * max_iter, "ftol": 0, "gtol": 0},
-    )
-    return result.x, losses or [float(result.fun)]
-
-
-class Progress:
-    """Whether a loss still falls.
+@dataclass
+class History:
+    """What became of a training.
 
     Parameters
     ----------
-    tol : float
-        A loss counts as progress below ``1 - tol`` times the best so far.
-    patience : int
-        How many losses in a row without progress make it stale.
+    losses : list of float
+        Equation (1) in each epoch, averaged while it trained.
+    validation_losses : list of float
+        The same on what is watched, after each epoch; empty if nothing is.
+    moments : dict or None
+        What `Trainer.set_state` takes, to go on from here.
+    interrupted : bool
+        Whether a person ended it; the network is that of the last whole epoch.
     """
 
-    def __init__(self, tol, patience):
-        self.best = np.inf
-        self.waiting = 0
-        self._tol = tol
-        self._patience = patience
+    losses: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
+    moments: dict | None = None
+    interrupted: bool = False
 
-    @property
-    def stale(self) -> bool:
-        """Whether it is time to end."""
-        return self.waiting >= self._patience
+    def then(self, later) -> "History":
+        """The two as one; epochs in which nothing was watched count as NaN."""
+        first, second = self.validation_losses, later.validation_losses
+        if first or second:
+            first = first or [math.nan] * len(self.losses)
+            second = second or [math.nan] * len(later.losses)
+        losses = self.losses + later.losses
+        return History(losses, first + second, later.moments, later.interrupted)
 
-    def stale_after(self, loss) -> bool:
-        """Take note of the next loss."""
-        progressed = loss < self.best * (1.0 - self._tol)
-        self.waiting = 0 if progressed else self.waiting + 1
-        self.best = min(self.best, loss)
-        return self.stale
+
+def train(
+    network: Network,
+    data,
+    settings: Settings,
+    rng,
+    tasks,
+    *,
+    watched=None,
+    moments=None,
+) -> tuple[Network, History]:
+    """Train a network further.
+
+    Parameters
+    ----------
+    network : Network
+    data : tuple of ndarray
+        X, y and weight, as `Network.scaled` takes them.
+    settings : Settings
+    rng : numpy.random.RandomState
+        Order of the samples.
+    tasks : object
+        ``tasks.begin(name, state)`` and ``tasks.end(state, history)`` are called around
+        each epoch; ``state()`` gives the network and the history that an end right now
+        would leave. ``tasks.stopping`` ends the training.
+    watched : tuple of ndarray, default=None
+        As ``data``: progress is measured on it, and the network of the best epoch kept.
+    moments : dict, default=None
+        `History.moments` of an earlier training, to go on from there.
+
+    Raises
+    ------
+    ValueError
+        If it diverges.
+    """
+    settings = replace(settings, alpha=settings.alpha / data[-1].sum())
+    if settings.solver == "lbfgs":
+        samples = network.scaled(*data, np.float64)
+        return _all_at_once(network, samples, settings, tasks)
+    samples = network.scaled(*data, np.float32)
+    return _by_epochs(network, samples, settings, rng, tasks, watched, moments)
+
+
+def _by_epochs(network, samples, settings, rng, tasks, watched, moments):
+    from .optimizers import Patience, Trainer, mean_loss
+
+    theta = network.parameters(np.float32)
+    trainer = Trainer(network.architecture, theta, samples, settings, rng)
+    if moments is not None:
+        trainer.set_state(moments)
+    if watched is not None:
+        watched = network.scaled(*watched, np.float32)
+    patience = Patience(settings)
+    history, best_theta = History(), None
+
+    def state():
+        theta = trainer.theta if best_theta is None else best_theta
+        return _trained(network, theta, settings), history
+
+    try:
+        for _ in range(settings.max_iter):
+            tasks.begin("epoch", state)
+            loss = judged = trainer.epoch()
+            history.losses.append(loss)
+            if watched is not None:
+                judged = mean_loss(trainer.architecture, trainer.theta, watched)
+                history.validation_losses.append(judged)
+                if judged < patience.best:
+                    best_theta = trainer.theta.copy()
+            tasks.end(state, history)
+            if patience.ends_with(judged) or tasks.stopping:
+                break
+    except KeyboardInterrupt:
+        if not history.losses:
+            raise
+        history.interrupted = True
+    history.moments = trainer.get_state()
+    return state()
+
+
+def _all_at_once(network, samples, settings, tasks):
+    from .optimizers import minimize_full_batch
+
+    history = History()
+
+    def after_iteration(theta, loss, last):
+        def state():
+            return _trained(network, theta, settings), history
+
+        history.losses.append(loss)
+        tasks.end(state, history)
+        if not (last or tasks.stopping):
+            tasks.begin("iteration", state)
+        return tasks.stopping
+
+    tasks.begin("iteration", lambda: (network, history))
+    theta = network.parameters(np.float64)
+    theta, losses = minimize_full_batch(
+        network.architecture, theta, samples, settings, after_iteration
+    )
+    history.losses[:] = losses  # one, where there was nothing to improve
+    return _trained(network, theta, settings), history
+
+
+def _trained(network, theta, settings):
+    try:
+        return network.with_parameters(theta)
+    except FloatingPointError as error:
+        raise ValueError(
+            "Training diverged: the network's parameters are not finite. Lower "
+            f"learning_rate_init={settings.learning_rate}, and check the magnitude "
+            "of y."
+        ) from error

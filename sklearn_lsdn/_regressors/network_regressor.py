@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from .._network.fitting import History, train
 from .._network.network import Network
+from .._network.training import History, train
 from .._utils.callbacks import FitTasks
 from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
 from .._utils.samples import (

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
-from .._network.fitting import History, Settings, train
+from .._network.training import History, Settings, train
 from .._utils.callbacks import FitTasks
 from .._utils.groups import check_groups
 from .._utils.progress import Progress, TrainingInterrupted

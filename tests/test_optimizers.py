@@ -9,20 +9,15 @@ from small_networks import double, make_network, make_samples
 
 from sklearn_lsdn._network import reference
 from sklearn_lsdn._network.kernels.responses import TILE
-from sklearn_lsdn._network.training import Trainer, mean_loss, minimize_full_batch
+from sklearn_lsdn._network.optimizers import Trainer, mean_loss, minimize_full_batch
+from sklearn_lsdn._network.training import Settings
 
 
 def make_trainer(architecture, theta, samples, seed=0, **parameters):
-    settings = {
-        "solver": "sgd",
-        "alpha": 0.0,
-        "batch_size": 8,
-        "learning_rate": 0.1,
-        "learning_rate_decay": 1.0,
-        "shuffle": True,
-        "rng": np.random.RandomState(seed),
-    }
-    return Trainer(architecture, theta, *samples, **{**settings, **parameters})
+    usual = {"solver": "sgd", "alpha": 0.0, "batch_size": 8, "learning_rate": 0.1}
+    settings = Settings(**{**usual, **parameters})
+    rng = np.random.RandomState(seed)
+    return Trainer(architecture, theta, samples, settings, rng)
 
 
 def sgd(learning_rate):
@@ -181,21 +176,16 @@ def test_loss_of_held_out_samples_is_equation_1():
     architecture, theta = make_network()
     held_out = make_samples(architecture, 33, seed=9)
     expected, _ = reference.loss_and_gradient(architecture, *double(theta, *held_out))
-    assert_allclose(mean_loss(architecture, theta, *held_out), expected, rtol=1e-5)
+    assert_allclose(mean_loss(architecture, theta, held_out), expected, rtol=1e-5)
 
 
 def test_full_batch_minimisation_lowers_the_penalised_loss():
     architecture, theta = make_network((5, 7, 4, 2))
     samples = double(*make_samples(architecture, 29))
     start, _ = reference.loss_and_gradient(architecture, theta, *samples, 0.01)
+    settings = Settings("lbfgs", 0.01, "auto", 0.1, max_iter=10, n_iter_no_change=5)
     found, losses = minimize_full_batch(
-        architecture,
-        theta.astype(float),
-        *samples,
-        alpha=0.01,
-        max_iter=10,
-        tol=0.0,
-        n_iter_no_change=5,
+        architecture, theta.astype(float), samples, settings
     )
     end, _ = reference.loss_and_gradient(architecture, found, *samples, 0.01)
     assert len(losses) == 10
