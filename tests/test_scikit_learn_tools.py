@@ -5,6 +5,7 @@ import inspect
 import multiprocessing
 import pickle
 import tracemalloc
+from importlib.util import find_spec
 
 import joblib
 import numpy as np
@@ -259,3 +260,12 @@ def test_what_fit_leaves_is_documented(data, estimator):
     sections = NumpyDocString(inspect.getdoc(type(fitted)))
     documented = {each.name for each in sections["Attributes"]}
     assert "feature_names_in_" in left <= {*", ".join(documented).split(", ")}
+
+
+def test_releases_without_callbacks_refuse_them_in_words():
+    if find_spec("sklearn.callback"):
+        pytest.skip("this scikit-learn has callbacks")
+    network = LSDNRegressor()
+    assert network.set_callbacks() is network
+    with pytest.raises(ImportError, match="need scikit-learn 1.9: pip install"):
+        network.set_callbacks(print)
