@@ -44,7 +44,7 @@ from sklearn_lsdn.volumes import ZScoreNormalizer
 from sklearn_lsdn.volumes._masks import Masker
 from sklearn_lsdn.volumes._preparation import Preparation
 from sklearn_lsdn.volumes._sampling import Window
-from sklearn_lsdn.volumes._subjects import describe, pair_subjects
+from sklearn_lsdn.volumes._subjects import pair_subjects
 
 N_THREADS = 2
 DIRECTIONS = "T1w -> T2w", "T2w -> T1w"
@@ -117,21 +117,23 @@ class UNetSynthesizer(VolumeSynthesizer):
         )
         crops = Crops(self.crop, np.random.RandomState(self.random_state))
         both = [*preparation.source_normalizers, *preparation.target_normalizers]
-        n_sources, samples = len(sources[0]), []
+        samples = []
         for source, target in zip(sources, targets, strict=True):
             subject = preparation.read(source, target)
+            described = (
+                subject.describe_sources(preparation.source_normalizers),
+                subject.describe_targets(preparation.target_normalizers),
+            )
             volumes = [*subject.volumes, *subject.scans]
-            described = describe(both, [*source, *target], volumes, subject.mask)
-            volumes = normalised(both, volumes, described, subject.mask)
+            volumes = normalised(both, volumes, sum(described, []), subject.mask)
             crops.add(volumes, subject.mask)
             samples.append(
                 SimpleNamespace(
-                    source_descriptions=described[:n_sources],
-                    target_descriptions=described[n_sources:],
+                    source_descriptions=described[0], target_descriptions=described[1]
                 )
             )
         self.preparation_ = preparation.fitted(samples)
-        self.network_ = UNet(n_sources, self.channels).to(
+        self.network_ = UNet(self.n_contrasts_in_, self.channels).to(
             memory_format=torch.channels_last_3d
         )
         self._train(crops, start)
@@ -157,7 +159,7 @@ class UNetSynthesizer(VolumeSynthesizer):
         """Of the brain's bounding box at once."""
         volumes, mask = subject.volumes, subject.mask
         normalizers = self.source_normalizers_
-        descriptions = describe(normalizers, subject.sources, volumes, mask)
+        descriptions = subject.describe_sources(normalizers)
         x = normalised(normalizers, volumes, descriptions, mask)
         box, inside = bounding_box(mask), mask[bounding_box(mask)]
         step = 2 ** (len(self.channels) - 1)

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._regressors.roles import facts_of_part, role_of
 from ..metrics import psnr_score, snr_score, ssim_score
 from ..volumes._images import open_image
+from ..volumes._patches import in_brain
 from ._pictures import draw_places, draw_subject
 
 _FAR = 5  # standard deviations of the training patches
@@ -84,8 +85,8 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
             pairs = [(None, array[mask]) for array in _arrays(predicted[0])]
     pictures = []
     for c, (y_true, y_pred) in enumerate(pairs):
-        synthesis = _volume(mask, y_pred)
-        scan = None if y_true is None else _volume(mask, y_true)
+        synthesis = in_brain(y_pred, mask)
+        scan = None if y_true is None else in_brain(y_true, mask)
         if scores:
             scores[c]["ssim"] = _ssim(scan, synthesis, mask)
         std = deviations[c] if deviations else None
@@ -111,12 +112,6 @@ def inspect_fold(model, synthesizer, source, target, subject):
 def _arrays(images):
     several = images if isinstance(images, list) else [images]
     return [open_image(image, "synthesis").read() for image in several]
-
-
-def _volume(mask, values):
-    volume = np.zeros(mask.shape)
-    volume[mask] = values
-    return volume
 
 
 def _ssim(scan, synthesis, mask):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._patches import PaddedVolumes, patch_offsets
+from ._patches import PaddedVolumes, in_brain, patch_offsets
 
 
 def filled_patches(patches) -> np.ndarray:
@@ -87,8 +87,7 @@ class VolumePatches:
     """
 
     def __init__(self, values, mask, patch_size):
-        volumes = np.full((values.shape[1], *mask.shape), np.nan, dtype=np.float32)
-        volumes[:, mask] = values.T
+        volumes = [in_brain(column, mask, np.nan) for column in values.T]
         nothing = [np.nan] * len(volumes)
         self._padded = PaddedVolumes(volumes, np.eye(4), patch_size, nothing)
         self._centers = self._padded.centers(mask)

@@ -109,6 +109,11 @@ class ImageFile:
         """From indices of the array that `read` returns to world mm."""
         return self.image.affine @ inv_ornt_aff(self._orientation, self.image.shape)
 
+    @property
+    def voxel_size(self) -> np.ndarray:
+        """In mm, towards right, anterior and superior."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
     def like(self, data) -> nib.Nifti1Image:
         """Image of an array on the grid of `read`, on the grid of the file.
 

@@ -12,6 +12,13 @@ def patch_offsets(shape, patch_size) -> np.ndarray:
     return ((i * shape[1] + j) * shape[2] + k).ravel()
 
 
+def in_brain(values, mask, outside=0.0) -> np.ndarray:
+    """A float32 volume of values of the brain's voxels, in C order."""
+    volume = np.full(mask.shape, outside, dtype=np.float32)
+    volume[mask] = values
+    return volume
+
+
 class PaddedVolumes:
     """Volumes of one subject, padded so that every voxel has a whole patch.
 

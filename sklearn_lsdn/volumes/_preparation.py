@@ -1,10 +1,9 @@
 """What turns images into rows of numbers, and rows into images."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-import nibabel as nib
 import numpy as np
 from sklearn.base import clone
 
@@ -14,73 +13,17 @@ from .._utils.persistable import persistable
 from .._utils.store import Store
 from ._aggregation import filled_patches
 from ._augmentation import Augmentation
-from ._images import ImageFile
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._sampling import Sample, Window, draw_sample
-from ._scales import smoothed
-from ._subjects import describe, open_subjects, pair_subjects
+from ._subject import Subject
+from ._subjects import open_subjects, pair_subjects
 
 _BRAIN = {
     "nonzero": "voxels that differ from 0 in every source",
     "mni152": "nilearn's MNI152 brain mask",
     "image": "the mask image given in training, kept in the model",
 }
-
-
-@dataclass
-class Subject:
-    """Scans of one person on one grid, read, and the brain in all of them.
-
-    Parameters
-    ----------
-    sources, targets : list of ImageFile
-    volumes, scans : list of float32 arrays of shape (nx, ny, nz)
-        What sources and targets hold.
-    mask : ndarray of bool of shape (nx, ny, nz)
-        The brain.
-    """
-
-    sources: list[ImageFile]
-    volumes: list[np.ndarray]
-    targets: list[ImageFile] = field(default_factory=list)
-    scans: list[np.ndarray] = field(default_factory=list)
-    mask: np.ndarray | None = None
-
-    @property
-    def affine(self) -> np.ndarray:
-        """From indices of the volumes to world mm."""
-        return self.sources[0].affine
-
-    @property
-    def voxel_size(self) -> np.ndarray:
-        """Along each axis, in mm."""
-        return _voxel_size(self.sources)
-
-    def volume(self, values) -> np.ndarray:
-        """A float32 volume that holds values in the brain, and 0 around it."""
-        volume = np.zeros(self.mask.shape, dtype=np.float32)
-        volume[self.mask] = values
-        return volume
-
-    def image(self, values) -> nib.Nifti1Image:
-        """The same as an image, on the grid of the first source."""
-        return self.sources[0].like(self.volume(values))
-
-    def smooth(self, values, fwhm) -> None:
-        """Smooth values of the brain's voxels, in place.
-
-        Parameters
-        ----------
-        values : ndarray of shape (n_voxels, n_targets)
-        fwhm : float
-            In mm or, where voxels are smaller than 1 mm, in voxels; 0 for none.
-        """
-        if not fwhm:
-            return
-        fwhm = fwhm / np.maximum(self.voxel_size, 1)
-        for column in values.T:
-            column[:] = smoothed(self.volume(column), self.mask, fwhm)[self.mask]
 
 
 @persistable()
@@ -123,7 +66,7 @@ class Preparation:
             window,
             [clone(normalizer) for _ in sources[0]],
             [clone(normalizer) for _ in targets[0]],
-            np.mean([_voxel_size(files) for files in sources], axis=0),
+            np.mean([files[0].voxel_size for files in sources], axis=0),
         )
 
     def fitted(self, samples) -> "Preparation":
@@ -195,20 +138,7 @@ class Preparation:
         ----------
         sources, targets : list of ImageFile
         """
-        return self.with_scans(Subject(sources, [f.read() for f in sources]), targets)
-
-    def with_scans(self, subject, targets) -> Subject:
-        """The same person with scans of the target, read; the brain is in all.
-
-        Parameters
-        ----------
-        subject : Subject
-        targets : list of ImageFile
-        """
-        scans = [file.read() for file in targets]
-        files = [*subject.sources, *targets]
-        mask = self.masker.find(files, [*subject.volumes, *scans])
-        return replace(subject, targets=targets, scans=scans, mask=mask)
+        return Subject.read(self.masker, sources, targets)
 
     def normalised(self, subject) -> list[np.ndarray]:
         """Intensities of the brain's voxels in each source contrast.
@@ -235,9 +165,7 @@ class Preparation:
 
     def _normalise(self, subject):
         """A function for each source contrast, from the scan's units to the shared."""
-        described = describe(
-            self.source_normalizers, subject.sources, subject.volumes, subject.mask
-        )
+        described = subject.describe_sources(self.source_normalizers)
         return [
             partial(normalizer.to_shared, description=description)
             for normalizer, description in zip(
@@ -247,19 +175,21 @@ class Preparation:
 
     # From rows to images
 
-    def units(self, subject=None) -> list[np.ndarray]:
-        """Units of each target contrast.
+    def units(self, subject, scans=()) -> list[np.ndarray]:
+        """Units of each target contrast: those of scans or, without any, typical ones.
 
         Parameters
         ----------
-        subject : Subject, default=None
-            With target scans, whose units to take; by default those of typical scans.
+        subject : Subject
+            With target scans or without.
+        scans : list of ImageFile, default=()
+            Scans of the same person, to be read first.
         """
-        if subject is None:
-            return [normalizer.typical_ for normalizer in self.target_normalizers]
-        return describe(
-            self.target_normalizers, subject.targets, subject.scans, subject.mask
-        )
+        if scans:
+            subject = subject.with_scans(self.masker, scans)
+        if subject.targets:
+            return subject.describe_targets(self.target_normalizers)
+        return [normalizer.typical_ for normalizer in self.target_normalizers]
 
     def intensities(self, values, units) -> list[np.ndarray]:
         """Bring predictions to such units.
@@ -393,10 +323,6 @@ class Preparation:
 
 def _count(contrasts, names):
     return f"{len(contrasts)} ({', '.join(names)})" if names else len(contrasts)
-
-
-def _voxel_size(files):
-    return np.linalg.norm(files[0].affine[:3, :3], axis=0)
 
 
 def _check_contrasts(subjects, name, n_contrasts):

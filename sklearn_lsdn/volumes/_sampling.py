@@ -9,7 +9,7 @@ from .._utils.persistable import persistable
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._scales import at_scale
-from ._subjects import describe
+from ._subject import Subject
 
 PLACES = ("world", None)
 """What may say where a voxel lies."""
@@ -170,22 +170,22 @@ def draw_sample(
     n_voxels, seed : int
         If the brain holds fewer voxels, all are taken.
     """
-    volumes = [file.read() for file in sources]
-    outputs = [file.read() for file in targets]
-    mask = masker.find([*sources, *targets], [*volumes, *outputs])
-    source_descriptions = describe(normalizers[0], sources, volumes, mask)
-    target_descriptions = describe(normalizers[1], targets, outputs, mask)
+    subject = Subject.read(masker, sources, targets)
+    described = (
+        subject.describe_sources(normalizers[0]),
+        subject.describe_targets(normalizers[1]),
+    )
+    mask, affine = subject.mask, subject.affine
     chosen = _choose(mask, n_voxels, np.random.RandomState(seed))
-    affine = sources[0].affine
 
-    nothing = [np.nan] * len(volumes)
-    padded = window.sources(volumes, mask, affine, nothing)
+    nothing = [np.nan] * len(sources)
+    padded = window.sources(subject.volumes, mask, affine, nothing)
     centers = padded.centers(chosen)
     patches = padded.patches(centers)
     coordinates, steps = padded.coordinates(centers), padded.steps
     del padded
-    nothing = [np.nan] * len(outputs)
-    scans = PaddedVolumes(outputs, affine, window.target_patch_size, nothing, mask=mask)
+    nothing, size = [np.nan] * len(targets), window.target_patch_size
+    scans = PaddedVolumes(subject.scans, affine, size, nothing, mask=mask)
     reached = scans.patches(scans.centers(chosen))
     shape = len(patches), len(sources), len(window.scales), -1
     return Sample(
@@ -193,8 +193,7 @@ def draw_sample(
         steps[: len(window.scales)],
         coordinates,
         reached.reshape(len(reached), len(targets), -1),
-        source_descriptions,
-        target_descriptions,
+        *described,
     )
 
 

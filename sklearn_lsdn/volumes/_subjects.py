@@ -10,6 +10,7 @@ import numpy as np
 
 from ._images import ImageFile, check_same_grid, open_image
 from ._masks import Masker
+from ._subject import Subject
 
 Image = str | os.PathLike | nib.spatialimages.SpatialImage
 Subjects = Sequence[Image | Sequence[Image]]  # one image, or one of each contrast
@@ -138,17 +139,6 @@ def pair_subjects(sources, targets, name="targets"):
     return sources, targets
 
 
-def describe(normalizers, files, volumes, mask) -> list[np.ndarray]:
-    """Let each contrast's normalizer describe its volume, and say whose it is."""
-    descriptions = []
-    for normalizer, file, volume in zip(normalizers, files, volumes, strict=True):
-        try:
-            descriptions.append(normalizer.describe(volume, mask))
-        except ValueError as error:
-            raise ValueError(f"{file.name} cannot be normalised: {error}.") from error
-    return descriptions
-
-
 def check_voxels(sources, targets, masker: Masker, normalizer):
     """Read the images of one subject and refuse those that cannot be used.
 
@@ -165,6 +155,6 @@ def check_voxels(sources, targets, masker: Masker, normalizer):
     ValueError
         If an image is damaged, not finite or constant, or the mask is empty.
     """
-    files = [*sources, *targets]
-    volumes = [file.read() for file in files]
-    describe([normalizer] * len(files), files, volumes, masker.find(files, volumes))
+    subject = Subject.read(masker, sources, targets)
+    subject.describe_sources([normalizer] * len(sources))
+    subject.describe_targets([normalizer] * len(targets))

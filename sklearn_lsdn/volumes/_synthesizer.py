@@ -402,7 +402,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         images, std_images = [], []
         for source, scan in zip(sources, scans, strict=True):
             subject = self.preparation_.read(source)
-            units = self._units(subject, scan)
+            units = self.preparation_.units(subject, scan)
             values, deviations = self._synthesize(subject, return_std)
             intensities = self.preparation_.intensities(values, units)
             images.append(_one_or_all([subject.image(each) for each in intensities]))
@@ -592,11 +592,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         n_readers, n_jobs = training_jobs(self, estimator, window, sources, targets)
         samples = list(self._draw(preparation, sources, targets, seeds, n_readers))
         return *preparation.arrays(samples, augmentation, seeds), n_jobs
-
-    def _units(self, subject, scan):
-        """In which to answer: those of a subject's own scan, or of typical ones."""
-        with_scan = self.preparation_.with_scans(subject, scan) if scan else None
-        return self.preparation_.units(with_scan)
 
     def _synthesize(self, subject, return_std=False):
         """Normalised predictions of the brain's voxels, (n_voxels, n_targets).

@@ -1,0 +1,104 @@
+"""Scans of one person, read, and images of what is said of their brain."""
+
+from dataclasses import dataclass, field, replace
+
+import nibabel as nib
+import numpy as np
+
+from ._images import ImageFile
+from ._masks import Masker
+from ._patches import in_brain
+from ._scales import smoothed
+
+
+@dataclass
+class Subject:
+    """Scans of one person on one grid, read, and the brain in all of them.
+
+    Parameters
+    ----------
+    sources, targets : list of ImageFile
+    volumes, scans : list of float32 arrays of shape (nx, ny, nz)
+        What sources and targets hold.
+    mask : ndarray of bool of shape (nx, ny, nz)
+        The brain.
+    """
+
+    sources: list[ImageFile]
+    volumes: list[np.ndarray]
+    targets: list[ImageFile] = field(default_factory=list)
+    scans: list[np.ndarray] = field(default_factory=list)
+    mask: np.ndarray | None = None
+
+    @classmethod
+    def read(cls, masker: Masker, sources, targets=()) -> "Subject":
+        """Read images, and find the brain in them.
+
+        Raises
+        ------
+        ValueError
+            If an image is damaged or not finite, or the mask is empty.
+        """
+        subject = cls(sources, [file.read() for file in sources])
+        return subject.with_scans(masker, targets)
+
+    def with_scans(self, masker: Masker, targets) -> "Subject":
+        """The same person with scans of the target, read; the brain is in all."""
+        scans = [file.read() for file in targets]
+        mask = masker.find([*self.sources, *targets], [*self.volumes, *scans])
+        return replace(self, targets=targets, scans=scans, mask=mask)
+
+    def describe_sources(self, normalizers) -> list[np.ndarray]:
+        """Let the normalizer of each source contrast describe its volume.
+
+        Raises
+        ------
+        ValueError
+            If one cannot be normalised, with its name.
+        """
+        return self._described(normalizers, self.sources, self.volumes)
+
+    def describe_targets(self, normalizers) -> list[np.ndarray]:
+        """The same of the target's scans."""
+        return self._described(normalizers, self.targets, self.scans)
+
+    def _described(self, normalizers, files, volumes):
+        descriptions = []
+        for normalizer, file, volume in zip(normalizers, files, volumes, strict=True):
+            try:
+                descriptions.append(normalizer.describe(volume, self.mask))
+            except ValueError as error:
+                raise ValueError(
+                    f"{file.name} cannot be normalised: {error}."
+                ) from error
+        return descriptions
+
+    @property
+    def affine(self) -> np.ndarray:
+        """From indices of the volumes to world mm."""
+        return self.sources[0].affine
+
+    @property
+    def voxel_size(self) -> np.ndarray:
+        """Along each axis, in mm."""
+        return self.sources[0].voxel_size
+
+    def image(self, values) -> nib.Nifti1Image:
+        """Values of the brain's voxels, on the grid of the first source."""
+        return self.sources[0].like(in_brain(values, self.mask))
+
+    def smooth(self, values, fwhm) -> None:
+        """Smooth values of the brain's voxels, in place.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_voxels, n_targets)
+        fwhm : float
+            In mm or, where voxels are smaller than 1 mm, in voxels; 0 for none.
+        """
+        if not fwhm:
+            return
+        fwhm = fwhm / np.maximum(self.voxel_size, 1)
+        for column in values.T:
+            volume = in_brain(column, self.mask)
+            column[:] = smoothed(volume, self.mask, fwhm)[self.mask]
