@@ -215,6 +215,8 @@ DAMAGES = {
     "grid": ("propagation", _set("_samples/starts", _up)),
     "grid shape": ("propagation", _set("_samples/shape", _up)),
     "grid order": ("propagation", _set("_samples/starts", lambda s: s[::-1].copy())),
+    "grid side": ("propagation", _set("_samples/side", lambda s: s * 1e-38)),
+    "smoothing": ("synthesizer", _set("smoothing", _to(2**40))),
     "samples": ("propagation", _set("_samples/columns", _shorter)),
     "targets": ("propagation", _set("_targets", _shorter)),
     "axes": ("propagation", _set("_axes", _shorter)),

@@ -171,7 +171,7 @@ class WindowedSamples:
         ):
             check_numbers(self, name, array, shape, dtype)
         ensure(
-            (self.side > 0).all()
+            (self.side >= 1 / _CELLS_A_WINDOW).all()
             and (self.shape > 0).all()
             and (self.starts[0], self.starts[-1]) == (0, n_samples)
             and (np.diff(self.starts) >= 0).all(),

@@ -80,8 +80,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     smoothing : float, default=1.2
         Full width at half maximum of the Gaussian that smooths the synthesis within
         the brain, in mm or, where voxels are smaller than 1 mm, in voxels; 0 for
-        none. Voxels are predicted one by one, and a mean over the nearest loses
-        part of their error.
+        none, 1000 at most. Voxels are predicted one by one, and a mean over the
+        nearest loses part of their error.
     places : {"world"} or None, default="world"
         Where a voxel lies, which follows the patch as the last three
         columns: its world coordinates in mm, by the image's affine, or nothing.
@@ -182,7 +182,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "patch_scales": ["array-like"],
         "target_patch_size": [Interval(Integral, 1, None, closed="left")],
-        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "smoothing": [Interval(Real, 0, 1000, closed="both")],
         "places": [StrOptions({"world"}), None],
         "mask_img": "no_validation",
         "normalization": [str, HasMethods(NORMALIZER_METHODS)],
