@@ -30,7 +30,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+)
 
 from sklearn_lsdn import (
     CoupledSparseRegressor,
@@ -188,6 +192,8 @@ def make_good_files(folder):
         ("propagation", ModalityPropagationRegressor(), dict(target_patch_size=3)),
         ("sparse", CoupledSparseRegressor(6), {}),
         ("trees", trees, {}),
+        ("forest", ExtraTreesRegressor(3, max_depth=4), {}),
+        ("boosted", GradientBoostingRegressor(n_estimators=3), {}),
     ):
         synthesizer = VolumeSynthesizer(
             estimator, n_voxels=100, random_state=0, **parameters

@@ -124,17 +124,28 @@ def _check_decision_tree(estimator):
     )
 
 
+def _check_members(model, n_outputs):
+    sizes = model.n_features_in_, n_outputs
+    trees = np.ravel(model.estimators_)
+    ensure(len(trees) > 0, "there are no trees")
+    for tree in (each.tree_ for each in trees):
+        ensure(
+            type(tree) is tree_class() and (tree.n_features, tree.n_outputs) == sizes,
+            "a tree and its estimator differ in size",
+        )
+
+
+def _check_forest(model):
+    if "estimators_" in vars(model):
+        _check_members(model, model.n_outputs_)
+
+
 def _check_gradient_boosting(model):
     if "estimators_" not in vars(model):
         return
+    _check_members(model, 1)
     trees, n_features = model.estimators_, model.n_features_in_
-    ensure(trees.ndim == 2 and trees.size > 0, "there are no trees")
-    for tree in trees.ravel():
-        ensure(
-            type(tree.tree_) is tree_class()
-            and (tree.tree_.n_features, tree.tree_.n_outputs) == (n_features, 1),
-            "a tree and its estimator differ in size",
-        )
+    ensure(trees.ndim == 2, "trees have nowhere to begin")
     # Each stage adds to a column of it, without a look at how many there are.
     start = first_predictions(model, np.zeros((2, n_features), dtype=np.float32))
     ensure(start.shape == (2, trees.shape[1]), "trees have nowhere to begin")
@@ -175,6 +186,7 @@ def _check_hist_gradient_boosting(model):
 
 _CHECKS = {
     "BaseDecisionTree": _check_decision_tree,
+    "BaseForest": _check_forest,
     "BaseGradientBoosting": _check_gradient_boosting,
     "BaseHistGradientBoosting": _check_hist_gradient_boosting,
 }
