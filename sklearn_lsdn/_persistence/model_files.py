@@ -26,7 +26,7 @@ def save_model(
     path: str | PathLike,
     *,
     overwrite: bool = False,
-    trusted: Iterable[str] = (),
+    trusted: Iterable[str | type] = (),
 ) -> None:
     """Save a fitted estimator to a file that runs no code when it is loaded.
 
@@ -36,7 +36,8 @@ def save_model(
         A fitted network, synthesizer, or Pipeline of scikit-learn's with one.
     path : str or path-like
         Where to; customarily ``.skops``. The file appears whole or not at all.
-        Callbacks and requests of metadata have no part in it.
+        Callbacks, requests of metadata and the network from which a smaller one was
+        made have no part in it.
     overwrite : bool, default=False
         Replace an existing file.
     trusted : list of type or str, default=()
@@ -93,7 +94,9 @@ def save_model(
         temporary.write_bytes(data)
 
 
-def load_model(path: str | PathLike, trusted: Iterable[str] = ()) -> BaseEstimator:
+def load_model(
+    path: str | PathLike, trusted: Iterable[str | type] = ()
+) -> BaseEstimator:
     """Load an estimator that `save_model` saved, running no code from the file.
 
     Parameters
