@@ -224,7 +224,7 @@ DAMAGES = {
     "flatness": ("propagation", _forget("_flat_target")),
     "atoms": ("sparse", _set("target_components_", _shorter)),
     "no atoms": ("sparse", _set("source_components_", lambda a: a[:0])),
-    "coding": ("sparse", _set("_coding/1", _to(0))),
+    "coding": ("sparse", _set("_alpha", _to(0.0))),
     "network in pipeline": (
         "synthesizer",
         _set("estimator_/network_/filters/0", _shorter),

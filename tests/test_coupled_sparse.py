@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
+from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Lasso, LinearRegression
 
@@ -77,18 +77,6 @@ def test_predictions_decode_the_codes_of_the_source(refit, n_coordinates):
     expected = y.mean(axis=0) + y.std(axis=0) * (codes @ model.target_components_)
     assert_allclose(model.predict(Q), expected, rtol=1e-6)
     assert model.predict(Q).std(axis=0).min() > 1
-
-
-def test_predictions_by_omp():
-    X, y = make_data(n_outputs=2)
-    model = small(algorithm="omp", n_nonzero_coefs=3).fit(X, y)
-    Q = make_data(50, seed=1)[0]
-    Z = reference_vectors(Q, X, model)
-    codes = sparse_encode(
-        Z, model.source_components_, algorithm="omp", n_nonzero_coefs=3
-    )
-    expected = y.mean(axis=0) + y.std(axis=0) * (codes @ model.target_components_)
-    assert_allclose(model.predict(Q), expected, rtol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:Objective did not converge")
@@ -241,14 +229,13 @@ def test_the_same_random_state_gives_the_same_bits():
     assert abs(one.source_components_ - third.source_components_).max() > 0
 
 
-@pytest.mark.parametrize("algorithm", ["lasso", "omp"])
-def test_a_row_has_the_same_bits_in_any_batch_and_thread(algorithm):
+def test_a_row_has_the_same_bits_in_any_batch_and_thread():
     X, y = make_data(2000)
-    model = small(algorithm=algorithm).fit(X, y)
+    model = small().fit(X, y)
     together = model.predict(X)
     alone = [model.predict(X[i : i + 1])[0] for i in range(0, 2000, 300)]
     assert_array_equal(together[::300], alone)
-    threaded = small(algorithm=algorithm, n_jobs=3).fit(X, y)
+    threaded = small(n_jobs=3).fit(X, y)
     assert_array_equal(threaded.predict(X), together)
 
 
@@ -256,7 +243,7 @@ def test_predictions_are_those_of_fit_whatever_becomes_of_parameters():
     X, y = make_data()
     model = small().fit(X, y)
     expected = model.predict(X)
-    model.set_params(alpha=9.0, algorithm="omp", intercept_scaling=0.0, coordinates=1)
+    model.set_params(alpha=9.0, intercept_scaling=0.0, coordinates=1)
     assert_array_equal(model.predict(X), expected)
 
 
@@ -302,9 +289,7 @@ def test_clone_and_pickle():
         {"coordinate_weight": -1.0},
         {"intercept_scaling": -1.0},
         {"target_weight": 0.0},
-        {"algorithm": "lars"},
         {"alpha": 0.0},
-        {"n_nonzero_coefs": 0},
         {"refit": "yes"},
         {"max_samples": 0},
         {"max_iter": 0},

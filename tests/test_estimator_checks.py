@@ -28,7 +28,7 @@ ESTIMATORS = [
     ModalityPropagationRegressor(),
     ModalityPropagationRegressor(coordinates=0),
     CoupledSparseRegressor(),
-    CoupledSparseRegressor(algorithm="omp", coordinates=0),
+    CoupledSparseRegressor(coordinates=0),
     CoupledSparseRegressor(refit=False, coordinate_weight=0.0, intercept_scaling=0.0),
 ]
 # Those that take images; test_image_estimator_checks.py has checks of our own.

@@ -2,35 +2,26 @@
 
 import threading
 import warnings
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import check_random_state, gen_batches
 
 from .._network.scaling import centre_and_scale
-from .._regressors.roles import LocatedRole, role_of
-from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
+from .._utils.checks import check_columns, check_numbers, ensure
 from .._utils.persistable import persistable
-from .._utils.samples import (
-    COORDINATES,
-    part_columns,
-    validate_rows,
-    validate_samples,
-)
-from .._utils.sklearn_private import (
-    Interval,
-    StrOptions,
-    _fit_context,
-)
+from .._utils.samples import COORDINATES, part_columns
+from .._utils.sklearn_private import Interval, _fit_context
 from .._utils.threads import effective_n_threads
+from .located import LocatedRegressor, combined
+from .sparse_coding import SparseCoder
 
-_BATCH_SIZE = 256  # of dictionary learning
 _LEARNING_TURNS = 100  # of coordinate descent for a code in learning
 _changing_filters = threading.Lock()
 _FAR = 1e6  # standard deviations: sums of squares stay exact enough
@@ -39,7 +30,7 @@ _ROWS_AT_ONCE = 16384  # coded during training and prediction
 
 
 @persistable("sklearn_lsdn")
-class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class CoupledSparseRegressor(LocatedRegressor):
     """Coupled dictionaries: the target that goes with a sparse code of the source.
 
     Two dictionaries are learned together, so that one sparse code serves for a
@@ -63,14 +54,8 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         intensities by it; 0 leaves it out, as in [1]_.
     target_weight : float, default=0.5
         Root mean square of the targets in what is learned from.
-    algorithm : {"lasso", "omp"}, default="lasso"
-        How a new source patch is coded: at the exact minimum of the objective of
-        learning, as in [1]_, or by orthogonal matching pursuit.
     alpha : float, default=0.5
-        Weight of the codes' l1 norm, beside half the squared error, in learning
-        and in "lasso".
-    n_nonzero_coefs : int, default=8
-        Atoms of a code by "omp".
+        Weight of the codes' l1 norm, beside half the squared error.
     refit : bool, default=True
         After learning, fit the target's dictionary by least squares to the codes
         of the training sources alone, which are what prediction will see. If
@@ -164,9 +149,7 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         "coordinate_weight": [Interval(Real, 0, None, closed="left")],
         "intercept_scaling": [Interval(Real, 0, None, closed="left")],
         "target_weight": [Interval(Real, 0, None, closed="neither")],
-        "algorithm": [StrOptions({"lasso", "omp"})],
         "alpha": [Interval(Real, 0, None, closed="neither")],
-        "n_nonzero_coefs": [Interval(Integral, 1, None, closed="left")],
         "refit": ["boolean"],
         "max_samples": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -176,29 +159,25 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_components=512,
+        n_components: int = 512,
         *,
-        coordinates="auto",
-        coordinate_weight=0.7,
-        intercept_scaling=4.0,
-        target_weight=0.5,
-        algorithm="lasso",
-        alpha=0.5,
-        n_nonzero_coefs=8,
-        refit=True,
-        max_samples=10_000,
-        max_iter=1,
-        n_jobs=None,
-        random_state=None,
-    ):
+        coordinates: str | int | Sequence[int | str] = "auto",
+        coordinate_weight: float = 0.7,
+        intercept_scaling: float = 4.0,
+        target_weight: float = 0.5,
+        alpha: float = 0.5,
+        refit: bool = True,
+        max_samples: int = 10_000,
+        max_iter: int = 1,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_components = n_components
         self.coordinates = coordinates
         self.coordinate_weight = coordinate_weight
         self.intercept_scaling = intercept_scaling
         self.target_weight = target_weight
-        self.algorithm = algorithm
         self.alpha = alpha
-        self.n_nonzero_coefs = n_nonzero_coefs
         self.refit = refit
         self.max_samples = max_samples
         self.max_iter = max_iter
@@ -206,7 +185,7 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn the dictionaries.
 
         Parameters
@@ -227,16 +206,9 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
-        X, y = validate_samples(self, X, y)
-        self._flat_target = y.ndim == 1
-        y = y.reshape(len(y), -1)
-        self.n_outputs_ = y.shape[1]
+        X, y = self._take(X, y)
         self._scale_columns(X)
-        self._target_scaling = centre_and_scale(y, np.ones(len(y)))
-        self._coding = (
-            self.alpha if self.algorithm == "lasso" else 0.0,
-            self.n_nonzero_coefs if self.algorithm == "omp" else X.shape[1] + 1,
-        )
+        self._alpha = float(self.alpha)
         rng = check_random_state(self.random_state)
         rows = rng.permutation(len(X))[: self.max_samples]
         source, target = self._source_vectors(X[rows]), self._targets(y[rows])
@@ -251,29 +223,6 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self.refit:
             self._refit(X, y)
         return self
-
-    def predict(self, X) -> np.ndarray:
-        """Predict the targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The columns of `fit`.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of the training targets; float32 if ``X`` is.
-        """
-        from .sparse_coding import decode
-
-        check_is_fitted(self)
-        X = validate_rows(self, X)
-        centre, scale = self._target_scaling
-        y = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
-        for rows, codes in self._codes(X):
-            y[rows] = centre + scale * decode(*codes, self.target_components_)
-        return y.ravel() if self._flat_target else y
 
     def _scale_columns(self, X):
         """Fix how columns of ``X`` become the source part of a vector."""
@@ -301,14 +250,12 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _learn(self, vectors, rng):
         """Atoms of source and target together."""
-        n_components = min(self.n_components, len(vectors))
-        start = vectors[:n_components]  # in random order already
+        start = vectors[: self.n_components]  # in random order already
         norm = np.linalg.norm(start, axis=1, keepdims=True)
         learner = MiniBatchDictionaryLearning(
-            n_components,
+            len(start),
             alpha=self.alpha,
             fit_algorithm="cd",
-            batch_size=_BATCH_SIZE,
             max_iter=self.max_iter,
             dict_init=start / np.where(norm > 0, norm, 1.0),
             tol=0.0,
@@ -326,13 +273,14 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _codes(self, X):
         """Yield rows and their codes, some rows at a time."""
-        from .sparse_coding import SparseCoder
-
-        coder = SparseCoder(self.source_components_, *self._coding)
+        coder = SparseCoder(self.source_components_, self._alpha)
         n_threads = effective_n_threads(self.n_jobs)
-        for start in range(0, len(X), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+        for rows in gen_batches(len(X), _ROWS_AT_ONCE):
             yield rows, coder.encode(self._source_vectors(X[rows]), n_threads)
+
+    def _standardised(self, X):
+        for rows, codes in self._codes(X):
+            yield rows, combined(*codes, self.target_components_)
 
     def _refit(self, X, y):
         """Fit the target's atoms to the codes that prediction will see."""
@@ -341,10 +289,8 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
         cross = np.zeros((n_components, self.n_outputs_))
         for rows, (indices, values) in self._codes(X):
             ends = np.arange(0, values.size + 1, values.shape[1])
-            codes = csr_array(
-                (values.ravel(), indices.ravel(), ends),
-                shape=(len(values), n_components),
-            )
+            parts = values.ravel(), indices.ravel(), ends
+            codes = csr_array(parts, shape=(len(values), n_components))
             gram += (codes.T @ codes).toarray()
             cross += codes.T @ self._targets(y[rows])
         ridge = _RIDGE * np.trace(gram) / n_components
@@ -354,29 +300,17 @@ class CoupledSparseRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
             self.target_components_ = np.linalg.solve(gram, cross)
 
     def _check_parts(self):
+        super()._check_parts()
         check_columns(self.n_features_in_, self._columns)
-        check_flatness(self._flat_target, self.n_outputs_)
-        n_columns, n_outputs = len(self._columns), self.n_outputs_
-        n_atoms = len(self.source_components_)
+        n_atoms, n_columns = len(self.source_components_), len(self._columns)
+        known = np.isfinite(self._constant) and 0 < self._alpha < np.inf
+        ensure(n_atoms > 0 and known, "there is nothing to code by")
+        centre, scale, size = self._source_scaling
         for name, array, shape in (
             ("source_components_", self.source_components_, (n_atoms, n_columns + 1)),
-            ("target_components_", self.target_components_, (n_atoms, n_outputs)),
-            ("target centre", self._target_scaling[0], (n_outputs,)),
-            ("target scale", self._target_scaling[1], (n_outputs,)),
-            *(("source scaling", each, (n_columns,)) for each in self._source_scaling),
+            ("target_components_", self.target_components_, (n_atoms, self.n_outputs_)),
+            ("source centre", centre, (n_columns,)),
+            ("source scale", scale, (n_columns,)),
+            ("source size", size, (n_columns,)),
         ):
             check_numbers(self, name, array, shape)
-        alpha, n_nonzero = self._coding
-        ensure(
-            n_atoms > 0
-            and len(self._source_scaling) == 3
-            and np.isfinite([self._constant, alpha]).all()
-            and isinstance(n_nonzero, Integral)
-            and n_nonzero > 0,
-            "there is nothing to code by",
-        )
-
-
-@role_of.register
-def _(regressor: CoupledSparseRegressor):
-    return LocatedRole(regressor)

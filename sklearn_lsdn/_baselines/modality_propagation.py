@@ -1,28 +1,22 @@
 """ModalityPropagationRegressor: the targets of the nearest patches nearby."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from numpy.typing import ArrayLike
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._network.kernels.compilation import kernel
 from .._network.scaling import centre_and_scale
-from .._regressors.roles import LocatedRole, role_of
-from .._utils.checks import check_columns, check_flatness, check_numbers, ensure
+from .._utils.checks import check_columns, check_numbers, ensure
 from .._utils.persistable import persistable
-from .._utils.samples import (
-    COORDINATES,
-    part_columns,
-    validate_rows,
-    validate_samples,
-)
-from .._utils.sklearn_private import (
-    Interval,
-    _fit_context,
-)
+from .._utils.samples import COORDINATES, part_columns, validate_rows
+from .._utils.sklearn_private import Interval, _fit_context
 from .._utils.threads import effective_n_threads
+from .located import LocatedRegressor, combined
 from .neighbors import WindowedSamples
 
 _FAR = 1e12  # standard deviations or windows: its square is a float32, with weights
@@ -30,7 +24,7 @@ _ROWS_AT_ONCE = 65536
 
 
 @persistable("sklearn_lsdn")
-class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class ModalityPropagationRegressor(LocatedRegressor):
     r"""Modality propagation: a weighted mean of the nearest patches' targets.
 
     Looks for the most similar patches among the training samples that lie in a
@@ -144,16 +138,16 @@ class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimat
 
     def __init__(
         self,
-        n_neighbors=10,
+        n_neighbors: int = 10,
         *,
-        coordinates="auto",
-        window=20.0,
-        coordinate_weight=0.1,
-        bandwidth=0.3,
-        n_refinements=1,
-        target_weight=0.1,
-        n_jobs=None,
-    ):
+        coordinates: str | int | Sequence[int | str] = "auto",
+        window: float = 20.0,
+        coordinate_weight: float = 0.1,
+        bandwidth: float | None = 0.3,
+        n_refinements: int = 1,
+        target_weight: float = 0.1,
+        n_jobs: int | None = None,
+    ) -> None:
         self.n_neighbors = n_neighbors
         self.coordinates = coordinates
         self.window = window
@@ -164,7 +158,7 @@ class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimat
         self.n_jobs = n_jobs
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Keep the samples, sorted by place.
 
         Parameters
@@ -185,14 +179,11 @@ class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimat
             If ``X`` or ``y`` hold NaN or infinity, if their lengths differ, or if
             ``coordinates`` names a column that ``X`` lacks or leaves no feature.
         """
-        X, y = validate_samples(self, X, y)
-        self._flat_target = y.ndim == 1
-        y = y.reshape(len(y), -1)
-        self.n_samples_fit_, self.n_outputs_ = y.shape
+        X, y = self._take(X, y)
+        self.n_samples_fit_ = len(X)
         others, coordinates = part_columns(self)
         self._feature_columns, self._coordinate_columns = others, coordinates
-        weight = np.ones(len(X))
-        centre, scale = centre_and_scale(X[:, others], weight)
+        centre, scale = centre_and_scale(X[:, others], np.ones(len(X)))
         unit = _scaled(X[:, others], centre, scale)
         # In principal axes distances are the same, and the first ones tell most.
         axes = np.linalg.eigh(unit.T.astype(np.float64) @ unit)[1][:, ::-1]
@@ -201,27 +192,10 @@ class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimat
         self._origin = X[:, coordinates].mean(axis=0, dtype=np.float64)
         self._window = float(self.window)
         self._samples = WindowedSamples.fit(*self._columns_and_places(X))
-        self._target_scaling = centre_and_scale(y, weight)
         self._targets = _scaled(y, *self._target_scaling)[self._samples.order]
         return self
 
-    def predict(self, X) -> np.ndarray:
-        """Predict the targets from features and places alone.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            The columns of `fit`.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of the training targets; float32 if ``X`` is.
-        """
-        check_is_fitted(self)
-        return self._propagate(validate_rows(self, X))
-
-    def refine(self, X, y) -> np.ndarray:
+    def refine(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Predict again, from samples whose targets resemble an estimate as well.
 
         Parameters
@@ -252,7 +226,7 @@ class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimat
                 f"y must hold an estimate of {self.n_outputs_} output(s) for each of "
                 f"{len(X)} row(s), got shape {y.shape}."
             )
-        return self._propagate(X, y)
+        return self._in_units(X, y)
 
     def _columns_and_places(self, X):
         unit = _scaled(X[:, self._feature_columns], *self._feature_scaling)
@@ -261,57 +235,49 @@ class ModalityPropagationRegressor(MultiOutputMixin, RegressorMixin, BaseEstimat
         _rotate(unit, self._axes, columns)
         return columns, _scaled(places, self._origin, self._window)
 
-    def _propagate(self, X, estimate=None):
-        centre, scale = self._target_scaling
-        targets = row_targets = None
-        if estimate is not None and self.target_weight > 0:
-            share = np.float32(np.sqrt(self.target_weight / self.n_outputs_))
-            targets = self._targets * share
-            row_targets = _scaled(estimate, centre, scale) * share
-        out = np.empty((len(X), self.n_outputs_), dtype=X.dtype)
-        for start in range(0, len(X), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+    def _standardised(self, X, estimate=None):
+        weight = 0.0 if estimate is None else self.target_weight
+        compared = slice(self.n_outputs_ if weight else 0)
+        share = np.float32(np.sqrt(weight / self.n_outputs_))
+        if estimate is None:
+            estimate = np.zeros((len(X), self.n_outputs_))
+        estimate = share * _scaled(estimate, *self._target_scaling)[:, compared]
+        targets = share * self._targets[:, compared]
+        for rows in gen_batches(len(X), _ROWS_AT_ONCE):
             indices, distances = self._samples.nearest(
                 *self._columns_and_places(X[rows]),
-                self.coordinate_weight,
-                min(self.n_neighbors, len(self._targets)),
+                estimate[rows],
                 targets,
-                None if targets is None else row_targets[rows],
+                self.coordinate_weight,
+                min(self.n_neighbors, self.n_samples_fit_),
                 effective_n_threads(self.n_jobs),
             )
-            average = np.zeros((len(indices), self.n_outputs_))
-            _average(self._targets, indices, self._weights(distances), average)
-            out[rows] = centre + scale * average
-        return out.ravel() if self._flat_target else out
+            yield rows, combined(indices, self._weights(distances), self._targets)
 
     def _weights(self, distances):
         weights = np.ones(distances.shape)
         if self.bandwidth is not None:
             width = self.bandwidth * distances.mean(axis=1, keepdims=True, dtype=float)
-            further = (
-                distances - distances[:, :1]
-            )  # than the nearest, whose weight is 1
+            further = distances - distances[:, :1]  # than the nearest
             np.divide(further, -width, out=weights, where=width > 0)
-            weights[:] = np.where(width > 0, np.exp(weights), 1.0)
+            weights = np.where(width > 0, np.exp(weights), 1.0)
         return weights / weights.sum(axis=1, keepdims=True)
 
     def _check_parts(self):
-        check_columns(
-            self.n_features_in_, self._feature_columns, self._coordinate_columns
-        )
-        check_flatness(self._flat_target, self.n_outputs_)
-        n_features, n_places = len(self._feature_columns), len(self._coordinate_columns)
-        n_samples, n_outputs = self.n_samples_fit_, self.n_outputs_
+        super()._check_parts()
+        columns = self._feature_columns, self._coordinate_columns
+        check_columns(self.n_features_in_, *columns)
+        n_features, n_places = map(len, columns)
+        n_samples = self.n_samples_fit_
         ensure(n_features and n_samples > 0, "there is nothing to search")
         self._samples.check_sizes(n_samples, n_features, n_places)
+        centre, scale = self._feature_scaling
         for name, array, shape, dtype in (
             ("axes", self._axes, (n_features, n_features), "f4"),
             ("origin", self._origin, (n_places,), "f8"),
-            ("feature centre", self._feature_scaling[0], (n_features,), "f8"),
-            ("feature scale", self._feature_scaling[1], (n_features,), "f8"),
-            ("target centre", self._target_scaling[0], (n_outputs,), "f8"),
-            ("target scale", self._target_scaling[1], (n_outputs,), "f8"),
-            ("targets", self._targets, (n_samples, n_outputs), "f4"),
+            ("feature centre", centre, (n_features,), "f8"),
+            ("feature scale", scale, (n_features,), "f8"),
+            ("targets", self._targets, (n_samples, self.n_outputs_), "f4"),
         ):
             check_numbers(self, name, array, shape, dtype)
         ensure(0 < self._window < np.inf, "the window has no size")
@@ -334,18 +300,3 @@ def _rotate(unit, axes, out):
             value, axis = unit[r, f], axes[f]
             for g in range(len(row)):
                 row[g] += value * axis[g]
-
-
-@kernel
-def _average(targets, indices, weights, out):
-    """out[r] = sum_k weights[r, k] targets[indices[r, k]]."""
-    for r in range(len(out)):
-        for k in range(indices.shape[1]):
-            weight, target = weights[r, k], targets[indices[r, k]]
-            for o in range(len(target)):
-                out[r, o] += weight * target[o]
-
-
-@role_of.register
-def _(regressor: ModalityPropagationRegressor):
-    return LocatedRole(regressor)

@@ -62,9 +62,8 @@ class WindowedSamples:
         """Sort samples; both arrays are float32, C-contiguous."""
         n_axes = min(3, places.shape[1])
         origin, extent = np.zeros(3), np.zeros(3)
-        if n_axes:
-            origin[:n_axes] = places[:, :n_axes].min(axis=0)
-            extent[:n_axes] = places[:, :n_axes].max(axis=0) - origin[:n_axes]
+        origin[:n_axes] = places[:, :n_axes].min(axis=0)
+        extent[:n_axes] = places[:, :n_axes].max(axis=0) - origin[:n_axes]
         side = np.maximum(1 / _CELLS_A_WINDOW, extent / _MOST_CELLS)
         shape = 1 + (extent / side).astype(np.int64)
         cells = _cells(places, origin, side, shape)
@@ -84,14 +83,7 @@ class WindowedSamples:
         )
 
     def nearest(
-        self,
-        columns,
-        places,
-        weight,
-        n_neighbors,
-        targets=None,
-        row_targets=None,
-        n_threads=1,
+        self, columns, places, row_targets, targets, weight, n_neighbors, n_threads=1
     ):
         """Find the nearest samples of rows within a distance of 1 in space.
 
@@ -101,14 +93,14 @@ class WindowedSamples:
         ----------
         columns : float32 array of shape (n_rows, n_columns)
         places : float32 array of shape (n_rows, n_coordinates)
+        row_targets : float32 array of shape (n_rows, n_targets)
+            Further columns of the rows, compared last.
+        targets : float32 array of shape (n_samples, n_targets)
+            The same of the sorted samples.
         weight : float
             Of the squared distance in space beside that over columns.
         n_neighbors : int
             No more than there are samples.
-        targets : float32 array of shape (n_samples, n_targets), default=None
-            Further columns of the sorted samples, compared last.
-        row_targets : float32 array of shape (n_rows, n_targets), default=None
-            The same of the rows.
         n_threads : int
 
         Returns
@@ -119,29 +111,19 @@ class WindowedSamples:
         distances : float32 array of shape (n_rows, n_neighbors)
             Squared.
         """
-        if targets is None:
-            targets, row_targets = (
-                np.empty((len(rows), 0), dtype=np.float32)
-                for rows in (self.columns, columns)
-            )
         cells = _cells(places, self.origin, self.side, self.shape)
         order = np.argsort(cells, kind="stable")
         indices = np.empty((len(columns), n_neighbors), dtype=np.int32)
         distances = np.full(indices.shape, np.inf, dtype=np.float32)
         bins = np.searchsorted(self.edges[1:-1], self.columns[:, 0], side="right")
-        bins = bins.astype(np.uint8)
-        radius = 1.0
+        samples = self.columns, self.places, targets, bins.astype(np.uint8)
+        grid = self.starts, self.shape, self.side, self.edges
+        rows = columns, places, row_targets, cells
+        radius, weight = 1.0, np.float32(weight)
 
         def run(part):
             _search(
-                (self.columns, self.places, targets, bins),
-                (self.starts, self.shape, self.side, self.edges),
-                (columns, places, row_targets, cells),
-                order[part],
-                radius,
-                np.float32(weight),
-                indices,
-                distances,
+                samples, grid, rows, order[part], radius, weight, indices, distances
             )
 
         while len(order):
@@ -181,85 +163,64 @@ class WindowedSamples:
 
 def _cells(places, origin, side, shape):
     """Number of the cell that each place is in, or nearest to."""
-    cells = np.zeros(len(places), dtype=np.int64)
-    for axis in range(min(3, places.shape[1])):
-        index = np.floor((places[:, axis] - origin[axis]) / side[axis])
-        index = np.clip(index, 0, shape[axis] - 1).astype(np.int64)
-        cells = cells * shape[axis] + index
-    for axis in range(places.shape[1], 3):
-        cells = cells * shape[axis]
-    return cells
+    n_axes = min(3, places.shape[1])
+    index = np.zeros((3, len(places)), dtype=np.int64)
+    index[:n_axes] = np.floor((places[:, :3] - origin[:n_axes]) / side[:n_axes]).T
+    return np.ravel_multi_index(tuple(index), shape, mode="clip")
 
 
 @kernel
-def _runs(cell, starts, shape, side, radius, begins, ends):
-    """Find the runs of samples in the cells that the window around a cell meets.
-
-    Returns
-    -------
-    n : int
-        How many there are.
-    """
-    i0 = cell // (shape[1] * shape[2])
-    j0 = cell // shape[2] % shape[1]
-    k0 = cell % shape[2]
-    n = 0
-    for i in range(shape[0]):
-        left = _SLACK * radius**2 - (max(abs(i - i0) - 1, 0) * side[0]) ** 2
-        if left < 0:
-            continue
-        for j in range(shape[1]):
-            rest = left - (max(abs(j - j0) - 1, 0) * side[1]) ** 2
-            if rest < 0:
-                continue
-            reach_k = min(int(np.sqrt(rest) / side[2]) + 1, shape[2])
-            row = (i * shape[1] + j) * shape[2]
-            begins[n] = starts[row + max(k0 - reach_k, 0)]
-            ends[n] = starts[row + min(k0 + reach_k + 1, shape[2])]
-            n += 1
-    return n
-
-
-@kernel
-def _group(order, at, cells, places, low, high):
-    """Find where the rows of a cell end, and the box around their places."""
-    low[:] = places[order[at]]
+def _box(order, cells, places, low, high):
+    """How many rows at the front are in one cell, and the box around their places."""
+    low[:] = places[order[0]]
     high[:] = low
-    end = at
-    while end < len(order) and cells[order[end]] == cells[order[at]]:
-        place = places[order[end]]
+    for n in range(len(order)):
+        if cells[order[n]] != cells[order[0]]:
+            return n
         for f in range(len(low)):
-            low[f] = min(low[f], place[f])
-            high[f] = max(high[f], place[f])
-        end += 1
-    return end
+            low[f] = min(low[f], places[order[n], f])
+            high[f] = max(high[f], places[order[n], f])
+    return len(order)
 
 
 @kernel
-def _count(runs, places, bins, low, high, farthest, found, offsets):
-    """List the samples of runs that are near a box, and where each bin will begin."""
-    begins, ends = runs
+def _list(samples, grid, cell, low, high, radius, found, offsets):
+    """List the samples near a box in a cell, and where each bin of them will begin."""
+    _, places, _, bins = samples
+    starts, shape, side, _ = grid
+    i, j, k = (
+        cell // (shape[1] * shape[2]),
+        cell // shape[2] % shape[1],
+        cell % shape[2],
+    )
+    reach = np.minimum(radius / side, shape).astype(np.int64) + 1
     m = 0
     offsets[:] = 0
-    for n in range(len(begins)):
-        for c in range(begins[n], ends[n]):
-            apart = np.float32(0)
-            for f in range(len(low)):
-                gap = max(low[f] - places[c, f], places[c, f] - high[f], np.float32(0))
-                apart += gap * gap
-            if apart <= _SLACK * farthest:
-                found[m] = c
-                m += 1
-                offsets[bins[c] + 1] += 1
+    for x in range(max(i - reach[0], 0), min(i + reach[0] + 1, shape[0])):
+        for y in range(max(j - reach[1], 0), min(j + reach[1] + 1, shape[1])):
+            line = (x * shape[1] + y) * shape[2]
+            begin = starts[line + max(k - reach[2], 0)]
+            for c in range(begin, starts[line + min(k + reach[2] + 1, shape[2])]):
+                apart = np.float32(0)
+                for f in range(len(low)):
+                    gap = max(low[f] - places[c, f], places[c, f] - high[f])
+                    apart += max(gap, np.float32(0)) ** 2
+                if apart <= _SLACK * radius**2:
+                    found[m] = c
+                    m += 1
+                    offsets[bins[c] + 1] += 1
     for b in range(len(offsets) - 1):
         offsets[b + 1] += offsets[b]
     return m
 
 
 @kernel
-def _gather(samples, found, offsets, members, near, first):
+def _gather(samples, found, offsets, n_first):
     """Sort the samples found into their bins, with a row for each column."""
     columns, places, _, bins = samples
+    members = np.empty(len(found), dtype=np.int32)
+    near = np.empty((places.shape[1], len(found)), dtype=np.float32)
+    first = np.empty((n_first, len(found)), dtype=np.float32)
     fill = offsets.copy()
     for c in found:
         to = fill[bins[c]]
@@ -269,124 +230,83 @@ def _gather(samples, found, offsets, members, near, first):
             near[f, to] = places[c, f]
         for f in range(len(first)):
             first[f, to] = columns[c, f]
+    return members, near, first
 
 
 @kernel
-def _compare(row, place, near, first, begin, end, farthest, weight, partial):
-    """Squared distances over space and the first columns; inf outside the window."""
-    partial[:] = 0
-    for f in range(len(near)):
-        value, column = place[f], near[f, begin:end]
-        for c in range(len(partial)):
+def _add_squares(values, table, begin, sums):
+    """Add squared differences of values to the rows of a table from a column on."""
+    for f in range(len(table)):
+        value, column = values[f], table[f, begin : begin + len(sums)]
+        for c in range(len(sums)):
             difference = value - column[c]
-            partial[c] += difference * difference
-    if len(near) > 0:
-        for c in range(len(partial)):
-            inside = partial[c] <= farthest
-            partial[c] = weight * partial[c] if inside else _INFINITY
-    for f in range(len(first)):
-        value, column = row[f], first[f, begin:end]
-        for c in range(len(partial)):
-            difference = value - column[c]
-            partial[c] += difference * difference
+            sums[c] += difference * difference
 
 
 @kernel
-def _insert(member, distance, nearest, best, n_found):
-    """Put a sample among the nearest if it belongs there; return their number."""
-    to = n_found
-    if n_found == len(best):
-        to -= 1
-        if distance > best[to] or (distance == best[to] and member > nearest[to]):
-            return n_found
-    else:
-        n_found += 1
+def _insert(member, distance, nearest, best):
+    """Put a sample among the nearest if it belongs there."""
+    to = len(best) - 1
+    if distance > best[to] or (distance == best[to] and member > nearest[to]):
+        return
     while to > 0 and (
         best[to - 1] > distance
         or (best[to - 1] == distance and nearest[to - 1] > member)
     ):
-        best[to] = best[to - 1]
-        nearest[to] = nearest[to - 1]
+        best[to], nearest[to] = best[to - 1], nearest[to - 1]
         to -= 1
-    best[to] = distance
-    nearest[to] = member
-    return n_found
+    best[to], nearest[to] = distance, member
 
 
 @kernel
 def _search(samples, grid, rows, order, radius, weight, indices, distances):
     """Fill ``indices`` and ``distances`` for the rows in ``order``, sorted by cell."""
-    columns, places, targets, bins = samples
-    starts, shape, side, edges = grid
+    columns, places, targets, _ = samples
     row_columns, row_places, row_targets, row_cells = rows
-    farthest = np.float32(radius**2)
-    n_columns, n_coordinates = columns.shape[1], places.shape[1]
-    n_first, n_bins = min(_FIRST, n_columns), len(edges) - 1
-    begins = np.empty(shape[0] * shape[1], dtype=np.int64)
-    ends = np.empty_like(begins)
+    edges = grid[3]
+    n_bins, n_first = len(edges) - 1, min(_FIRST, columns.shape[1])
+    found = np.empty(len(columns), dtype=np.int32)
+    partial = np.empty(len(columns), dtype=np.float32)
     offsets = np.empty(n_bins + 1, dtype=np.int64)
-    low = np.empty(n_coordinates, dtype=np.float32)
+    low = np.empty(places.shape[1], dtype=np.float32)
     high = np.empty_like(low)
-    found = np.empty(0, dtype=np.int32)
-    members = np.empty(0, dtype=np.int32)
-    near = np.empty((n_coordinates, 0), dtype=np.float32)
-    first = np.empty((n_first, 0), dtype=np.float32)
-    partial = np.empty(0, dtype=np.float32)
-    end = 0
-    for at in range(len(order)):
-        r = order[at]
-        if at == end:
-            end = _group(order, at, row_cells, row_places, low, high)
-            n = _runs(row_cells[r], starts, shape, side, radius, begins, ends)
-            m = (ends[:n] - begins[:n]).sum()
-            if m > len(found):
-                found = np.empty(m + m // 2, dtype=np.int32)
-                members = np.empty_like(found)
-                partial = np.empty(len(found), dtype=np.float32)
-                near = np.empty((n_coordinates, len(found)), dtype=np.float32)
-                first = np.empty((n_first, len(found)), dtype=np.float32)
-            runs = begins[:n], ends[:n]
-            m = _count(runs, places, bins, low, high, farthest, found, offsets)
-            _gather(samples, found[:m], offsets, members, near, first)
-        row, place = row_columns[r], row_places[r]
-        nearest, best, n_found = indices[r], distances[r], 0
-        worst = _INFINITY
-        right = np.searchsorted(edges[1:-1], row[0], side="right")
-        left = right - 1
-        while left >= 0 or right < n_bins:
-            gap_left = row[0] - edges[left + 1] if left >= 0 else _INFINITY
-            gap_right = edges[right] - row[0] if right < n_bins else _INFINITY
-            if gap_left < gap_right:
-                b, gap = left, gap_left
-                left -= 1
-            else:
-                b, gap = right, gap_right
-                right += 1
-            if gap > 0 and gap * gap > worst * np.float32(_SLACK):
-                break
-            part = partial[offsets[b] : offsets[b + 1]]
-            _compare(
-                row,
-                place,
-                near,
-                first,
-                offsets[b],
-                offsets[b + 1],
-                farthest,
-                weight,
-                part,
-            )
-            for c in range(len(part)):
-                distance = part[c]
-                if distance > worst or distance == _INFINITY:
+    done = 0
+    while done < len(order):
+        group = order[done:]
+        group = group[: _box(group, row_cells, row_places, low, high)]
+        done += len(group)
+        cell = row_cells[group[0]]
+        m = _list(samples, grid, cell, low, high, radius, found, offsets)
+        members, near, first = _gather(samples, found[:m], offsets, n_first)
+        for r in group:
+            row, place = row_columns[r], row_places[r]
+            nearest, best = indices[r], distances[r]
+            best[:] = _INFINITY
+            own = np.searchsorted(edges[1:-1], row[0], side="right")
+            for turn in range(2 * n_bins):  # outwards from its own bin, by turns
+                b = own + (turn + 1) // 2 * (1 - 2 * (turn % 2))
+                if b < 0 or b >= n_bins:
                     continue
-                member = members[offsets[b] + c]
-                for f in range(n_first, n_columns):
-                    difference = row[f] - columns[member, f]
-                    distance += difference * difference
-                for f in range(targets.shape[1]):
-                    difference = row_targets[r, f] - targets[member, f]
-                    distance += difference * difference
-                n_found = _insert(member, distance, nearest, best, n_found)
-                if n_found == len(best):
-                    worst = best[n_found - 1]
+                gap = max(edges[b] - row[0], row[0] - edges[b + 1])
+                if gap > 0 and gap * gap > best[-1] * np.float32(_SLACK):
+                    continue
+                part = partial[: offsets[b + 1] - offsets[b]]
+                part[:] = 0
+                _add_squares(place, near, offsets[b], part)
+                if len(near) > 0:
+                    for c in range(len(part)):
+                        inside = part[c] <= np.float32(radius**2)
+                        part[c] = weight * part[c] if inside else _INFINITY
+                _add_squares(row, first, offsets[b], part)
+                for c in range(len(part)):
+                    distance = part[c]
+                    if distance > best[-1] or distance == _INFINITY:
+                        continue
+                    member = members[offsets[b] + c]
+                    for f in range(n_first, columns.shape[1]):
+                        difference = row[f] - columns[member, f]
+                        distance += difference * difference
+                    for f in range(targets.shape[1]):
+                        difference = row_targets[r, f] - targets[member, f]
+                        distance += difference * difference
+                    _insert(member, distance, nearest, best)

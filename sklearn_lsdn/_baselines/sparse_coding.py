@@ -1,10 +1,9 @@
-"""Sparse codes of many vectors over one dictionary: the lasso and OMP, exactly.
+"""Sparse codes of many vectors over one dictionary: the lasso, exactly.
 
 An active-set pursuit in Gram space. The atom that correlates most with the residual
-enters, the coefficients of all that have entered are solved for anew, and under an l1
-penalty an atom whose coefficient would change its sign leaves. With Cholesky factors
-of a few rows, a vector takes microseconds where coordinate descent takes a
-millisecond.
+enters, the coefficients of all that have entered are solved for anew, and an atom whose
+coefficient would change its sign leaves. With Cholesky factors of a few rows, a vector
+takes microseconds where coordinate descent takes a millisecond.
 """
 
 import numpy as np
@@ -25,14 +24,11 @@ class SparseCoder:
     atoms : ndarray of shape (n_atoms, n_dimensions)
         Of norm 1.
     alpha : float
-        Weight of the l1 norm: codes a minimise ``|z - a D|^2 / 2 + alpha |a|_1``.
-        With 0 they are those of orthogonal matching pursuit.
-    n_nonzero : int
-        Atoms of a code, at most. A minimum has no more than there are dimensions;
-        with fewer the way to it ends early.
+        Positive weight of the l1 norm: codes a minimise
+        ``|z - a D|^2 / 2 + alpha |a|_1``.
     """
 
-    def __init__(self, atoms, alpha, n_nonzero):
+    def __init__(self, atoms, alpha):
         n_atoms, n_dimensions = atoms.shape
         padded = max(1, -(-n_atoms // _LANES)) * _LANES
         self._atoms = np.zeros((n_dimensions, padded))
@@ -40,7 +36,7 @@ class SparseCoder:
         self._gram = np.zeros((padded, padded))
         _correlate(self._atoms.T.copy(), self._atoms, self._gram)
         self._alpha = float(alpha)
-        self._cap = min(n_nonzero, n_atoms, n_dimensions)
+        self._cap = min(n_atoms, n_dimensions)  # a minimum has no more
 
     def encode(self, Z, n_threads=1):
         """Compute the codes of vectors.
@@ -61,43 +57,11 @@ class SparseCoder:
         values = np.zeros((len(Z), self._cap))
 
         def run(rows):
-            pursue(
-                Z[rows],
-                self._atoms,
-                self._gram,
-                self._alpha,
-                indices[rows],
-                values[rows],
-            )
+            dictionary = self._atoms, self._gram
+            pursue(Z[rows], *dictionary, self._alpha, indices[rows], values[rows])
 
         for_each_slice(run, len(Z), _ROWS, n_threads)
         return indices, values
-
-
-def decode(indices, values, atoms):
-    """Combine atoms by codes.
-
-    Parameters
-    ----------
-    indices, values : arrays of shape (n, n_nonzero)
-        As `SparseCoder.encode` returns them.
-    atoms : float64 array of shape (n_atoms, n_dimensions)
-
-    Returns
-    -------
-    vectors : float64 array of shape (n, n_dimensions)
-    """
-    vectors = np.zeros((len(indices), atoms.shape[1]))
-    _decode(indices, values, atoms, vectors)
-    return vectors
-
-
-@kernel
-def _decode(indices, values, atoms, vectors):
-    for i in range(len(indices)):
-        for j in range(indices.shape[1]):
-            for k in range(atoms.shape[1]):
-                vectors[i, k] += values[i, j] * atoms[indices[i, j], k]
 
 
 @kernel
@@ -217,7 +181,7 @@ def pursue(Z, atoms, gram, alpha, indices, values):
         Columns of norm 1, or 0; as many as fill whole lanes.
     gram : float64 array of shape (n_atoms, n_atoms)
     alpha : float
-        Weight of the l1 norm; 0 for orthogonal matching pursuit.
+        Positive weight of the l1 norm.
     indices, values : int64 and float64 arrays of shape (n, n_nonzero), written
     """
     n_atoms = len(gram)
@@ -245,7 +209,7 @@ def pursue(Z, atoms, gram, alpha, indices, values):
             independent = _factorize(gram, active, m - 1, m, L)
             if m > cap or not independent:
                 leaves = -1
-                if alpha > 0.0 and not independent:
+                if not independent:
                     leaves = _pass_over(L, m, signs, coefficients, step)
                 if leaves < 0:
                     m -= 1
@@ -261,15 +225,12 @@ def pursue(Z, atoms, gram, alpha, indices, values):
                 _solve_transposed(L, m, forward, step)
                 for r in range(m):
                     step[r] -= coefficients[r]
-                way, leaves = 1.0, -1
-                if alpha > 0.0:
-                    way, leaves = _way_to_zero(signs, coefficients, step, m)
-                if leaves < 0 or way >= 1.0:
-                    for r in range(m):
-                        coefficients[r] += step[r]
-                    break
+                way, leaves = _way_to_zero(signs, coefficients, step, m)
+                way = min(way, 1.0)
                 for r in range(m):
                     coefficients[r] += way * step[r]
+                if way == 1.0:
+                    break
                 _leave(active, signs, coefficients, leaves, m)
                 m, kept = m - 1, leaves
             residual[:] = correlation

@@ -42,6 +42,9 @@ def upgrade(part) -> None:
         sizes = map(len, state.pop("coefficients_"))
         state["full_hidden_layer_sizes_"] = tuple(sizes)
         del state["_n_features_out"]
+    if "_coding" in state:
+        state["_alpha"], _ = state.pop("_coding")
+        del state["algorithm"], state["n_nonzero_coefs"]
     if "random_mirror" in state:
         _augment(state)
     if "_window" in state and "_masker" in state:
