@@ -12,6 +12,8 @@ from sklearn_lsdn._regressors import network_regressor
 from sklearn_lsdn._regressors.training import hold_out
 from sklearn_lsdn.datasets import make_brain_cohort
 
+pytest.importorskip("sklearn.callback", reason="a row averages by a callback")
+
 BRIEF = dict(hidden_layer_sizes=(12, 4), max_iter=4, random_state=0)
 
 

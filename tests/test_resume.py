@@ -362,6 +362,7 @@ class Stop:
 
 
 def test_what_a_callback_ended_is_not_taken_for_whole(tmp_path):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9")
     stopped = LSDNRegressor((8,), max_iter=2).set_callbacks(Stop(1))
     _fitted(tmp_path, stopped)
     assert _fitted(tmp_path).estimators_[0].n_iter_ == 2
