@@ -27,7 +27,7 @@ import json
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,6 +53,7 @@ from sklearn_lsdn._utils.files import written_whole
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
 from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._subject import Subject
 
 # The paper does not say how many samples an update sees.
 SGD = dict(
@@ -299,24 +300,33 @@ def measure_synthesis(runs, repeats):
     volume = file.read()
     mask = volume != 0
     few = mask & (np.cumsum(mask).reshape(mask.shape) <= 1000)
-    nothing_to_do = SimpleNamespace(
-        describe=lambda volume, mask: None, to_shared=lambda volume, description: volume
-    )
+
+    def subject(volume, mask):
+        return Subject([file], [volume.copy()], mask=mask)
+
     ready = {}
     for run in runs:
         synthesizer = joblib.load(run.model)
-        (normalizer,) = synthesizer.source_normalizers_
+        preparation = synthesizer.preparation_
+        (normalizer,) = preparation.source_normalizers
         normalised = normalizer.to_shared(volume, normalizer.describe(volume, mask))
-        synthesizer.source_normalizers_ = [nothing_to_do]
-        synthesizer._synthesize([file], [normalised.copy()], few)  # compiles kernels
+        nothing_to_do = SimpleNamespace(
+            describe=lambda volume, mask: None,
+            to_shared=lambda volume, description: volume,
+            background=normalizer.background,
+        )
+        synthesizer.preparation_ = replace(
+            preparation, source_normalizers=[nothing_to_do]
+        )
+        synthesizer._synthesize(subject(normalised, few))  # compiles kernels
         ready[run.settings["row"]] = synthesizer, normalised
     seconds = {row: [] for row in ready}
     for _ in range(repeats):
         for row, (synthesizer, normalised) in ready.items():
             if len(seconds[row]) < 3 or sum(seconds[row]) < LONG_ENOUGH:
-                volumes = [normalised.copy()]
+                whole = subject(normalised, mask)
                 start = time.perf_counter()
-                synthesizer._synthesize([file], volumes, mask)
+                synthesizer._synthesize(whole)
                 seconds[row].append(time.perf_counter() - start)
     return {row: float(np.median(values)) for row, values in seconds.items()}
 

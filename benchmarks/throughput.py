@@ -32,17 +32,13 @@ def stages(synthesizer, path, folder):
         times[name] = time.perf_counter() - start
         start = time.perf_counter()
 
-    file = open_image(path, "scan")
-    volume = file.read()
-    lap("read and unzip")
-    mask = volume != 0
-    lap("mask")
-    values = synthesizer._synthesize([file], [volume], mask)
+    preparation = synthesizer.preparation_
+    subject = preparation.read([open_image(path, "scan")])
+    lap("read, unzip and mask")
+    values, _ = synthesizer._synthesize(subject)
     lap("normalise, compute")
-    (normalizer,) = synthesizer.target_normalizers_
-    output = np.zeros(mask.shape, dtype=np.float32)
-    output[mask] = normalizer.from_shared(values[:, 0], normalizer.typical_)
-    image = file.like(output)
+    (values,) = preparation.intensities(values, preparation.units(subject))
+    image = subject.image(values)
     lap("units")
     save_image(image, folder / "synth.nii.gz", overwrite=True)
     lap("zip and write")
