@@ -242,7 +242,7 @@ def _of_subject(window, n_targets, files, scans, n_rows=0):
     margin = 2 * (window.patch_size // 2 * max(window.scales))
     n_voxels = math.prod(side + margin for side in files[0].shape)
     n_volumes = len(files) * (1 + len(window.scales)) + len(scans)
-    n_volumes += 4 * n_targets + 1  # predictions in float64, places and masks
+    n_volumes += 4 * n_targets + 1  # of half the voxels, in float64; places, masks
     largest = max(window.patch_size, window.target_patch_size) ** 3
     n_indices = min(n_rows, n_voxels) * largest
     return _OF_BLOCKS + round(_SAFETY * (4 * n_voxels * n_volumes + 16 * n_indices))
