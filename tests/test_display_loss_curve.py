@@ -131,3 +131,8 @@ def test_missing_matplotlib_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
         LossCurveDisplay(CURVES).plot()
+
+
+def test_a_drawn_curve_is_saved(tmp_path):
+    LossCurveDisplay(CURVES).plot().save(tmp_path / "loss.png")
+    assert plt.imread(tmp_path / "loss.png").shape[0] > 300

@@ -1,21 +1,30 @@
 """Syntheses of one scan by several methods, side by side."""
 
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import snr_score
-from ..volumes._images import check_same_grid, open_image
+from ..volumes import VolumeSynthesizer
+from ..volumes._images import read_on_one_grid
 from ..volumes._masks import Masker
-from ._figures import new_figure, white_of
+from ..volumes._subjects import Image
+from ._figures import Display, new_figure, white_of
 from ._slices import PLANES, Slice
 from ._synthesis import first_contrast, synthesize_one
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 _ERRORS_TOP = 98.0  # percentile of absolute errors over the brain
 
 
-class ComparisonDisplay:
+@dataclass(eq=False, repr=False)
+class ComparisonDisplay(Display):
     """One slice of a scan and of several methods' syntheses, over their errors.
 
     Create it with `from_predictions`, `from_estimator` or `from_estimators`, which
@@ -72,37 +81,26 @@ class ComparisonDisplay:
     (2, 4)
     """
 
-    def __init__(
-        self,
-        target,
-        syntheses,
-        mask,
-        affine,
-        *,
-        source=None,
-        source_name="source",
-        target_name="target",
-    ):
-        self.target = target
-        self.syntheses = syntheses
-        self.mask = mask
-        self.affine = affine
-        self.source = source
-        self.source_name = source_name
-        self.target_name = target_name
+    target: np.ndarray
+    syntheses: dict[str, np.ndarray]
+    mask: np.ndarray
+    affine: np.ndarray
+    _: KW_ONLY
+    source: np.ndarray | None = None
+    source_name: str = "source"
+    target_name: str = "target"
 
     @classmethod
     def from_predictions(
         cls,
-        target,
-        syntheses,
+        target: Image,
+        syntheses: dict[str, Image],
         *,
-        source=None,
-        mask_img=None,
-        source_name="source",
-        target_name="target",
-        figure=None,
-        **plot_parameters,
+        source: Image | None = None,
+        mask_img: Image | None = None,
+        source_name: str = "source",
+        target_name: str = "target",
+        **plot_parameters: Any,
     ) -> Self:
         """Draw syntheses that have been made.
 
@@ -119,10 +117,8 @@ class ComparisonDisplay:
             The brain; None takes the voxels that differ from zero in all images.
         source_name, target_name : str, default="source" and "target"
             The contrasts.
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw, as in `plot`.
         **plot_parameters
-            Further parameters of `plot`.
+            Parameters of `plot`.
 
         Returns
         -------
@@ -137,28 +133,31 @@ class ComparisonDisplay:
         """
         if not syntheses:
             raise ValueError("syntheses is empty: there is nothing to compare.")
-        files = {None: open_image(target, "target")}
-        for name, image in syntheses.items():
-            files[name] = open_image(image, f"the synthesis by {name}")
-        shown = list(files.values())
+        labelled = [("target", target)]
+        for name, synthesis in syntheses.items():
+            labelled.append((f"the synthesis by {name}", synthesis))
         if source is not None:
-            shown.append(open_image(source, "source"))
-        for file in shown[1:]:
-            check_same_grid(shown[0], file)
-        volumes = [file.read() for file in shown]
+            labelled.append(("source", source))
+        files, volumes = read_on_one_grid(labelled)
         return cls(
             volumes[0],
             dict(zip(syntheses, volumes[1:], strict=False)),
-            Masker.resolve(mask_img).find(shown, volumes),
-            shown[0].affine,
+            Masker.resolve(mask_img).find(files, volumes),
+            files[0].affine,
             source=volumes[-1] if source is not None else None,
             source_name=source_name,
             target_name=target_name,
-        ).plot(figure, **plot_parameters)
+        ).plot(**plot_parameters)
 
     @classmethod
     def from_estimator(
-        cls, synthesizer, source, target, *, name=None, **parameters
+        cls,
+        synthesizer: VolumeSynthesizer,
+        source: Image | Sequence[Image],
+        target: Image,
+        *,
+        name: str | None = None,
+        **parameters: Any,
     ) -> Self:
         """Predict a subject by one method, and draw the synthesis.
 
@@ -192,7 +191,13 @@ class ComparisonDisplay:
         return cls.from_estimators({name: synthesizer}, source, target, **parameters)
 
     @classmethod
-    def from_estimators(cls, synthesizers, source, target, **parameters) -> Self:
+    def from_estimators(
+        cls,
+        synthesizers: dict[str, VolumeSynthesizer],
+        source: Image | Sequence[Image],
+        target: Image,
+        **parameters: Any,
+    ) -> Self:
         """Predict a subject by several methods, and draw their syntheses.
 
         Parameters
@@ -226,13 +231,13 @@ class ComparisonDisplay:
 
     def plot(
         self,
-        figure=None,
+        figure: "Figure | None" = None,
         *,
-        plane="axial",
-        position=None,
-        cmap="gray",
-        error_cmap="cividis",
-        error_limit=None,
+        plane: str = "axial",
+        position: float | None = None,
+        cmap: "str | Colormap" = "gray",
+        error_cmap: "str | Colormap" = "cividis",
+        error_limit: float | None = None,
     ) -> Self:
         """Draw the same slice of every image, and of every error.
 
@@ -276,63 +281,47 @@ class ComparisonDisplay:
             )
         cut = Slice(self.mask, self.affine, PLANES[plane], position)
         brain = self.target[self.mask]
-        self.snr_ = {
-            name: snr_score(brain, synthesis[self.mask])
-            for name, synthesis in self.syntheses.items()
-        }
-        errors = {
-            name: np.where(self.mask, synthesis - self.target, np.nan)
-            for name, synthesis in self.syntheses.items()
-        }
+        inside = {name: each[self.mask] for name, each in self.syntheses.items()}
+        self.snr_ = {name: snr_score(brain, each) for name, each in inside.items()}
         if error_limit is None:
-            every = np.abs([error[self.mask] for error in errors.values()])
-            error_limit = np.percentile(every, _ERRORS_TOP) or 1.0
-
-        columns = [(f"{self.target_name}\n(target)", self.target, None)]
+            errors = np.abs(np.subtract([*inside.values()], brain))
+            error_limit = np.percentile(errors, _ERRORS_TOP) or 1.0
+        scans = [("target", self.target_name, self.target)]
         if self.source is not None:
-            columns.insert(0, (f"{self.source_name}\n(source)", self.source, None))
-        for name, synthesis in self.syntheses.items():
-            title = f"{name}\n{self.snr_[name]:.1f} dB"
-            columns.append((title, synthesis, errors[name]))
+            scans.insert(0, ("source", self.source_name, self.source))
+        n_columns = len(scans) + len(self.syntheses)
         if figure is None:
             width, height = np.ptp(cut.window, axis=1)
-            panel = np.clip(12 / len(columns), 1.7, 2.6)  # inches across
-            figure = new_figure(
-                (panel * len(columns) + 1.6, 2 * panel * height / width + 1.1)
-            )
-        axes = figure.subplots(2, len(columns), squeeze=False)
-        for (above, below), (title, volume, error) in zip(axes.T, columns, strict=True):
-            scan = self.source if volume is self.source else self.target
-            cut.draw(above, volume, cmap=cmap, vmin=0, vmax=white_of(scan, self.mask))
-            above.set_title(title, fontsize="medium")
-            if error is None:
-                below.set_axis_off()
-            else:
-                cut.draw(
-                    below, error, cmap=error_cmap, vmin=-error_limit, vmax=error_limit
-                )
-        cut.label_up(axes[0, 0])
-        cut.label_across(axes[1, -len(self.syntheses)])
-        self._draw_scales(axes)
-        self.axes_, self.figure_ = axes, figure
-        return self
-
-    def _draw_scales(self, axes):
-        """Put scales of images under them, and that of errors at their right."""
-        n_scans = axes.shape[1] - len(self.syntheses)
-        names = [self.source_name, self.target_name][-n_scans:]
-        for (above, below), name in zip(axes.T, names, strict=False):
-            below.figure.colorbar(
+            panel = np.clip(12 / n_columns, 1.7, 2.6)  # inches across
+            size = panel * n_columns + 1.6, 2 * panel * height / width + 1.1
+            figure = new_figure(size)
+        axes = figure.subplots(2, n_columns, squeeze=False)
+        for (above, below), (role, name, scan) in zip(axes.T, scans, strict=False):
+            white = white_of(scan, self.mask)  # at last the target's
+            cut.draw(above, scan, cmap=cmap, vmin=0, vmax=white)
+            above.set_title(f"{name}\n({role})", fontsize="medium")
+            below.set_axis_off()
+            figure.colorbar(
                 above.images[0],
                 cax=below.inset_axes([0.05, 0.85, 0.9, 0.05]),
                 orientation="horizontal",
                 label=f"{name}\n(scanner units)",
                 extend="max",
             )
-        last = axes[1, -1]
-        last.figure.colorbar(
-            last.images[0],
-            cax=last.inset_axes([1.05, 0.05, 0.06, 0.9]),
+        limits = dict(vmin=-error_limit, vmax=error_limit)
+        panels = zip(axes.T[len(scans) :], self.syntheses.items(), strict=True)
+        for (above, below), (name, synthesis) in panels:
+            cut.draw(above, synthesis, cmap=cmap, vmin=0, vmax=white)
+            above.set_title(f"{name}\n{self.snr_[name]:.1f} dB", fontsize="medium")
+            error = np.where(self.mask, synthesis - self.target, np.nan)
+            cut.draw(below, error, cmap=error_cmap, **limits)
+        figure.colorbar(
+            below.images[0],
+            cax=below.inset_axes([1.05, 0.05, 0.06, 0.9]),
             label="synthesis - target\n(scanner units)",
             extend="both",
         )
+        cut.label_up(axes[0, 0])
+        cut.label_across(axes[1, len(scans)])
+        self.axes_, self.figure_ = axes, figure
+        return self

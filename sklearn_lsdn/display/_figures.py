@@ -1,6 +1,7 @@
 """Where pictures are drawn: matplotlib, imported when a picture is asked for."""
 
 import io
+import os
 
 import numpy as np
 
@@ -52,10 +53,10 @@ def white_of(volume, mask) -> float:
     return float(np.percentile(volume[mask], _WHITE)) or 1.0
 
 
-class SavedMixin:
-    """A display that is saved once it is drawn."""
+class Display:
+    """A picture, saved once it is drawn."""
 
-    def save(self, path, *, overwrite=False) -> None:
+    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write the drawn figure as a PNG.
 
         Parameters

@@ -1,20 +1,28 @@
 """How often each pair of intensities of two contrasts occurs."""
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from nibabel.affines import apply_affine
+from numpy.typing import ArrayLike
 
 from .._utils.sklearn_private import Interval, validate_params
-from ..volumes._images import check_same_grid, open_image
+from ..volumes._images import read_on_one_grid
 from ..volumes._masks import Masker
-from ._figures import axes_or_new
+from ..volumes._subjects import Image
+from ._figures import Display, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 _RANGE = 0.1, 99.9  # percentiles over the brain
 
 
-class JointHistogramDisplay:
+@dataclass(eq=False, repr=False)
+class JointHistogramDisplay(Display):
     """Joint histogram of two contrasts of a subject, with logarithmic colours.
 
     Create it with `from_images`, which draws it.
@@ -63,13 +71,13 @@ class JointHistogramDisplay:
     True
     """
 
-    def __init__(self, counts, edges_x, edges_y, *, name_x="x", name_y="y", title=None):
-        self.counts = counts
-        self.edges_x = edges_x
-        self.edges_y = edges_y
-        self.name_x = name_x
-        self.name_y = name_y
-        self.title = title
+    counts: np.ndarray
+    edges_x: np.ndarray
+    edges_y: np.ndarray
+    _: KW_ONLY
+    name_x: str = "x"
+    name_y: str = "y"
+    title: str | None = None
 
     @classmethod
     @validate_params(
@@ -82,17 +90,16 @@ class JointHistogramDisplay:
     )
     def from_images(
         cls,
-        image_x,
-        image_y,
+        image_x: Image,
+        image_y: Image,
         *,
-        mask_img=None,
-        center=None,
-        size=10,
-        bins=64,
-        name_x="x",
-        name_y="y",
-        ax=None,
-        **plot_parameters,
+        mask_img: Image | None = None,
+        center: ArrayLike | None = None,
+        size: int = 10,
+        bins: int = 64,
+        name_x: str = "x",
+        name_y: str = "y",
+        **plot_parameters: Any,
     ) -> Self:
         """Count the pairs of intensities of two images, and draw them.
 
@@ -112,10 +119,8 @@ class JointHistogramDisplay:
             so that both can be compared. What lies beyond is left out.
         name_x, name_y : str, default="x" and "y"
             The contrasts.
-        ax : matplotlib axes, default=None
-            Where to draw, as in `plot`.
         **plot_parameters
-            Further parameters of `plot`.
+            Parameters of `plot`, such as ``ax``.
 
         Returns
         -------
@@ -128,9 +133,8 @@ class JointHistogramDisplay:
             If an image cannot be used, the images lie on different grids, or there
             is no brain in the neighbourhood.
         """
-        files = [open_image(image_x, "image_x"), open_image(image_y, "image_y")]
-        check_same_grid(*files)
-        volumes = [file.read() for file in files]
+        labelled = [("image_x", image_x), ("image_y", image_y)]
+        files, volumes = read_on_one_grid(labelled)
         mask = Masker.resolve(mask_img).find(files, volumes)
         ranges = [np.percentile(volume[mask], _RANGE) for volume in volumes]
         place = f"whole brain\n{np.count_nonzero(mask):,} voxels"
@@ -147,9 +151,16 @@ class JointHistogramDisplay:
             volumes[0][mask], volumes[1][mask], bins=bins, range=ranges
         )
         display = cls(counts, *edges, name_x=name_x, name_y=name_y, title=place)
-        return display.plot(ax=ax, **plot_parameters)
+        return display.plot(**plot_parameters)
 
-    def plot(self, ax=None, *, cmap="viridis", vmax=None, colorbar=True) -> Self:
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        cmap: "str | Colormap" = "viridis",
+        vmax: float | None = None,
+        colorbar: bool = True,
+    ) -> Self:
         """Draw the histogram.
 
         Parameters
@@ -177,15 +188,13 @@ class JointHistogramDisplay:
         from matplotlib.colors import SymLogNorm
 
         # Linear from 0 to 1, so that empty bins have a place on the scale.
-        norm = SymLogNorm(
-            1, linscale=0.5, vmin=0, vmax=vmax or max(self.counts.max(), 1)
-        )
+        highest = vmax or max(self.counts.max(), 1)
         self.im_ = ax.pcolormesh(
             self.edges_x,
             self.edges_y,
             self.counts.T,
             cmap=cmap,
-            norm=norm,
+            norm=SymLogNorm(1, linscale=0.5, vmin=0, vmax=highest),
             rasterized=True,
         )
         ax.set(

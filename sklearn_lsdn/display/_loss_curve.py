@@ -1,12 +1,17 @@
 """Training error against epochs."""
 
-from typing import Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import role_of
-from ._figures import axes_or_new
+from ._figures import Display, axes_or_new
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _STYLES = (  # colours from dark to light, so that grey keeps them apart
     ("#000000", "-", "o"),
@@ -19,7 +24,8 @@ _STYLES = (  # colours from dark to light, so that grey keeps them apart
 _MARKS = 10  # along each curve
 
 
-class LossCurveDisplay:
+@dataclass(eq=False, repr=False)
+class LossCurveDisplay(Display):
     """Errors of networks during training, epoch by epoch.
 
     Create it with `from_estimator` or `from_estimators`, which draw it.
@@ -65,13 +71,12 @@ class LossCurveDisplay:
     'epoch'
     """
 
-    def __init__(self, curves, validation_curves=None):
-        self.curves = curves
-        self.validation_curves = validation_curves
+    curves: dict[str, list[float]]
+    validation_curves: dict[str, list[float]] | None = None
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, name=None, ax=None, **plot_parameters
+        cls, estimator: BaseEstimator, *, name: str | None = None, **parameters: Any
     ) -> Self:
         """Draw the curve of one network.
 
@@ -82,10 +87,8 @@ class LossCurveDisplay:
             that ends in one.
         name : str, default=None
             Its name in the legend; by default, the network's class.
-        ax : matplotlib axes, default=None
-            Where to draw, as in `plot`.
-        **plot_parameters
-            Further parameters of `plot`.
+        **parameters
+            Parameters of `plot`, such as ``ax``.
 
         Returns
         -------
@@ -100,20 +103,20 @@ class LossCurveDisplay:
             If there is no ``loss_curve_`` in it.
         """
         name = name or type(_network(estimator)).__name__
-        return cls.from_estimators({name: estimator}, ax=ax, **plot_parameters)
+        return cls.from_estimators({name: estimator}, **parameters)
 
     @classmethod
-    def from_estimators(cls, estimators, *, ax=None, **plot_parameters) -> Self:
+    def from_estimators(
+        cls, estimators: dict[str, BaseEstimator], **parameters: Any
+    ) -> Self:
         """Draw the curves of several networks.
 
         Parameters
         ----------
         estimators : dict of str to estimator
             By the names they shall have in the legend; as in `from_estimator`.
-        ax : matplotlib axes, default=None
-            Where to draw, as in `plot`.
-        **plot_parameters
-            Further parameters of `plot`.
+        **parameters
+            Parameters of `plot`, such as ``ax``.
 
         Returns
         -------
@@ -134,9 +137,9 @@ class LossCurveDisplay:
             for name, each in networks.items()
             if each.validation_loss_curve_
         }
-        return cls(curves, validation).plot(ax, **plot_parameters)
+        return cls(curves, validation).plot(**parameters)
 
-    def plot(self, ax=None, *, yscale="log") -> Self:
+    def plot(self, ax: "Axes | None" = None, *, yscale: str = "log") -> Self:
         """Draw the curves.
 
         Networks differ in line, marker and lightness; errors on data held back
@@ -161,21 +164,20 @@ class LossCurveDisplay:
         """
         ax = axes_or_new(ax, (6, 4.2))
         self.lines_, self.validation_lines_ = {}, {}
-        validation_curves = self.validation_curves or {}
         for i, (name, curve) in enumerate(self.curves.items()):
             color, linestyle, marker = _STYLES[i % len(_STYLES)]
+            step = max(1, len(curve) // _MARKS)
             style = dict(
                 color=color,
                 linestyle=linestyle,
                 marker=marker,
                 markersize=5,
                 # Staggered, so that markers of close curves do not hide each other.
-                markevery=_marked(len(curve), i / len(self.curves)),
+                markevery=(int(i / len(self.curves) * step), step),
             )
             epochs = range(1, len(curve) + 1)
             (self.lines_[name],) = ax.plot(epochs, curve, label=name, **style)
-            if name in validation_curves:
-                held_back = validation_curves[name]
+            if held_back := (self.validation_curves or {}).get(name):
                 (self.validation_lines_[name],) = ax.plot(
                     range(1, len(held_back) + 1),
                     held_back,
@@ -195,12 +197,6 @@ class LossCurveDisplay:
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
         return self
-
-
-def _marked(n_epochs, offset):
-    """Which epochs get a marker."""
-    step = max(1, n_epochs // _MARKS)
-    return int(offset * step), step
 
 
 def _network(estimator):

@@ -1,15 +1,22 @@
 """RegistrationDisplay: edges of one image over another."""
 
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ..volumes._images import check_same_grid, open_image
-from ._figures import SavedMixin, figure_to_save
+from ..volumes._images import read_on_one_grid
+from ..volumes._subjects import Image
+from ._figures import Display, figure_to_save
 from ._slices import PLANES, Slice
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-class RegistrationDisplay(SavedMixin):
+
+@dataclass(eq=False, repr=False)
+class RegistrationDisplay(Display):
     """Edges of registered images, drawn over what they were registered to.
 
     Where the red lines follow the borders below, the registration is good. Make one
@@ -43,12 +50,11 @@ class RegistrationDisplay(SavedMixin):
     3
     """
 
-    def __init__(self, pairs, affine):
-        self.pairs = pairs
-        self.affine = affine
+    pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]
+    affine: np.ndarray
 
     @classmethod
-    def from_images(cls, pairs) -> Self:
+    def from_images(cls, pairs: Sequence[tuple[str, Image, Image]]) -> Self:
         """Put images together.
 
         Parameters
@@ -66,17 +72,15 @@ class RegistrationDisplay(SavedMixin):
         FileNotFoundError, TypeError, ValueError
             If an image cannot be used, or lies on another grid.
         """
-        opened = [
-            (name, open_image(below, f"{name}, below"), open_image(above, name))
-            for name, below, above in pairs
-        ]
-        for _, below, above in opened:
-            check_same_grid(opened[0][1], below)
-            check_same_grid(opened[0][1], above)
-        volumes = [(name, below.read(), above.read()) for name, below, above in opened]
-        return cls(volumes, opened[0][1].affine)
+        labelled = []
+        for name, below, above in pairs:
+            labelled += [(f"{name}, below", below), (name, above)]
+        files, volumes = read_on_one_grid(labelled)
+        names = [name for name, *_ in pairs]
+        drawn = zip(names, volumes[::2], volumes[1::2], strict=True)
+        return cls(list(drawn), files[0].affine)
 
-    def plot(self, *, title=None, figure=None) -> Self:
+    def plot(self, *, title: str | None = None, figure: "Figure | None" = None) -> Self:
         """Draw three planes of each pair, through the middle of what lies below.
 
         Parameters
@@ -96,19 +100,18 @@ class RegistrationDisplay(SavedMixin):
         ImportError
             If matplotlib is missing.
         """
-        if figure is None:
-            figure = figure_to_save((11, 4 * len(self.pairs) + 0.6))
-        rows = figure.subfigures(len(self.pairs), 1, squeeze=False)[:, 0]
+        n_pairs = len(self.pairs)
+        self.figure_ = figure = figure or figure_to_save((11, 4 * n_pairs + 0.6))
+        rows = figure.subfigures(n_pairs, 1, squeeze=False)[:, 0]
         for row, (name, below, above) in zip(rows, self.pairs, strict=True):
             inside = below != 0 if below.any() else np.ones_like(below, dtype=bool)
             row.suptitle(name, fontsize="medium")
-            axes = row.subplots(1, len(PLANES))
             low, high = np.percentile(below[inside], [0.5, 99.5])
+            axes = row.subplots(1, len(PLANES))
             for ax, axis in zip(axes, PLANES.values(), strict=True):
-                plane = Slice(inside, self.affine, axis, None)
+                plane = Slice(inside, self.affine, axis)
                 plane.draw(ax, below, cmap="gray", vmin=min(0, low), vmax=high)
                 plane.draw_edges(ax, above, colors="red", linewidths=0.7)
         if title:
             figure.suptitle(title)
-        self.figure_ = figure
         return self

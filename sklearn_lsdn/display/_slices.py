@@ -20,8 +20,8 @@ class Slice:
     affine : ndarray of shape (4, 4)
     axis : {0, 1, 2}
         Across the plane.
-    position : float or None
-        In world mm along the axis; None for the middle of the brain.
+    position : float, default=None
+        In world mm along the axis; by default in the middle of the brain.
 
     Raises
     ------
@@ -29,7 +29,7 @@ class Slice:
         If there is no brain.
     """
 
-    def __init__(self, mask, affine, axis, position):
+    def __init__(self, mask, affine, axis, position=None):
         inside = np.nonzero(mask)
         middle = np.array([np.mean(i) for i in inside])
         size = np.linalg.norm(affine[:3, :3], axis=0)
@@ -47,7 +47,7 @@ class Slice:
             )
         self._axis = axis
         self._shown = [i for i in range(3) if i != axis]
-        self._position = origin[axis] + size[axis] * self._index
+        self.position = origin[axis] + size[axis] * self._index
         grid = np.array([np.full(3, -0.5), np.array(mask.shape) - 0.5])
         brain = np.array([[np.min(i) - 0.5, np.max(i) + 0.5] for i in inside])
         self._extent = (origin + size * grid)[:, self._shown].T.ravel()
@@ -74,11 +74,8 @@ class Slice:
             return
         weak = slope < np.percentile(slope[slope > 0], _STRONG)
         curvature = np.ma.array(gaussian_laplace(image, _BLUR), mask=weak)
-        left, right, bottom, top = self._extent
-        n_up, n_across = image.shape
-        x = left + (right - left) / n_across * (np.arange(n_across) + 0.5)
-        y = bottom + (top - bottom) / n_up * (np.arange(n_up) + 0.5)
-        ax.contour(x, y, curvature, levels=[0], **parameters)
+        place = dict(origin="lower", extent=self._extent)
+        ax.contour(curvature, levels=[0], **place, **parameters)
 
     def label_across(self, ax):
         ax.set_xlabel(f"{_AXES[self._shown[0]]} (mm)")
@@ -86,7 +83,7 @@ class Slice:
         ax.locator_params("x", nbins=4)
 
     def label_up(self, ax):
-        place = f"at {'xyz'[self._axis]} = {self._position:.0f} mm"
+        place = f"at {'xyz'[self._axis]} = {self.position:.0f} mm"
         ax.set_ylabel(f"{_AXES[self._shown[1]]} (mm)\n{place}")
         ax.tick_params(left=True, labelleft=True)
         ax.locator_params("y", nbins=4)

@@ -1,13 +1,20 @@
 """Source, target, synthesis and error of one subject, side by side."""
 
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..volumes._images import check_same_grid, open_image
-from ._figures import SavedMixin, figure_to_save, white_of
+from ..volumes import VolumeSynthesizer
+from ..volumes._images import read_on_one_grid
+from ..volumes._subjects import Image
+from ._figures import Display, figure_to_save, white_of
 from ._slices import PLANES, Slice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Colours of a column, and its window, in parts of what is drawn white.
 _SCANS = "gray", 0, 1
@@ -52,7 +59,8 @@ def first_contrast(source):
     return source[0] if isinstance(source, list | tuple) else source
 
 
-class SynthesisDisplay(SavedMixin):
+@dataclass(eq=False, repr=False)
+class SynthesisDisplay(Display):
     """Orthogonal slices of a synthesis beside the scan it should be.
 
     Create it with `from_images` or `from_estimator`, and draw it with `plot`.
@@ -91,15 +99,20 @@ class SynthesisDisplay(SavedMixin):
     16
     """
 
-    def __init__(self, volumes, mask, affine, names=None):
-        self.volumes = volumes
-        self.mask = mask
-        self.affine = affine
-        self.names = names
+    volumes: dict[str, np.ndarray]
+    mask: np.ndarray
+    affine: np.ndarray
+    names: dict[str, str] | None = None
 
     @classmethod
     def from_images(
-        cls, source, target, synthesis, *, source_name="source", target_name="target"
+        cls,
+        source: Image,
+        target: Image,
+        synthesis: Image,
+        *,
+        source_name: str = "source",
+        target_name: str = "target",
     ) -> Self:
         """Put together the images of one subject.
 
@@ -122,10 +135,8 @@ class SynthesisDisplay(SavedMixin):
             synthesis is empty.
         """
         images = {"source": source, "target": target, "synthesis": synthesis}
-        files = [open_image(image, name) for name, image in images.items()]
-        for file in files[1:]:
-            check_same_grid(files[0], file)
-        volumes = {name: file.read() for name, file in zip(images, files, strict=True)}
+        files, read = read_on_one_grid(images.items())
+        volumes = dict(zip(images, read, strict=True))
         mask = volumes["synthesis"] != 0
         if not mask.any():
             raise ValueError(
@@ -142,12 +153,10 @@ class SynthesisDisplay(SavedMixin):
     @classmethod
     def from_estimator(
         cls,
-        synthesizer,
-        source,
-        target,
-        *,
-        source_name="source",
-        target_name="target",
+        synthesizer: VolumeSynthesizer,
+        source: Image | Sequence[Image],
+        target: Image,
+        **names: str,
     ) -> Self:
         """Predict a subject and put source, target and synthesis together.
 
@@ -159,8 +168,8 @@ class SynthesisDisplay(SavedMixin):
             The subject's source contrasts; the first is shown.
         target : path or nibabel image
             The scan that the synthesis should be, in whose units it comes.
-        source_name, target_name : str
-            Their contrasts.
+        **names
+            Their contrasts, ``source_name`` and ``target_name``.
 
         Returns
         -------
@@ -172,15 +181,10 @@ class SynthesisDisplay(SavedMixin):
         FileNotFoundError, TypeError, ValueError
             If an image cannot be used, or several contrasts would be predicted.
         """
-        return cls.from_images(
-            first_contrast(source),
-            target,
-            synthesize_one(synthesizer, source, target),
-            source_name=source_name,
-            target_name=target_name,
-        )
+        synthesis = synthesize_one(synthesizer, source, target)
+        return cls.from_images(first_contrast(source), target, synthesis, **names)
 
-    def plot(self, *, title=None, figure=None) -> Self:
+    def plot(self, *, title: str | None = None, figure: "Figure | None" = None) -> Self:
         """Draw three planes of each volume through the middle of the brain.
 
         Target and synthesis share one grey window, 0 to the target's 99.5th
@@ -204,12 +208,12 @@ class SynthesisDisplay(SavedMixin):
         ImportError
             If matplotlib is missing.
         """
-        if figure is None:
-            figure = figure_to_save((2.6 * len(self.volumes), 8.8))
+        n_columns = len(self.volumes)
+        self.figure_ = figure = figure or figure_to_save((2.6 * n_columns, 8.8))
         names = {"error": "synthesis - target"} | (self.names or {})
         shared = self.volumes.get("target", self.volumes["synthesis"])
-        axes = figure.subplots(len(PLANES), len(self.volumes), squeeze=False)
-        cuts = [Slice(self.mask, self.affine, axis, None) for axis in PLANES.values()]
+        axes = figure.subplots(len(PLANES), n_columns, squeeze=False)
+        cuts = [Slice(self.mask, self.affine, axis) for axis in PLANES.values()]
         for column, (name, volume) in zip(axes.T, self.volumes.items(), strict=True):
             is_source = name.startswith("source")
             white = white_of(volume if is_source else shared, self.mask)
@@ -230,5 +234,4 @@ class SynthesisDisplay(SavedMixin):
             ax.set_ylabel(plane)
         if title:
             figure.suptitle(f"{title}\n", fontsize="medium")
-        self.figure_ = figure
         return self

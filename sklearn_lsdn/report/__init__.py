@@ -1,11 +1,15 @@
 """A page on which to judge a synthesizer: one HTML file, with all that it shows."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .._utils.files import check_output
+from ..display._synthesis import first_contrast
 from ..jobs._leave_one_out import subject_labels
+from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
-from ..volumes._subjects import check_is_list
+from ..volumes._subjects import Subjects, check_is_list
 from ._inspection import inspect_network, inspect_subject
 from ._page import require_report, write_page
 
@@ -13,14 +17,14 @@ __all__ = ["generate_report"]
 
 
 def generate_report(
-    synthesizer,
-    sources,
-    targets=None,
+    synthesizer: VolumeSynthesizer,
+    sources: Subjects,
+    targets: Subjects | None = None,
     *,
-    path="report.html",
-    subjects=None,
-    title="Report on a synthesis",
-    overwrite=False,
+    path: str | os.PathLike = "report.html",
+    subjects: Sequence[str] | None = None,
+    title: str = "Report on a synthesis",
+    overwrite: bool = False,
 ) -> Path:
     """Write a page on what a fitted synthesizer makes of some subjects.
 
@@ -87,11 +91,11 @@ def generate_report(
     """
     require_report()
     check_is_list(sources, "sources")
-    if targets is not None:
-        check_is_list(targets, "targets")
     targets = [None] * len(sources) if targets is None else targets
+    check_is_list(targets, "targets")
     if subjects is None:
-        subjects = subject_labels([_path(source) for source in sources])
+        firsts = [open_image(first_contrast(each), "source") for each in sources]
+        subjects = subject_labels([file.path for file in firsts])
     lengths = {len(sources), len(targets), len(subjects)}
     if len(lengths) > 1 or lengths == {0}:
         raise ValueError(
@@ -105,9 +109,3 @@ def generate_report(
     ]
     network = inspect_network(synthesizer, sources[0])
     return write_page(path, title, results, [network], overwrite=overwrite)
-
-
-def _path(source):
-    """Path of a subject's first image; empty if it is in memory."""
-    first = source[0] if isinstance(source, list | tuple) else source
-    return open_image(first, "source").path

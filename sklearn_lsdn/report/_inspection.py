@@ -1,6 +1,6 @@
 """What a fitted synthesizer makes of a subject, and what it consists of."""
 
-from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -19,33 +19,7 @@ _MANY_OUTSIDE = 0.01  # share of voxels where training had none, likewise
 _OTHER_SIZE = 0.1  # relative difference of voxel sizes, likewise
 
 
-@dataclass
-class SubjectResult:
-    """One subject: a picture and scores for each target contrast."""
-
-    model: str
-    subject: str
-    files: list
-    pictures: list
-    scores: list  # of dict with "snr", "psnr" and "ssim"; empty without a target
-    warnings: list
-
-
-@dataclass
-class NetworkResult:
-    """A fitted synthesizer, without what weighs much."""
-
-    model: str
-    held_out: str | None
-    facts: dict
-    parameters: dict
-    curves: dict = field(default_factory=dict)
-    validation_curves: dict = field(default_factory=dict)
-    search: list = field(default_factory=list)  # ShrinkConnect's path_
-    places: bytes | None = None
-
-
-def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectResult:
+def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
     """Predict a subject, score the synthesis and draw it.
 
     Parameters
@@ -55,50 +29,46 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> SubjectRe
     target : path, image, list of them or None
     subject, model : str
         What to call them.
+
+    Returns
+    -------
+    result : dict
+        "model", "subject", names of its "files" and "warnings"; for each target
+        contrast one of "pictures" and, with a target, of "scores".
     """
     check_is_fitted(synthesizer)
     ensemble = role_of(synthesizer.estimator_).noise is not None
     targets = None if target is None else [target]
     (sources,), (scans,) = synthesizer.preparation_.open([source], targets)
     read = synthesizer.preparation_.read(sources, scans)
-    volumes, mask = read.volumes, read.mask
-    pairs, scores = [], []
+    truths, syntheses, deviations, scores = [], [], [], []
+
+    def scored(y_true, y_pred):
+        volumes = [in_brain(values, read.mask) for values in (y_true, y_pred)]
+        truths.append(volumes[0])
+        syntheses.append(volumes[1])
+        snr, psnr = snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
+        scores.append({"snr": snr, "psnr": psnr, "ssim": _ssim(*volumes, read.mask)})
+        return snr
+
     if target is not None:
-
-        def metric(y_true, y_pred):
-            pairs.append((y_true, y_pred))
-            return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
-
-        (each,) = synthesizer.score_volumes([source], [target], metric=metric)
-        scores = [{"snr": float(snr), "psnr": float(psnr)} for snr, psnr in each]
-    deviations = []
+        synthesizer.score_volumes([source], [target], metric=scored)
     if ensemble or target is None:
-        predicted = synthesizer.predict(
-            [source],
-            scale_to=targets,
-            return_std=ensemble,
-        )
+        predicted = synthesizer.predict([source], scale_to=targets, return_std=ensemble)
         if ensemble:
-            predicted, std_images = predicted
-            deviations = _arrays(std_images[0])
+            predicted, (std_images,) = predicted
+            deviations = _arrays(std_images)
         if target is None:
-            pairs = [(None, array[mask]) for array in _arrays(predicted[0])]
-    pictures = []
-    for c, (y_true, y_pred) in enumerate(pairs):
-        synthesis = in_brain(y_pred, mask)
-        scan = None if y_true is None else in_brain(y_true, mask)
-        if scores:
-            scores[c]["ssim"] = _ssim(scan, synthesis, mask)
-        std = deviations[c] if deviations else None
-        pictures.append(draw_subject(volumes, scan, synthesis, std, mask, read.affine))
-    return SubjectResult(
-        model,
-        subject,
-        [Path(file.path).name for file in [*sources, *scans] if file.path],
-        pictures,
-        scores,
-        _warnings(synthesizer, read),
-    )
+            syntheses = _arrays(predicted[0])
+    drawn = zip_longest(truths, syntheses, deviations)
+    return {
+        "model": model,
+        "subject": subject,
+        "files": [Path(file.path).name for file in [*sources, *scans] if file.path],
+        "pictures": [draw_subject(read, *volumes) for volumes in drawn],
+        "scores": scores,
+        "warnings": _warnings(synthesizer, read),
+    }
 
 
 def inspect_fold(model, synthesizer, source, target, subject):
@@ -159,7 +129,7 @@ def _warnings(synthesizer, subject):
     return found
 
 
-def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResult:
+def inspect_network(synthesizer, source, model="", held_out=None) -> dict:
     """Say what a fitted synthesizer consists of, and draw its places over a brain.
 
     Parameters
@@ -171,35 +141,35 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> NetworkResu
         What to call it.
     held_out : str, default=None
         The subject that it has not seen.
+
+    Returns
+    -------
+    result : dict
+        "model", "held_out", "facts" and "parameters"; of each network training and
+        validation errors, "curves"; what ShrinkConnect tried, "search"; a picture of
+        "places", or None.
     """
     check_is_fitted(synthesizer)
-    estimator = synthesizer.estimator_
-    networks = role_of(estimator).networks()
-    result = NetworkResult(
-        model,
-        held_out,
-        facts_of_part("model", synthesizer),
-        {name: repr(value) for name, value in synthesizer.get_params().items()},
-        {label: list(network.loss_curve_) for label, network in networks.items()},
-        {
-            label: list(network.validation_loss_curve_)
-            for label, network in networks.items()
-            if network.validation_loss_curve_
-        },
-        role_of(estimator).tried(),
-    )
+    role = role_of(synthesizer.estimator_)
+    networks, places = role.networks(), None
     for network in networks.values():
         if network.latent_coordinates_.shape[1] == 3:
             (sources,), _ = synthesizer.preparation_.open([source])
             subject = synthesizer.preparation_.read(sources)
-            result.places = draw_places(
-                network.latent_coordinates_,
-                subject.volumes[0],
-                subject.mask,
-                subject.affine,
-            )
+            places = draw_places(network.latent_coordinates_, subject)
             break
-    return result
+    return {
+        "model": model,
+        "held_out": held_out,
+        "facts": facts_of_part("model", synthesizer),
+        "parameters": {k: repr(v) for k, v in synthesizer.get_params().items()},
+        "curves": {
+            label: (network.loss_curve_, network.validation_loss_curve_)
+            for label, network in networks.items()
+        },
+        "search": role.tried(),
+        "places": places,
+    }
 
 
 def _by(sizes):

@@ -2,7 +2,7 @@
 
 import base64
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ._pictures import draw_losses
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
 _CURVES = 6  # at most in one picture: so many can be told apart
-_SCORES = ("snr", "psnr", "ssim")
+_DIGITS = {"snr": 2, "psnr": 2, "ssim": 3}
 
 
 def require_report():
@@ -31,9 +31,11 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
     ----------
     path : path-like
     title : str
-    results : list of SubjectResult
-    networks : list of NetworkResult
-        The first of each model is shown whole, of the others their losses.
+    results : list of dict
+        As `inspect_subject` makes them.
+    networks : list of dict
+        As `inspect_network` does; the first of each model is shown whole, of the
+        others their losses.
     overwrite : bool, default=False
         Replace an existing file.
     """
@@ -52,7 +54,12 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
         results=results,
         summary=_summary(results),
         models=[_model(group) for group in _by_model(networks).values()],
-        versions=_versions(),
+        versions={
+            "sklearn_lsdn": __version__,
+            **{package: version(package) for package in _PACKAGES},
+            "Python": platform.python_version(),
+            "on": platform.platform(),
+        },
     )
     with written_whole(path, suffix=".html", overwrite=overwrite) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -66,7 +73,7 @@ def _data_uri(png):
 def _by_model(items):
     models = {}
     for item in items:
-        models.setdefault(item.model, []).append(item)
+        models.setdefault(item["model"], []).append(item)
     return models
 
 
@@ -74,53 +81,35 @@ def _summary(results):
     """Rows of the table of scores: text, as it is shown."""
     rows = []
     for model, group in _by_model(results).items():
-        scored = [(r.subject, scores) for r in group for scores in r.scores]
-        for subject, scores in scored:
-            rows.append([model, subject, *(_shown(name, scores) for name in _SCORES)])
+        scored = [(r["subject"], scores) for r in group for scores in r["scores"]]
+        rows += [[model, subject, *_shown([scores])] for subject, scores in scored]
         if len(scored) > 1:
-            rows.append([model, "mean ± sd", *_means([s for _, s in scored])])
+            rows.append([model, "mean ± sd", *_shown([each for _, each in scored])])
     return rows
 
 
-def _shown(name, scores):
-    digits = 3 if name == "ssim" else 2
-    return "-" if scores[name] is None else f"{scores[name]:.{digits}f}"
-
-
-def _means(scores):
-    for name in _SCORES:
+def _shown(scores):
+    """Each kind of score or, of several, its mean and standard deviation."""
+    for name, digits in _DIGITS.items():
         values = [each[name] for each in scores if each[name] is not None]
-        digits = 3 if name == "ssim" else 2
-        mean = f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
-        yield mean if values else "-"
+        if values and len(scores) > 1:
+            values = np.mean(values), np.std(values)
+        yield " ± ".join(f"{value:.{digits}f}" for value in values) or "-"
 
 
 def _model(networks):
     """The first of a model's networks, with the losses of all."""
-    # Two scans of one subject are held out from the same network.
-    networks = list({network.held_out: network for network in networks}.values())
-    curves, validation = {}, {}
+    curves = {}
     for network in networks:
-        for label, curve in network.curves.items():
-            name = f"without {network.held_out}" if network.held_out else label
-            name += f", {label}" if network.held_out and len(network.curves) > 1 else ""
-            if len(curves) < _CURVES:
-                curves[name] = curve
-                if label in network.validation_curves:
-                    validation[name] = network.validation_curves[label]
+        held_out = network["held_out"]
+        for label, each in network["curves"].items():
+            name = f"without {held_out}" if held_out else label
+            name += f", {label}" if held_out and len(network["curves"]) > 1 else ""
+            curves[name] = each
+    shown = dict(list(curves.items())[:_CURVES])
     return {
         "first": networks[0],
-        "losses": draw_losses(curves, validation) if curves else None,
-        "n_curves": len(curves),
-        "n_all": sum(len(network.curves) for network in networks),
+        "losses": draw_losses(shown) if shown else None,
+        "n_curves": len(shown),
+        "n_all": len(curves),
     }
-
-
-def _versions():
-    found = {"sklearn_lsdn": __version__}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # as some distributions install them
-            continue
-    return found | {"Python": platform.python_version(), "on": platform.platform()}

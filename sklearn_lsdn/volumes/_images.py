@@ -280,6 +280,20 @@ def check_same_grid(first: ImageFile, second: ImageFile):
         )
 
 
+def read_on_one_grid(labelled) -> tuple[list[ImageFile], list[np.ndarray]]:
+    """Open images that lie on one grid, and read them.
+
+    Parameters
+    ----------
+    labelled : iterable of tuple
+        For each image what to call it in messages, and what `open_image` takes.
+    """
+    files = [open_image(image, label) for label, image in labelled]
+    for file in files[1:]:
+        check_same_grid(files[0], file)
+    return files, [file.read() for file in files]
+
+
 def save_image(image, path, *, overwrite=False):
     """Write an image whole or not at all.
 
