@@ -25,6 +25,7 @@ from sklearn.cluster import MiniBatchKMeans
 from table1 import open_ms_cohort, simulated_cohort
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
+from sklearn_lsdn._regressors.training import settings_of
 
 try:
     import torch
@@ -167,7 +168,7 @@ class TorchLSDN(RegressorMixin, BaseEstimator):
             adam, default.learning_rate_decay
         )
         order = np.random.RandomState(self.random_state)
-        batch = default._samples_per_batch(len(X))
+        batch = settings_of(default).samples_per_batch(len(X))
         for _ in range(default.max_iter):
             for rows in as_tensor(order.permutation(len(X))).split(batch):
                 loss = (self._forward(S[rows], C[rows]) - t[rows]).square().mean() / 2
