@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from ._network.scaling import _FAR
 from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
@@ -17,7 +18,7 @@ _OPSET, _IR_VERSION = 17, 8  # of 2022: runtimes refuse versions newer than thei
 _SMALLEST, _LARGEST = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 
 
-def to_onnx(estimator) -> "onnx.ModelProto":
+def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
     """Write a trained network as an ONNX model.
 
     The model computes in float32 what ``estimator.predict`` does, of columns in the
@@ -88,19 +89,14 @@ def to_onnx(estimator) -> "onnx.ModelProto":
     """
     network = _fitted_network(estimator)
     onnx = require("onnx")
-    floats = onnx.TensorProto.FLOAT
-    shape_of_X = ["n_samples", network.n_features_in_]
-    shape_of_y = ["n_samples", network.n_outputs_]
-    graph = _Graph(onnx.helper, onnx.numpy_helper)
+    describe, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    X = describe("X", floats, ["n_samples", network.n_features_in_])
+    y = describe("y", floats, ["n_samples", network.n_outputs_])
+    graph = _Graph(onnx)
     _write_network(graph, network.network_, network.n_features_in_)
+    name = type(network).__name__
     model = onnx.helper.make_model(
-        onnx.helper.make_graph(
-            graph.nodes,
-            type(network).__name__,
-            [onnx.helper.make_tensor_value_info("X", floats, shape_of_X)],
-            [onnx.helper.make_tensor_value_info("y", floats, shape_of_y)],
-            graph.constants,
-        ),
+        onnx.helper.make_graph(graph.nodes, name, [X], [y], graph.constants),
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
         producer_name="sklearn_lsdn",
@@ -167,32 +163,23 @@ def _convert(scope, operator, container):
             f"Here {type(operator.raw_operator).__name__} transforms what another "
             "estimator takes. Only its predictions can be converted."
         )
+    prefix = scope.get_unique_operator_name("network")
     graph = to_onnx(operator.raw_operator).graph
-    x = scope.get_unique_variable_name("X")
+    graph = onnx.compose.add_prefix_graph(graph, prefix)
     columns = operator.inputs[0].full_name
     if len(operator.inputs) > 1:
         columns = concatenate_variables(scope, operator.inputs, container)
-    container.add_node(
-        "Cast",
-        columns,
-        x,
-        to=onnx.TensorProto.FLOAT,
-        name=scope.get_unique_operator_name("Cast"),
-    )
-    names = {"X": x, "y": y}
+    container.add_node("Cast", columns, graph.input[0].name, to=onnx.TensorProto.FLOAT)
     for tensor in graph.initializer:
-        names[tensor.name] = scope.get_unique_variable_name(tensor.name)
-        container.add_initializer(names[tensor.name], tensor.data_type, None, tensor)
+        container.add_initializer(tensor.name, tensor.data_type, None, tensor)
     for node in graph.node:
-        for name in node.output:
-            names.setdefault(name, scope.get_unique_variable_name(name))
         container.add_node(
             node.op_type,
-            [names[name] for name in node.input],
-            [names[name] for name in node.output],
-            name=scope.get_unique_operator_name(node.op_type),
+            list(node.input),
+            list(node.output),
             **{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
         )
+    container.add_node("Identity", graph.output[0].name, y)
 
 
 def _fitted_network(estimator):
@@ -210,21 +197,20 @@ def _fitted_network(estimator):
 class _Graph:
     """Nodes and constants of an ONNX graph."""
 
-    def __init__(self, helper, numpy_helper):
-        self._helper, self._numpy_helper = helper, numpy_helper
-        self.nodes, self.constants = [], []
+    def __init__(self, onnx):
+        self._onnx, self.nodes, self.constants = onnx, [], []
 
     def apply(self, operator, *inputs, output=None, **attributes):
         """Add a node and return its output's name; arrays become constants."""
         names = [each if isinstance(each, str) else self._add(each) for each in inputs]
         output = output or f"{operator}_{len(self.nodes)}"
-        node = self._helper.make_node(operator, names, [output], **attributes)
+        node = self._onnx.helper.make_node(operator, names, [output], **attributes)
         self.nodes.append(node)
         return output
 
     def _add(self, array):
         name = f"constant_{len(self.constants)}"
-        self.constants.append(self._numpy_helper.from_array(array, name))
+        self.constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
 

@@ -1,6 +1,11 @@
 """How good a synthesis is: SNR, PSNR and SSIM, and scorers for model selection."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.ndimage import find_objects
+from sklearn.base import BaseEstimator
 from sklearn.metrics import make_scorer
 from sklearn.utils.validation import check_array
 
@@ -51,7 +56,11 @@ def _average(scores, multioutput):
 
 
 def snr_score(
-    y_true, y_pred, *, sample_weight=None, multioutput="uniform_average"
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    multioutput: str | ArrayLike = "uniform_average",
 ) -> float | np.ndarray:
     r"""Signal-to-noise ratio of a prediction, in dB.
 
@@ -99,12 +108,12 @@ def snr_score(
 
 
 def psnr_score(
-    y_true,
-    y_pred,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
     *,
-    data_range=None,
-    sample_weight=None,
-    multioutput="uniform_average",
+    data_range: float | None = None,
+    sample_weight: ArrayLike | None = None,
+    multioutput: str | ArrayLike = "uniform_average",
 ) -> float | np.ndarray:
     r"""Peak signal-to-noise ratio of a prediction, in dB.
 
@@ -147,12 +156,18 @@ def psnr_score(
     """
     y_true, y_pred, weight = _check_targets(y_true, y_pred, sample_weight)
     if data_range is None:
-        data_range = y_true.max(axis=0) - y_true.min(axis=0)
+        data_range = np.ptp(y_true, axis=0)
     noise = weight @ (y_true - y_pred) ** 2
     return _average(_decibel(np.square(data_range) * weight.sum(), noise), multioutput)
 
 
-def ssim_score(y_true, y_pred, *, mask=None, data_range=None) -> float:
+def ssim_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    data_range: float | None = None,
+) -> float:
     """Mean structural similarity of two volumes, as scikit-image computes it.
 
     It is taken over the bounding box of ``mask``, in windows of 7 voxels a side.
@@ -210,8 +225,7 @@ def ssim_score(y_true, y_pred, *, mask=None, data_range=None) -> float:
         )
     if not mask.any():
         raise ValueError("The mask is empty.")
-    inside = np.nonzero(mask)
-    box = tuple(slice(i.min(), i.max() + 1) for i in inside)
+    (box,) = find_objects(mask, max_label=1)
     y_in, y_out = y_true[box], y_pred[box]
     if min(y_in.shape) < 7:
         raise ValueError(
@@ -219,7 +233,7 @@ def ssim_score(y_true, y_pred, *, mask=None, data_range=None) -> float:
             f"{' x '.join(map(str, y_in.shape))} voxels."
         )
     if data_range is None:
-        data_range = np.ptp(y_true[inside])
+        data_range = np.ptp(y_true[mask])
     if data_range == 0:
         return float(np.array_equal(y_in, y_out))
     return float(structural_similarity(y_in, y_out, data_range=data_range))
@@ -229,7 +243,12 @@ snr_scorer = make_scorer(snr_score)
 snr_scorer.__doc__ = """Scorer of arrays by `snr_score`, for ``scoring=``."""
 
 
-def volume_snr_scorer(estimator, sources, targets, sample_weight=None) -> float:
+def volume_snr_scorer(
+    estimator: BaseEstimator,
+    sources: Sequence,
+    targets: Sequence,
+    sample_weight: ArrayLike | None = None,
+) -> float:
     """Score a synthesizer by its mean SNR over volumes, for ``scoring=``.
 
     Each synthesis is brought to the units of its target scan and compared with it
@@ -269,5 +288,4 @@ def volume_snr_scorer(estimator, sources, targets, sample_weight=None) -> float:
     >>> scores.shape
     (2,)
     """
-    scores = estimator.score_volumes(sources, targets).mean(axis=1)
-    return float(np.average(scores, weights=sample_weight))
+    return estimator.score(sources, targets, sample_weight)

@@ -4,17 +4,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import find_objects, gaussian_filter, map_coordinates
 
 from .._utils.optional import require
-from ._fields import (
-    BOX,
-    MAX_DISPLACEMENT,
-    Grid,
-    lattice,
-    smooth_field,
-    spline,
-)
+from ._fields import BOX, MAX_DISPLACEMENT, Grid, lattice, smooth_field, spline
 
 _WARP_SPACING = 4.0  # mm
 _COARSE, _FINE = (40.0, 2.4), (16.0, 1.0)  # (spacing mm, standard deviation mm)
@@ -72,17 +65,12 @@ def load_template() -> tuple[np.ndarray, np.ndarray]:
     datasets = require("nilearn.datasets")
     mask_image = datasets.load_mni152_brain_mask(resolution=1)
     mask = np.asanyarray(mask_image.dataobj) > 0
-    corners = np.argwhere(mask).min(0) - 1, np.argwhere(mask).max(0) + 2
-    crop = tuple(slice(max(a, 0), b) for a, b in zip(*corners, strict=True))
+    (box,) = find_objects(mask, max_label=1)
+    crop = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
     mask = mask[crop]
-    t1w, grey, white = (
-        load(resolution=1).get_fdata(dtype=np.float32)[crop] * mask
-        for load in (
-            datasets.load_mni152_template,
-            datasets.load_mni152_gm_template,
-            datasets.load_mni152_wm_template,
-        )
-    )
+    names = "template", "gm_template", "wm_template"
+    images = [getattr(datasets, f"load_mni152_{name}")(resolution=1) for name in names]
+    t1w, grey, white = (i.get_fdata(dtype=np.float32)[crop] * mask for i in images)
     fluid = np.clip(mask - grey - white, 0, 1)
     t1w_grey, t1w_fluid = np.median(t1w[grey > 0.9]), np.median(t1w[fluid > 0.9])
     darkness = np.clip((t1w_grey - t1w) / (t1w_grey - t1w_fluid), 0, 1)

@@ -10,7 +10,7 @@ from sklearn.utils import Bunch, check_random_state
 from .._utils.sklearn_private import Interval, StrOptions, validate_params
 from ._anatomy import draw_anatomy
 from ._fields import Grid
-from ._physics import PROTOCOLS, draw_tissues, scan
+from ._physics import FIELD_STRENGTHS, PROTOCOLS, draw_tissues, scan
 
 # Their order seeds the scans: append, never reorder.
 CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")
@@ -159,7 +159,7 @@ def make_brain_cohort(
             f"contrasts must be one or more of {', '.join(CONTRASTS)}; "
             f"got {contrasts!r}."
         )
-    settings = PROTOCOLS[protocol]
+    sequences, field_strength = PROTOCOLS[protocol], FIELD_STRENGTHS[protocol]
     grid = Grid(float(voxel_size))
     root = check_random_state(random_state).randint(np.iinfo(np.int32).max)
 
@@ -174,26 +174,21 @@ def make_brain_cohort(
         tissues=[],
         DESCR=_DESCR.format(
             protocol=protocol,
-            field_strength=settings.field_strength,
+            field_strength=field_strength,
             sequences="\n".join(
-                f"- {name}: {sequence.equation.__name__}, "
-                + ", ".join(f"{k}={v}" for k, v in sequence.settings.items())
-                for name, sequence in settings.sequences.items()
+                f"- {name}: {sequence.func.__name__}, "
+                + ", ".join(f"{k}={v}" for k, v in sequence.keywords.items())
+                for name, sequence in sequences.items()
             ),
         ),
     )
     for i in range(n_subjects):
         anatomy = draw_anatomy(stream(i, 0), grid)
-        parameters = draw_tissues(stream(i, 1), anatomy, settings.field_strength)
+        parameters = draw_tissues(stream(i, 1), anatomy, field_strength)
         for name in cohort.images:
-            image = scan(
-                stream(i, 2 + CONTRASTS.index(name)),
-                anatomy,
-                parameters,
-                settings.sequences[name],
-                noise=noise,
-                bias=bias,
-            )
+            rng = stream(i, 2 + CONTRASTS.index(name))
+            of = anatomy, parameters, sequences[name]
+            image = scan(rng, *of, noise=noise, bias=bias)
             cohort.images[name].append(_image(image, grid))
         tissues = np.zeros((*grid.shape, 3), dtype=np.float32)
         tissues[anatomy.mask] = anatomy.fractions.T

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import from_matvec
 
 # The cropped brain may grow by this much on every side, and no more.
 MAX_DISPLACEMENT = 8.0  # mm, per axis
@@ -39,9 +40,7 @@ class Grid:
     @property
     def affine(self) -> np.ndarray:
         """Voxel indices to mm, of shape (4, 4)."""
-        affine = np.diag([self.voxel_size] * 3 + [1.0])
-        affine[:3, 3] = BOX[0] + self.voxel_size / 2
-        return affine
+        return from_matvec(self.voxel_size * np.eye(3), BOX[0] + self.voxel_size / 2)
 
 
 def lattice(spacing) -> list[np.ndarray]:

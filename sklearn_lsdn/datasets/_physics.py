@@ -1,6 +1,6 @@
 """Magnetic resonance of brain tissue: parameters, signal equations, scanners."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -128,40 +128,21 @@ def mprage(pd, t1, t2, *, tr, te, ti, flip, spacing, n_echoes) -> np.ndarray:
     return pd * np.sin(alpha) * centre * np.exp(-te / t2)
 
 
-class Sequence(NamedTuple):
-    """A signal equation and its settings: ms, and degrees."""
-
-    equation: Callable
-    settings: dict[str, float]
-
-
-class Protocol(NamedTuple):
-    """Settings of a scanner: field strength in T and a sequence per contrast."""
-
-    field_strength: float
-    sequences: dict[str, Sequence]
-
-
+FIELD_STRENGTHS = {"A": 3.0, "B": 1.5}  # T, by protocol
 _TRAIN = dict(tr=2300, te=3, ti=900, flip=9, spacing=7.1, n_echoes=176)
-PROTOCOLS = {
-    "A": Protocol(
-        3.0,
-        {
-            "T1w": Sequence(mprage, _TRAIN),
-            "T2w": Sequence(spin_echo, dict(tr=6000, te=100)),
-            "PDw": Sequence(spin_echo, dict(tr=3000, te=15)),
-            "FLAIR": Sequence(inversion_recovery, dict(tr=9000, te=120, ti=2500)),
-        },
-    ),
-    "B": Protocol(
-        1.5,
-        {
-            "T1w": Sequence(spoiled_gradient_echo, dict(tr=20, te=5, flip=30)),
-            "T2w": Sequence(spin_echo, dict(tr=4500, te=85)),
-            "PDw": Sequence(spin_echo, dict(tr=2500, te=20)),
-            "FLAIR": Sequence(inversion_recovery, dict(tr=8000, te=110, ti=2350)),
-        },
-    ),
+PROTOCOLS = {  # ms, and degrees
+    "A": {
+        "T1w": partial(mprage, **_TRAIN),
+        "T2w": partial(spin_echo, tr=6000, te=100),
+        "PDw": partial(spin_echo, tr=3000, te=15),
+        "FLAIR": partial(inversion_recovery, tr=9000, te=120, ti=2500),
+    },
+    "B": {
+        "T1w": partial(spoiled_gradient_echo, tr=20, te=5, flip=30),
+        "T2w": partial(spin_echo, tr=4500, te=85),
+        "PDw": partial(spin_echo, tr=2500, te=20),
+        "FLAIR": partial(inversion_recovery, tr=8000, te=110, ti=2350),
+    },
 }
 
 
@@ -218,8 +199,8 @@ def scan(rng, anatomy, parameters, sequence, *, noise, bias) -> np.ndarray:
         The subject.
     parameters : ndarray of shape (3, 3, n_voxels)
         As drawn by `draw_tissues`.
-    sequence : Sequence
-        Signal equation and settings.
+    sequence : callable
+        Signal of proton density, T1 and T2.
     noise : float
         Standard deviation of either channel, in units of the mean brain signal.
     bias : float
@@ -238,7 +219,7 @@ def scan(rng, anatomy, parameters, sequence, *, noise, bias) -> np.ndarray:
     gain = 400 * np.exp(rng.normal(0, 0.4))
     signal = np.zeros_like(anatomy.fractions[0])
     for share, tissue in zip(anatomy.fractions, parameters, strict=True):
-        signal += share * sequence.equation(*tissue, **sequence.settings)
+        signal += share * sequence(*tissue)
     field = smooth_field(rng, anatomy.grid.axes, 70.0)[anatomy.mask]
     signal *= np.exp(bias * field)
     real, imaginary = rng.standard_normal((2, signal.size), dtype=np.float32)

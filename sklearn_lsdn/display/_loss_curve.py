@@ -13,14 +13,10 @@ from ._figures import Display, axes_or_new
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_STYLES = (  # colours from dark to light, so that grey keeps them apart
-    ("#000000", "-", "o"),
-    ("#0072b2", "--", "s"),
-    ("#d55e00", "-.", "^"),
-    ("#009e73", ":", "D"),
-    ("#56b4e9", (0, (5, 1, 1, 1, 1, 1)), "v"),
-    ("#e69f00", (0, (8, 2)), "P"),
-)
+# From dark to light, so that grey keeps them apart.
+_COLORS = "#000000", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00"
+_LINES = "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))
+_MARKERS = "o", "s", "^", "D", "v", "P"
 _MARKS = 10  # along each curve
 
 
@@ -165,12 +161,11 @@ class LossCurveDisplay(Display):
         ax = axes_or_new(ax, (6, 4.2))
         self.lines_, self.validation_lines_ = {}, {}
         for i, (name, curve) in enumerate(self.curves.items()):
-            color, linestyle, marker = _STYLES[i % len(_STYLES)]
-            step = max(1, len(curve) // _MARKS)
+            k, step = i % len(_COLORS), max(1, len(curve) // _MARKS)
             style = dict(
-                color=color,
-                linestyle=linestyle,
-                marker=marker,
+                color=_COLORS[k],
+                linestyle=_LINES[k],
+                marker=_MARKERS[k],
                 markersize=5,
                 # Staggered, so that markers of close curves do not hide each other.
                 markevery=(int(i / len(self.curves) * step), step),

@@ -30,29 +30,29 @@ class Slice:
     """
 
     def __init__(self, mask, affine, axis, position=None):
-        inside = np.nonzero(mask)
-        middle = np.array([np.mean(i) for i in inside])
+        inside = np.argwhere(mask)
+        middle, low, high = inside.mean(axis=0), inside.min(axis=0), inside.max(axis=0)
         size = np.linalg.norm(affine[:3, :3], axis=0)
         # World mm = origin + size * index, which is exact but for tilted grids.
         origin = (affine @ [*middle, 1])[:3] - size * middle
+
+        def mm(index):
+            return origin + size * index
+
         if position is None:
-            position = origin[axis] + size[axis] * int(middle[axis])
+            position = mm(middle.astype(int))[axis]
         self._index = round((position - origin[axis]) / size[axis])
-        first, last = np.min(inside[axis]), np.max(inside[axis])
-        if not first <= self._index <= last:
-            low, high = origin[axis] + size[axis] * np.array([first, last])
+        if not low[axis] <= self._index <= high[axis]:
             raise ValueError(
                 f"There is no brain at {position:g} mm: give a position from "
-                f"{low:.0f} to {high:.0f} mm."
+                f"{mm(low)[axis]:.0f} to {mm(high)[axis]:.0f} mm."
             )
-        self._axis = axis
-        self._shown = [i for i in range(3) if i != axis]
-        self.position = origin[axis] + size[axis] * self._index
-        grid = np.array([np.full(3, -0.5), np.array(mask.shape) - 0.5])
-        brain = np.array([[np.min(i) - 0.5, np.max(i) + 0.5] for i in inside])
-        self._extent = (origin + size * grid)[:, self._shown].T.ravel()
-        borders = origin[:, None] + size[:, None] * brain + [-_MARGIN, _MARGIN]
-        self.window = borders[self._shown]  # mm across and up
+        self.position = mm(self._index)[axis]
+        self._axis, self._shown = axis, np.delete(range(3), axis)
+        grid = np.array([mm(-0.5), mm(np.array(mask.shape) - 0.5)])
+        brain = np.array([mm(low - 0.5) - _MARGIN, mm(high + 0.5) + _MARGIN])
+        self._extent = grid[:, self._shown].T.ravel()
+        self.window = brain[:, self._shown].T  # mm across and up
 
     def draw(self, ax, volume, **parameters):
         ax.imshow(

@@ -39,14 +39,8 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
     overwrite : bool, default=False
         Replace an existing file.
     """
-    require_report()
     jinja2 = require("jinja2")
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["uri"] = _data_uri
     template = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     html = environment.from_string(template).render(
