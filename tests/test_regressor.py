@@ -144,6 +144,16 @@ def test_hidden_layer_sizes_must_be_positive_integers(sizes):
         small(hidden_layer_sizes=sizes).fit(*make_data())
 
 
+def test_what_copies_share_cannot_be_written_to():
+    model = small().fit(*make_data())
+    arrays = [*model.coefs_, *model.intercepts_, model.latent_coordinates_]
+    for array in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+    with pytest.raises(AttributeError):
+        model.coefs_ = []
+
+
 def test_unfitted():
     with pytest.raises(NotFittedError):
         LSDNRegressor().predict(np.zeros((1, 5)))

@@ -303,7 +303,7 @@ class _NetworkRegressor(
         Raises
         ------
         ValueError
-            As `fit`, and if ``solver`` is "lbfgs", which has no epochs.
+            As `fit`, and if a target is constant in the first call.
         """
         tasks = FitTasks(self, 1, X, y, sample_weight)
         fresh = not _is_fitted(self, "network_")
@@ -339,17 +339,17 @@ class _NetworkRegressor(
     @property
     def coefs_(self) -> list[np.ndarray]:
         """Filters of each layer, transposed."""
-        return list(self.network_.filters)
+        return [_read_only(each) for each in self.network_.filters]
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
         """Biases of each layer."""
-        return list(self.network_.biases)
+        return [_read_only(each) for each in self.network_.biases]
 
     @property
     def latent_coordinates_(self) -> np.ndarray:
         """Centres of the spatial responses."""
-        return self.network_.latent_coordinates
+        return _read_only(self.network_.latent_coordinates)
 
     @property
     def n_outputs_(self) -> int:
@@ -429,6 +429,13 @@ class _NetworkRegressor(
                 check_numbers(self, name, moments[name], (n,), "f4")
             counts = moments["n_epochs"], moments["n_steps"]
             ensure(all(isinstance(n, Integral) for n in counts), "steps are no number")
+
+
+def _read_only(array):
+    """A view that cannot be written to, as copies and smaller networks share it."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _check_scale(network, y):
