@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from ._network.scaling import _FAR
+from ._network.scaling import FAR
 from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
 from ._regressors.roles import role_of
 from ._regressors.shrink_connect import ShrinkConnect
@@ -231,7 +231,7 @@ def _write_network(graph, network, n_columns):
     coarse, fine = _two_floats(centre, "X")
     unit = graph.apply("Sub", graph.apply("Sub", "X", coarse), fine)
     unit = graph.apply("Div", unit, _float32(scale, "X"))
-    unit = graph.apply("Clip", unit, np.float32(-_FAR), np.float32(_FAR))
+    unit = graph.apply("Clip", unit, np.float32(-FAR), np.float32(FAR))
     h = graph.apply("Sigmoid", graph.apply("Gemm", unit, first, layers.biases[0]))
     filters = list(layers.filters)
     if located:

@@ -134,3 +134,14 @@ def test_the_default_is_that_of_its_own_parameters():
     ]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).mean() > 0.2
+
+
+@pytest.mark.parametrize("before", ["default", None])
+def test_parts_are_set_whatever_stood_there(before):
+    synthesizer = VolumeSynthesizer(augmentation=before)
+    synthesizer.set_params(augmentation__shift=3.0)
+    assert synthesizer.augmentation.shift == 3.0
+    assert bool(synthesizer.augmentation.mirror) == (before == "default")
+    synthesizer.set_params(augmentation="default", augmentation__shift=2.0)
+    assert synthesizer.augmentation.shift == 2.0
+    assert synthesizer.augmentation.mirror

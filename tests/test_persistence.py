@@ -239,14 +239,13 @@ class Foreign(RegressorMixin, BaseEstimator):
         return np.full(len(X), self.mean_)
 
 
-@pytest.mark.parametrize("which", ["mask_img", "memory", "estimator", "Pipeline"])
-def test_what_a_file_cannot_hold_is_named(subjects, which, path, tmp_path):
+@pytest.mark.parametrize("which", ["mask_img", "estimator", "Pipeline"])
+def test_what_a_file_cannot_hold_is_named(subjects, which, path):
     parameters, named = {
         "mask_img": (
             dict(mask_img=nib.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE)),
             "Nifti1Image",
         ),
-        "memory": (dict(memory=Memory(tmp_path / "cache", verbose=0)), "Memory"),
         "estimator": (dict(estimator=Foreign()), "Foreign"),
         "Pipeline": (dict(estimator=make_pipeline(Foreign())), "Foreign"),
     }[which]
@@ -256,6 +255,23 @@ def test_what_a_file_cannot_hold_is_named(subjects, which, path, tmp_path):
     with pytest.raises(TypeError, match=rf"VolumeSynthesizer holds .*{named}"):
         save_model(s, path)
     assert not path.exists()
+
+
+def test_a_cache_is_not_kept(subjects, path, tmp_path):
+    sources, targets = [s[0] for s in subjects], [s[2] for s in subjects]
+    memory = Memory(tmp_path / "cache", verbose=0)
+    s = VolumeSynthesizer(_network(), n_estimators=2, n_voxels=50, memory=memory)
+    save_model(s.fit(sources, targets), path)
+    loaded = load_model(path)
+    assert loaded.memory is loaded.estimator_.memory is None
+    assert s.memory is memory
+    assert s.estimator_.memory.location == memory.location
+
+
+@pytest.mark.parametrize("trusted", [True, None, 5, [3]])
+def test_what_trusted_cannot_be(path, trusted):
+    with pytest.raises(TypeError, match="trusted must list classes or their names"):
+        load_model(path, trusted=trusted)
 
 
 # Classes of one's own

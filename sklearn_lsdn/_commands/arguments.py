@@ -144,12 +144,9 @@ def layers(arguments, model):
 
 def at_rest(synthesizer):
     """Without what belongs to this run and not to the model."""
-    rest = {"verbose": 0, "memory": None}
-    networks = (part for part in vars(synthesizer).values() if hasattr(part, "predict"))
-    for part in (synthesizer, *networks):
-        for name in part.get_params(deep=True):
-            if name.split("__")[-1] in rest:
-                part.set_params(**{name: rest[name.split("__")[-1]]})
+    for part in (synthesizer, synthesizer.estimator_):
+        names = part.get_params(deep=True)
+        part.set_params(**{n: 0 for n in names if n.split("__")[-1] == "verbose"})
     return synthesizer.set_params(n_jobs=None, max_memory=None)
 
 

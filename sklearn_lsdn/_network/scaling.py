@@ -8,7 +8,7 @@ from .._utils.checks import check_numbers
 from .._utils.persistable import persistable
 
 _CHUNK = 65536  # rows converted at once, laid out alike lest sums round differently
-_FAR = 1e18  # standard deviations: saturates every node, and its square is a float32
+FAR = 1e18  # standard deviations: saturates every node, and its square is a float32
 _MARGIN = 0.05  # of the logistic range, left free below and above the targets
 
 
@@ -88,14 +88,14 @@ class Scaling:
     def standardized(self, S) -> np.ndarray:
         """Features of mean 0 and standard deviation 1, not whitened, float32."""
         unit = (S - self.feature_centre) / self.feature_scale
-        return np.ascontiguousarray(np.clip(unit, -_FAR, _FAR), dtype=np.float32)
+        return np.ascontiguousarray(np.clip(unit, -FAR, FAR), dtype=np.float32)
 
     def coordinates(self, X, dtype=np.float32) -> np.ndarray:
         """Coordinates in units of half the training range."""
         out = np.empty(X.shape, dtype=dtype)
         for rows in _chunks(len(X)):
             scaled = (X[rows] - self.coordinate_centre) / self.coordinate_scale
-            out[rows] = np.clip(scaled, -_FAR, _FAR)
+            out[rows] = np.clip(scaled, -FAR, FAR)
         return out
 
     def targets(self, T, dtype=np.float32) -> np.ndarray:

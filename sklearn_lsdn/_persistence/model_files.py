@@ -52,7 +52,7 @@ def save_model(
         If the estimator is not fitted.
     TypeError
         If it holds something else that `load_model` would not trust, such as an
-        image or a cache among its parameters.
+        image among its parameters.
 
     See Also
     --------
@@ -87,7 +87,7 @@ def save_model(
     if foreign:
         raise TypeError(
             f"{type(estimator).__name__} holds {', '.join(foreign)}, which is not "
-            "trusted in a model file. Give images as paths, and leave memory=None; for "
+            "trusted in a model file. Give images as paths; for "
             f"a class of your own, give trusted={foreign} here and to load_model."
         )
     with written_whole(path, suffix=".skops", overwrite=overwrite) as temporary:
@@ -220,10 +220,10 @@ def _strip(part):
 
 def _load(path, trusted=()):
     skops_io = require("skops.io")
+    trusted = _names(trusted)
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist. Check the path.")
-    trusted = _names(trusted)
     try:
         archives.check_size(path)
         data = archives.with_names_of_today(path.read_bytes())
@@ -269,6 +269,13 @@ def _all(trusted):
 
 def _names(trusted):
     given = [trusted] if isinstance(trusted, str | type) else trusted
+    if not isinstance(given, Iterable) or not all(
+        isinstance(each, str | type) for each in given
+    ):
+        raise TypeError(
+            f"trusted must list classes or their names, got {trusted!r}. Give, for "
+            'instance, trusted=["package.module.Class"].'
+        )
     return [
         each if isinstance(each, str) else archives.full_name(each) for each in given
     ]

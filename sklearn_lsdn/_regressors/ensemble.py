@@ -302,6 +302,10 @@ class EnsembleRegressor(
         splitter = KFold(min(_FOLDS, n_samples), shuffle=True, random_state=rng)
         return splitter.split(np.empty(n_samples))
 
+    def _kept_in_files(self):
+        """Without a cache."""
+        return {**vars(self), "memory": None}
+
     def _check_parts(self):
         members = [*self.estimators_, self.noise_estimator_]
         ensure(len(members) > 1, "an ensemble has no members")
@@ -379,6 +383,7 @@ def _rows(X, rows):
 
 
 class _EnsembleRole(Role):
+    maps = 10
     takes_groups = True
 
     @property

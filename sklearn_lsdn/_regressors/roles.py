@@ -25,6 +25,9 @@ class Role:
     takes_groups = False
     """Whether its ``fit`` can use ``groups``."""
 
+    maps = 4
+    """Volumes that its predictions of a contrast take while they are made."""
+
     copies = 5
     """Copies of its training data that ``fit`` makes, as of boosted trees."""
 
@@ -56,6 +59,13 @@ class Role:
     def network(self):
         """The fitted network regressor that gives its answers; None if none alone."""
         return None
+
+    @property
+    def n_refinements(self) -> int:
+        """How often it is shown what target patches around a voxel say together."""
+        if not hasattr(self.regressor, "refine"):
+            return 0
+        return getattr(self.regressor, "n_refinements", 1)
 
     def members(self) -> list:
         """The regressors whose mean it predicts: by default itself."""

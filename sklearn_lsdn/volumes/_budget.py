@@ -147,7 +147,7 @@ def subjects_at_once(synthesizer, sources, scans=None, *, n_images=0, n_jobs=1) 
     n_targets = len(synthesizer.preparation_.target_normalizers)
     scans = scans or [()] * len(sources)
     needs = [
-        _of_subject(window, n_targets, *pair)
+        _of_subject(window, n_targets, *pair, role_of(synthesizer.estimator_).maps)
         for pair in zip(sources, scans, strict=True)
     ]
     held = [4 * n_images * n_targets * math.prod(files[0].shape) for files in sources]
@@ -237,12 +237,13 @@ def _fewer(synthesizer):
     return f"{fewer}, or crop or resample the images"
 
 
-def _of_subject(window, n_targets, files, scans, n_rows=0):
+def _of_subject(window, n_targets, files, scans, n_maps, n_rows=0):
     """Peak of one subject that is read, and predicted or drawn from."""
+    n_maps += 4 * (window.target_patch_size > 1)  # sums and counts of patches
     margin = 2 * (window.patch_size // 2 * max(window.scales))
     n_voxels = math.prod(side + margin for side in files[0].shape)
     n_volumes = len(files) * (1 + len(window.scales)) + len(scans)
-    n_volumes += 4 * n_targets + 1  # of half the voxels, in float64; places, masks
+    n_volumes += n_maps * n_targets + 1  # places, masks
     largest = max(window.patch_size, window.target_patch_size) ** 3
     n_indices = min(n_rows, n_voxels) * largest
     return _OF_BLOCKS + round(_SAFETY * (4 * n_voxels * n_volumes + 16 * n_indices))
@@ -255,7 +256,7 @@ def _of_training(synthesizer, estimator, window, sources, targets):
     n_columns = window.n_features(len(sources[0])) + window.n_outputs(n_targets)
     rows = round(_SAFETY * 4 * n_rows * (n_columns + 16))  # weights, order, ...
     pairs = zip(sources, targets, strict=True)
-    reading = max(_of_subject(window, n_targets, *pair, n_voxels) for pair in pairs)
+    reading = max(_of_subject(window, n_targets, *pair, 4, n_voxels) for pair in pairs)
     copies = 1 if estimator is None else role_of(estimator).copies
     return rows, reading, rows * copies
 
@@ -272,6 +273,9 @@ def _of_fold(synthesizer, sources, targets, train, test):
     training = ([each[i] for i in train] for each in (sources, targets))
     rows, *needs = _of_training(synthesizer, estimator, window, *training)
     scoring = [
-        _of_subject(window, len(targets[i]), sources[i], targets[i]) for i in test
+        _of_subject(
+            window, len(targets[i]), sources[i], targets[i], role_of(estimator).maps
+        )
+        for i in test
     ]
     return max(rows + max(needs), *scoring)

@@ -95,8 +95,8 @@ class SlidingWindow:
 
     def _refined(self, regressor, padded):
         values = self._predict(regressor, padded)
-        if self.window.target_patch_size > 1 and hasattr(regressor, "refine"):
-            for _ in range(getattr(regressor, "n_refinements", 1)):
+        if self.window.target_patch_size > 1:
+            for _ in range(role_of(regressor).n_refinements):
                 values = self._predict_rows(regressor, padded, values)
         return values
 

@@ -240,10 +240,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self.verbose = verbose
 
     def _kept_in_files(self):
-        """With a path as text."""
+        """Without a cache, and with a path as text."""
         is_path = isinstance(self.mask_img, os.PathLike)
         mask_img = os.fspath(self.mask_img) if is_path else self.mask_img
-        return {**vars(self), "mask_img": mask_img}
+        return {**vars(self), "mask_img": mask_img, "memory": None}
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, as those of the default augmentation.
@@ -258,9 +258,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         -------
         self : object
         """
-        within = any(name.startswith("augmentation__") for name in params)
-        if within and self.augmentation == "default":
-            self.augmentation = Augmentation()
+        if any(name.startswith("augmentation__") for name in params):
+            given = params.get("augmentation", self.augmentation)
+            if given is None or given == "default":
+                params["augmentation"] = resolve_augmentation(given)
         return super().set_params(**params)
 
     def __sklearn_tags__(self):
