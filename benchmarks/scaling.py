@@ -16,16 +16,18 @@ Runs of prediction are of LSDN-1 (200-20) on 800 000 voxels, unless these grow.
 """
 
 import argparse
+import multiprocessing
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from memory import fit, in_new_process, predict, save_small_model, volume
+from memory import fit, predict, save_small_model, volume
 from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import LSDNRegressor
@@ -154,17 +156,20 @@ def training_times(n_samples, repeats):
     yield Growth("training, s an epoch", "samples", counts, counts, times)
 
 
-def peak_memory(shape, n_voxels, shares, counts):
-    """Peaks in MB, each in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
+def peak_memory(shape, n_voxels, shares, counts, tasks_per_process):
+    """Peaks in MB; a process may have more than one task where these do not matter."""
+    processes = ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), max_tasks_per_child=tasks_per_process
+    )
+    with tempfile.TemporaryDirectory() as folder, processes:
         model = str(Path(folder) / "model.skops")
-        in_new_process(save_small_model, model)
+        save_small_model(model)
         voxels, peaks = [], []
         for share in shares:
             grid = tuple(round(n * share ** (1 / 3)) for n in shape)
             path = str(Path(folder) / f"{share}.nii.gz")
             nib.save(volume(0, grid), path)
-            peaks.append(in_new_process(predict, path, model, 1)[0])
+            peaks.append(processes.submit(predict, path, model, 1).result()[0])
             voxels.append(int(np.prod(grid)))
         yield Growth(
             "peak of prediction, MB", "voxels of the grid", voxels, voxels, peaks
@@ -175,7 +180,8 @@ def peak_memory(shape, n_voxels, shares, counts):
             paths.append(str(Path(folder) / f"{seed}.nii.gz"))
             nib.save(volume(seed, shape), paths[-1])
         peaks = [
-            in_new_process(fit, paths[:n], paths[:n][::-1], n_voxels)[0] for n in counts
+            processes.submit(fit, paths[:n], paths[:n][::-1], n_voxels).result()[0]
+            for n in counts
         ]
         yield Growth("peak of training, MB", "subjects", counts, counts, peaks)
 
@@ -206,9 +212,11 @@ def main():
     arguments = parser.parse_args()
     shape, n_samples, n_voxels = (182, 218, 182), 400_000, 20_000
     shares, counts = (0.25, 0.5, 0.75, 1.0), (1, 2, 4, 6, 8)
+    tasks_per_process = 1
     if arguments.quick:
         shape, n_samples, n_voxels = (32, 32, 32), 8192, 500
         shares, counts, arguments.repeats = shares[1::2], counts[:2], 1
+        tasks_per_process = None
     growths = []
     print("| what grows | with | at | measured |")
     print("|---|---|---|---|")
@@ -216,7 +224,7 @@ def main():
         parts = (
             prediction_times(shape, arguments.repeats),
             training_times(n_samples, arguments.repeats),
-            peak_memory(shape, n_voxels, shares, counts),
+            peak_memory(shape, n_voxels, shares, counts, tasks_per_process),
         )
         for part in parts:
             for growth in part:

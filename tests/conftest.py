@@ -1,6 +1,8 @@
 """What all test modules share."""
 
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 
 # SciPy reads this when it is imported, and scikit-learn's array API check skips
 # without it.
@@ -17,6 +19,35 @@ settings.register_profile(
 settings.load_profile("same_every_time")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_brain_is_drawn_once():
+    """All tests simulate the same few subjects; anatomy is what takes their time."""
+    from sklearn_lsdn.datasets import _cohort
+
+    drawn, draw_anatomy = {}, _cohort.draw_anatomy
+
+    def remembered(rng, grid):
+        key = repr(rng.bit_generator.state), grid
+        if key not in drawn:
+            drawn[key] = draw_anatomy(rng, grid)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_cohort, "draw_anatomy", remembered)
+        yield
+
+
+@pytest.fixture(scope="session")
+def elsewhere():
+    """Call a function in another process, where hashes of texts are others."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONHASHSEED", "12345")
+            pool.submit(int).result()
+        yield lambda function, *args: pool.submit(function, *args).result()
 
 
 @pytest.fixture(scope="session")

@@ -62,9 +62,15 @@ def test_fits_on_simulated_scans(folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_scaling_prints_lines_and_draws(tmp_path):
+def test_scaling_prints_lines_and_draws(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(FOLDER)
+    import scaling
+
     figure = tmp_path / "scaling.png"
-    printed = run("scaling.py", "--figure", figure)
+    command = ["scaling.py", "--quick", "--figure", str(figure)]
+    monkeypatch.setattr(sys, "argv", command)
+    scaling.main()
+    printed = capsys.readouterr().out
     growths = [line for line in printed.splitlines() if line.startswith("- ")]
     assert len(growths) == 6
     for line in growths:

@@ -130,7 +130,7 @@ def test_the_tighter_of_two_limits_counts(limits, smallest):
         {},
         dict(n_estimators=2),
         dict(target_patch_size=3, patch_scales=(1, 2, 4)),
-        dict(estimator=LinearRegression(), patch_size=9),
+        dict(estimator=LinearRegression(), patch_size=7),
     ],
     ids=str,
 )
@@ -162,13 +162,13 @@ def test_prediction_is_refused_before_the_work_and_takes_what_was_said(
     ids=["network", "stops early", "trees"],
 )
 def test_training_is_refused_before_the_work_and_takes_what_was_said(estimator):
-    images = _cohort(8, (40, 40, 40))
+    images = _cohort(4, (32, 32, 32))
     synthesizer = VolumeSynthesizer(
-        estimator, n_voxels=40_000, random_state=0, max_memory=TOO_LITTLE
+        estimator, n_voxels=15_000, random_state=0, max_memory=TOO_LITTLE
     )
     said = _refusal(lambda: synthesizer.fit(*images))
-    assert said.startswith("Training on 8 subjects takes up to ")
-    assert "draw fewer voxels than n_voxels=40000" in said
+    assert said.startswith("Training on 4 subjects takes up to ")
+    assert "draw fewer voxels than n_voxels=15000" in said
     enough = _enough(said)
     synthesizer.set_params(max_memory=enough)
     peak = _traced_peak(lambda: synthesizer.fit(*images))

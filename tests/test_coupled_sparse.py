@@ -307,28 +307,29 @@ def test_parameters_out_of_range(parameters):
 
 @pytest.fixture(scope="module")
 def cohort():
-    return make_brain_cohort(3, voxel_size=3, random_state=0)
+    return make_brain_cohort(3, voxel_size=4, random_state=0)
 
 
-@pytest.mark.parametrize(("source", "target"), [("T1w", "T2w"), ("T2w", "T1w")])
-@pytest.mark.parametrize("target_patch_size", [1, 3])
-def test_ahead_of_linear_regression(cohort, source, target, target_patch_size):
+@pytest.mark.parametrize(
+    ("source", "target", "target_patch_size", "n_voxels", "ahead"),
+    [("T1w", "T2w", 1, 8000, 0.2), ("T2w", "T1w", 3, 3000, 0.5)],
+)
+def test_ahead_of_linear_regression(
+    cohort, source, target, target_patch_size, n_voxels, ahead
+):
     sources, targets = cohort.images[source], cohort.images[target]
     scores = [
         VolumeSynthesizer(
             estimator,
             target_patch_size=target_patch_size,
-            n_voxels=8000,
+            n_voxels=n_voxels,
             random_state=0,
         )
         .fit(sources[:2], targets[:2])
         .score(sources[2:], targets[2:])
-        for estimator in (
-            CoupledSparseRegressor(256),
-            LinearRegression(),
-        )
+        for estimator in (CoupledSparseRegressor(256), LinearRegression())
     ]
-    assert scores[0] > scores[1] + 0.3  # dB
+    assert scores[0] > scores[1] + ahead  # dB
 
 
 def test_model_files(cohort, tmp_path):

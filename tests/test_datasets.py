@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rice
 
 from sklearn_lsdn.datasets import _anatomy as anatomy_module
+from sklearn_lsdn.datasets import _cohort as cohort_module
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.datasets._anatomy import Anatomy, displacement_on, draw_displacement
 from sklearn_lsdn.datasets._fields import BOX, MAX_DISPLACEMENT, Grid, smooth_field
@@ -28,6 +29,14 @@ CONTRASTS = ("T1w", "T2w", "PDw", "FLAIR")
 
 def data(image):
     return np.asarray(image.dataobj)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_time_anew():
+    """Rather than as conftest.py has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cohort_module, "draw_anatomy", anatomy_module.draw_anatomy)
+        yield
 
 
 @pytest.fixture(scope="module")

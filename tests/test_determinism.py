@@ -1,9 +1,6 @@
 """The same seed gives the same bits, whatever else differs."""
 
 import hashlib
-import os
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
@@ -11,13 +8,6 @@ import pytest
 
 from sklearn_lsdn import LSDNRegressor, ShrinkConnect, VolumeSynthesizer
 from sklearn_lsdn.jobs._prediction import predict_files
-
-OTHER_PROCESS = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from test_determinism import digest
-print(digest(n_jobs=3))
-"""
 
 
 def images(n):
@@ -53,15 +43,8 @@ def digest(n_jobs):
     return hashlib.sha256(b"".join(_bits(means + deviations))).hexdigest()
 
 
-def test_a_fresh_process_with_other_hashes_and_threads():
-    other = subprocess.run(
-        [sys.executable, "-c", OTHER_PROCESS, os.path.dirname(__file__)],
-        env=os.environ | {"PYTHONHASHSEED": "12345"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert other.stdout.strip() == digest(n_jobs=1)
+def test_another_process_with_other_hashes_and_threads(elsewhere):
+    assert elsewhere(digest, 3) == digest(1)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])

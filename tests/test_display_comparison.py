@@ -219,7 +219,7 @@ def test_drawn_in_a_given_figure_and_again():
 
 @pytest.fixture(scope="module")
 def subjects():
-    cohort = make_brain_cohort(2, ("T1w", "T2w"), voxel_size=10, random_state=0)
+    cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
     return cohort.images["T1w"], cohort.images["T2w"]
 
 

@@ -76,7 +76,7 @@ def test_what_holds_a_network_is_opened(network):
     pipeline.fit(*_data())
     display = LossCurveDisplay.from_estimator(pipeline)
     assert list(display.curves) == ["VDNRegressor"]
-    cohort = make_brain_cohort(1, voxel_size=10, random_state=0)
+    cohort = make_brain_cohort(1, voxel_size=8, random_state=0)
     synthesizer = VolumeSynthesizer(LSDNRegressor((5,), max_iter=2), n_voxels=100)
     synthesizer.fit(cohort.images["T1w"], cohort.images["T2w"])
     display = LossCurveDisplay.from_estimator(synthesizer, name="ours")

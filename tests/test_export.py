@@ -187,7 +187,7 @@ def real_voxels(open_ms):
 
     t1w = scans("T1w")
     both = [list(pair) for pair in zip(scans("T2w"), scans("FLAIR"), strict=True)]
-    sampler = VolumeSynthesizer(LinearRegression(), n_voxels=4000, random_state=0)
+    sampler = VolumeSynthesizer(LinearRegression(), n_voxels=1500, random_state=0)
     sampler.fit(t1w[:2], both[:2])
     return (
         *sampler.sample_voxels(t1w[:2], both[:2], random_state=0),
@@ -199,10 +199,10 @@ def real_voxels(open_ms):
 @pytest.mark.parametrize(
     "network",
     [
-        LSDNRegressor((200, 20), random_state=0),
+        LSDNRegressor((100, 10), random_state=0),
         CDNRegressor((100, 10), random_state=0),
         VDNRegressor((100, 10), random_state=0),
-        ShrinkConnect(LSDNRegressor((200, 20), random_state=0), keep=0.25),
+        ShrinkConnect(LSDNRegressor((100, 10), random_state=0), keep=0.25),
     ],
     ids=lambda network: type(network).__name__,
 )

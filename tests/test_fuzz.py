@@ -9,7 +9,7 @@ from conftest import REPOSITORY
 
 def test_damaged_files_are_used_or_refused(tmp_path):
     command = [sys.executable, REPOSITORY / "benchmarks" / "fuzz.py", "--seed", "1"]
-    command += ["--executions", "300", "--seconds", "90", "--keep", tmp_path / "kept"]
+    command += ["--executions", "100", "--seconds", "90", "--keep", tmp_path / "kept"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     n = int(re.search(r"(\d+) executions, 0 findings", result.stdout).group(1))

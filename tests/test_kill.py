@@ -19,7 +19,7 @@ import nibabel as nib
 import numpy as np
 
 SHAPE = (12, 12, 12)
-KILLS = 60
+KILLS = 30
 LONGEST = 0.15  # seconds until a command is killed
 
 

@@ -264,10 +264,10 @@ def test_names_stand_for_normalizers():
 
 
 OWN = """
+import nibabel as nib
 import numpy as np
 from sklearn_lsdn import load_model
 from sklearn_lsdn._commands.main import main
-from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.volumes._normalizer import LinearNormalizer
 
 
@@ -276,7 +276,11 @@ class MedianNormalizer(LinearNormalizer, name="median"):
         return np.median(values), values.std()
 
 
-images = make_brain_cohort(2, voxel_size=8, random_state=0).images
+volumes = np.random.RandomState(0).uniform(1, 2, (2, 8, 7, 9))
+images = {
+    name: [nib.Nifti1Image(np.float32(values), np.eye(4)) for values in scans]
+    for name, scans in {"T1w": volumes, "T2w": 3 - volumes}.items()
+}
 paths = {name: [f"{name}{i}.nii" for i in range(2)] for name in images}
 for name in images:
     for image, path in zip(images[name], paths[name]):

@@ -4,19 +4,20 @@ import subprocess
 import sys
 
 WORK = """
+import nibabel as nib
 import numpy as np
 from joblib import parallel_config
 from sklearn_lsdn import EnsembleRegressor, LSDNRegressor, VolumeSynthesizer
-from sklearn_lsdn.datasets import make_brain_cohort
 
 def predictions():
     network = LSDNRegressor((5,), max_iter=2)
     X = np.random.RandomState(0).uniform(size=(200, 4))
     yield EnsembleRegressor(network, 2, random_state=0).fit(X, X[:, 0]).predict(X)
-    images = make_brain_cohort(2, voxel_size=8, random_state=0).images
+    volumes = np.random.RandomState(0).uniform(1, 2, (2, 8, 7, 9))
+    images = [nib.Nifti1Image(each, np.eye(4)) for each in volumes]
     model = VolumeSynthesizer(network, n_voxels=100, n_estimators=2, random_state=0)
-    model.fit(images["T1w"], images["T2w"])
-    yield model.predict(images["T1w"][:1])[0].get_fdata()
+    model.fit(images, images[::-1])
+    yield model.predict(images[:1])[0].get_fdata()
 
 if __name__ == "__main__":
     here = [*predictions()]

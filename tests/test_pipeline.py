@@ -35,7 +35,7 @@ VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent
 def folder(tmp_path_factory):
     """A raw dataset out of alignment, in which sub-03 lacks T2w; run the commands."""
     folder = tmp_path_factory.mktemp("study")
-    cohort = make_brain_cohort(4, voxel_size=5, random_state=0).images
+    cohort = make_brain_cohort(4, voxel_size=4, random_state=0).images
     nib.save(cohort["T1w"][3], folder / "reference.nii.gz")
     rng = np.random.default_rng(0)
     for i, subject in enumerate(SUBJECTS):

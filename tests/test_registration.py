@@ -77,9 +77,12 @@ def test_known_displacements_are_found(t1w, t2w, angles, shift):
 )
 def test_known_displacements_of_real_scans_are_found(open_ms, subject, moving, fixed):
     """As measured against the images where the archive has put them, which mutual
-    information would put up to 0.7 mm elsewhere."""
+    information would put up to 0.9 mm elsewhere; with every other voxel, for time."""
     stem = open_ms / subject / "anat" / f"{subject}_space-MNI152_desc-preproc_"
-    moving, fixed = (nib.load(f"{stem}{name}.nii.gz") for name in (moving, fixed))
+    moving, fixed = (
+        nib.load(f"{stem}{name}.nii.gz").slicer[::2, ::2, ::2]
+        for name in (moving, fixed)
+    )
     at_rest, points = estimate_rigid(moving, fixed), _points(fixed)
     assert at_rest.displacement(points).max() < 1
     displacement = _rigid(fixed, (-9, 6, 12), (12, -15, 8))

@@ -1,8 +1,6 @@
 """scikit-learn's tools around the networks: each works as with its own estimators."""
 
-import concurrent.futures
 import inspect
-import multiprocessing
 import pickle
 import tracemalloc
 from importlib.util import find_spec
@@ -148,12 +146,10 @@ def test_prediction_makes_no_copy_of_its_input(order, dtype):
     assert peak < X.nbytes / 2
 
 
-def test_a_fitted_network_travels_between_processes(data):
+def test_a_fitted_network_travels_between_processes(data, elsewhere):
     X, y = data
     network = clone(NETWORK).fit(X, y)
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        predicted = pool.submit(network.predict, X).result()
+    predicted = elsewhere(network.predict, X)
     np.testing.assert_array_equal(predicted, network.predict(X))
     again = pickle.loads(pickle.dumps(network))
     np.testing.assert_array_equal(again.predict(X), predicted)

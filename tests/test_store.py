@@ -1,8 +1,5 @@
 """What tells one unit of work from another, and what is found of it again."""
 
-import subprocess
-import sys
-
 import joblib
 import nibabel as nib
 import numpy as np
@@ -89,18 +86,13 @@ def test_versions_and_machine_count(monkeypatch):
     assert identity(X) != before
 
 
-def test_another_process_agrees():
-    script = (
-        "import numpy as np; from sklearn_lsdn import LSDNRegressor;"
-        "from sklearn_lsdn._utils.store import identity;"
-        "X = np.random.RandomState(0).uniform(size=(60, 5)).astype(np.float32);"
-        "network = LSDNRegressor((4,), max_iter=1, random_state=0);"
-        "print(identity(network.fit(X, X[:, 0]), {'b', 'a'}, {'b': 1, 'a': 2}))"
-    )
-    command = [sys.executable, "-c", script]
-    other = subprocess.run(command, capture_output=True, text=True, check=True)
-    network = _network().fit(X, X[:, 0])
-    assert other.stdout.strip() == identity(network, {"a", "b"}, {"a": 2, "b": 1})
+def _identity_of_a_network(names, parameters):
+    return identity(_network().fit(X, X[:, 0]), names, parameters)
+
+
+def test_another_process_agrees(elsewhere):
+    there = elsewhere(_identity_of_a_network, {"b", "a"}, {"b": 1, "a": 2})
+    assert there == _identity_of_a_network({"a", "b"}, {"a": 2, "b": 1})
 
 
 # Images
