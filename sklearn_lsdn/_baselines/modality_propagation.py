@@ -236,21 +236,18 @@ class ModalityPropagationRegressor(LocatedRegressor):
         return columns, _scaled(places, self._origin, self._window)
 
     def _standardised(self, X, estimate=None):
-        weight = 0.0 if estimate is None else self.target_weight
-        compared = slice(self.n_outputs_ if weight else 0)
-        share = np.float32(np.sqrt(weight / self.n_outputs_))
-        if estimate is None:
-            estimate = np.zeros((len(X), self.n_outputs_))
-        estimate = share * _scaled(estimate, *self._target_scaling)[:, compared]
-        targets = share * self._targets[:, compared]
+        samples, further = self._samples, np.empty((len(X), 0), dtype=np.float32)
+        if estimate is not None:
+            share = np.float32(np.sqrt(self.target_weight / self.n_outputs_))
+            samples = samples.with_columns(share * self._targets)
+            further = share * _scaled(estimate, *self._target_scaling)
+        n_neighbors = min(self.n_neighbors, self.n_samples_fit_)
+        n_threads = effective_n_threads(self.n_jobs)
         for rows in gen_batches(len(X), _ROWS_AT_ONCE):
-            indices, distances = self._samples.nearest(
-                *self._columns_and_places(X[rows]),
-                estimate[rows],
-                targets,
-                self.coordinate_weight,
-                min(self.n_neighbors, self.n_samples_fit_),
-                effective_n_threads(self.n_jobs),
+            columns, places = self._columns_and_places(X[rows])
+            columns = np.hstack([columns, further[rows]])
+            indices, distances = samples.nearest(
+                columns, places, self.coordinate_weight, n_neighbors, n_threads
             )
             yield rows, combined(indices, self._weights(distances), self._targets)
 

@@ -7,7 +7,7 @@ can hold a nearer candidate; candidates of a bin are compared on the first colum
 at once, and on the others for as long as they can be among the nearest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,20 +71,16 @@ class WindowedSamples:
         starts = np.searchsorted(cells[order], np.arange(shape.prod() + 1))
         edges = np.quantile(columns[:, 0], np.linspace(0, 1, _BINS + 1))
         edges[[0, -1]] = -np.inf, np.inf
+        grid = origin, side, shape, starts
         return cls(
-            columns[order],
-            places[order],
-            order,
-            edges.astype(np.float32),
-            origin,
-            side,
-            shape,
-            starts,
+            columns[order], places[order], order, edges.astype(np.float32), *grid
         )
 
-    def nearest(
-        self, columns, places, row_targets, targets, weight, n_neighbors, n_threads=1
-    ):
+    def with_columns(self, columns) -> "WindowedSamples":
+        """The same with further columns of the sorted samples, compared last."""
+        return replace(self, columns=np.hstack([self.columns, columns]))
+
+    def nearest(self, columns, places, weight, n_neighbors, n_threads=1):
         """Find the nearest samples of rows within a distance of 1 in space.
 
         Where fewer than ``n_neighbors`` are within that distance, it is doubled.
@@ -93,10 +89,6 @@ class WindowedSamples:
         ----------
         columns : float32 array of shape (n_rows, n_columns)
         places : float32 array of shape (n_rows, n_coordinates)
-        row_targets : float32 array of shape (n_rows, n_targets)
-            Further columns of the rows, compared last.
-        targets : float32 array of shape (n_samples, n_targets)
-            The same of the sorted samples.
         weight : float
             Of the squared distance in space beside that over columns.
         n_neighbors : int
@@ -116,9 +108,9 @@ class WindowedSamples:
         indices = np.empty((len(columns), n_neighbors), dtype=np.int32)
         distances = np.full(indices.shape, np.inf, dtype=np.float32)
         bins = np.searchsorted(self.edges[1:-1], self.columns[:, 0], side="right")
-        samples = self.columns, self.places, targets, bins.astype(np.uint8)
+        samples = self.columns, self.places, bins.astype(np.uint8)
         grid = self.starts, self.shape, self.side, self.edges
-        rows = columns, places, row_targets, cells
+        rows = columns, places, cells
         radius, weight = 1.0, np.float32(weight)
 
         def run(part):
@@ -186,13 +178,10 @@ def _box(order, cells, places, low, high):
 @kernel
 def _list(samples, grid, cell, low, high, radius, found, offsets):
     """List the samples near a box in a cell, and where each bin of them will begin."""
-    _, places, _, bins = samples
+    _, places, bins = samples
     starts, shape, side, _ = grid
-    i, j, k = (
-        cell // (shape[1] * shape[2]),
-        cell // shape[2] % shape[1],
-        cell % shape[2],
-    )
+    i, j = cell // (shape[1] * shape[2]), cell // shape[2] % shape[1]
+    k = cell % shape[2]
     reach = np.minimum(radius / side, shape).astype(np.int64) + 1
     m = 0
     offsets[:] = 0
@@ -217,7 +206,7 @@ def _list(samples, grid, cell, low, high, radius, found, offsets):
 @kernel
 def _gather(samples, found, offsets, n_first):
     """Sort the samples found into their bins, with a row for each column."""
-    columns, places, _, bins = samples
+    columns, places, bins = samples
     members = np.empty(len(found), dtype=np.int32)
     near = np.empty((places.shape[1], len(found)), dtype=np.float32)
     first = np.empty((n_first, len(found)), dtype=np.float32)
@@ -245,10 +234,10 @@ def _add_squares(values, table, begin, sums):
 
 @kernel
 def _insert(member, distance, nearest, best):
-    """Put a sample among the nearest if it belongs there."""
+    """Put a sample among the nearest if it belongs there; return the largest."""
     to = len(best) - 1
     if distance > best[to] or (distance == best[to] and member > nearest[to]):
-        return
+        return best[to]
     while to > 0 and (
         best[to - 1] > distance
         or (best[to - 1] == distance and nearest[to - 1] > member)
@@ -256,13 +245,14 @@ def _insert(member, distance, nearest, best):
         best[to], nearest[to] = best[to - 1], nearest[to - 1]
         to -= 1
     best[to], nearest[to] = distance, member
+    return best[-1]
 
 
 @kernel
 def _search(samples, grid, rows, order, radius, weight, indices, distances):
     """Fill ``indices`` and ``distances`` for the rows in ``order``, sorted by cell."""
-    columns, places, targets, _ = samples
-    row_columns, row_places, row_targets, row_cells = rows
+    columns, places, _ = samples
+    row_columns, row_places, row_cells = rows
     edges = grid[3]
     n_bins, n_first = len(edges) - 1, min(_FIRST, columns.shape[1])
     found = np.empty(len(columns), dtype=np.int32)
@@ -298,15 +288,13 @@ def _search(samples, grid, rows, order, radius, weight, indices, distances):
                         inside = part[c] <= np.float32(radius**2)
                         part[c] = weight * part[c] if inside else _INFINITY
                 _add_squares(row, first, offsets[b], part)
+                worst = best[-1]
                 for c in range(len(part)):
                     distance = part[c]
-                    if distance > best[-1] or distance == _INFINITY:
+                    if distance > worst or distance == _INFINITY:
                         continue
                     member = members[offsets[b] + c]
                     for f in range(n_first, columns.shape[1]):
                         difference = row[f] - columns[member, f]
                         distance += difference * difference
-                    for f in range(targets.shape[1]):
-                        difference = row_targets[r, f] - targets[member, f]
-                        distance += difference * difference
-                    _insert(member, distance, nearest, best)
+                    worst = _insert(member, distance, nearest, best)
