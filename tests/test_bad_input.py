@@ -1,6 +1,6 @@
 """What is accepted and what is refused: a test for each row of docs/input.md.
 
-Refusals of every call, by role and place, are in test_synthesizer.py; orientations,
+Refusals of every call, by role and place, are in test_refusals.py; orientations,
 data types and damaged headers in test_images.py; the command's in test_cli.py.
 """
 

@@ -28,8 +28,10 @@ ESTIMATORS = [
     ModalityPropagationRegressor(),
     ModalityPropagationRegressor(coordinates=0),
     CoupledSparseRegressor(),
-    CoupledSparseRegressor(coordinates=0),
-    CoupledSparseRegressor(refit=False, coordinate_weight=0.0, intercept_scaling=0.0),
+    CoupledSparseRegressor(32, coordinates=0),
+    CoupledSparseRegressor(
+        32, refit=False, coordinate_weight=0.0, intercept_scaling=0.0
+    ),
 ]
 # Those that take images; test_image_estimator_checks.py has checks of our own.
 OF_IMAGES = {
