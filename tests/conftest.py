@@ -7,6 +7,10 @@ from concurrent.futures import ProcessPoolExecutor
 # SciPy reads this when it is imported, and scikit-learn's array API check skips
 # without it.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# OpenMP and OpenBLAS read these: threads that wait for work sleep, rather than keep
+# busy the core on which the work may be.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 from pathlib import Path
 
