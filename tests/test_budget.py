@@ -14,8 +14,8 @@ from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer, load_model, save_model
 from sklearn_lsdn._commands.main import main
-from sklearn_lsdn.jobs import leave_one_subject_out
-from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
+from sklearn_lsdn.exceptions import SubjectsFailed
+from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
 from sklearn_lsdn.volumes._budget import (
     OF_THE_PROGRAM,
     DoesNotFit,

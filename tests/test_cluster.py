@@ -30,8 +30,8 @@ from sklearn_lsdn._commands.main import main
 from sklearn_lsdn._utils import parallel as _parallel
 from sklearn_lsdn._utils.threads import effective_n_threads
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.jobs import leave_one_subject_out
-from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
+from sklearn_lsdn.exceptions import SubjectsFailed
+from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
 from sklearn_lsdn.volumes._images import open_image
 from sklearn_lsdn.volumes._sliding_window import shared_n_jobs
 

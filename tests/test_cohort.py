@@ -10,7 +10,8 @@ from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
 from sklearn_lsdn._commands.main import main
-from sklearn_lsdn.jobs._prediction import SubjectsFailed, predict_files
+from sklearn_lsdn.exceptions import SubjectsFailed
+from sklearn_lsdn.jobs import predict_files
 
 SHAPE = (7, 8, 6)
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

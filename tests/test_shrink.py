@@ -31,7 +31,7 @@ from sklearn_lsdn import (
     simultaneous_omp,
 )
 from sklearn_lsdn._network.optimizers import Trainer
-from sklearn_lsdn._utils.progress import TrainingInterrupted
+from sklearn_lsdn.exceptions import TrainingInterrupted
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 SELECTIONS = ["absolute", "squared", "residual"]

@@ -7,8 +7,8 @@ import sys
 import warnings
 from importlib import import_module
 
-from .._utils.progress import TrainingInterrupted
 from .._version import __version__
+from ..exceptions import TrainingInterrupted
 
 _COMMANDS = ("demo", "register", "fit", "shrink", "predict", "evaluate", "info")
 

@@ -12,10 +12,11 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from .._network.training import History, Settings, train
 from .._utils.callbacks import FitTasks
 from .._utils.groups import check_groups
-from .._utils.progress import Progress, TrainingInterrupted
+from .._utils.progress import Progress
 from .._utils.samples import validate_samples
 from .._utils.sklearn_private import check_weights, own_callbacks, with_callbacks
 from .._utils.threads import effective_n_threads
+from ..exceptions import TrainingInterrupted
 
 
 @contextmanager

@@ -5,10 +5,6 @@ from contextlib import contextmanager
 _bars = None  # of this process: in others, work is silent
 
 
-class TrainingInterrupted(UserWarning):
-    """Training was interrupted; the network is that of the last whole epoch."""
-
-
 @contextmanager
 def shown_by(bars):
     """Let bars show, too, how far the work is that begins meanwhile.

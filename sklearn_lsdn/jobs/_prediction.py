@@ -16,16 +16,13 @@ from .._utils.progress import Progress
 from .._utils.store import identity
 from .._utils.threads import effective_n_threads
 from .._version import __version__
+from ..exceptions import SubjectsFailed
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
 from ..volumes._subjects import absolute_paths, open_subjects
 from ._dataset import read_json, write_json
 from ._names import beside, output_names
-
-
-class SubjectsFailed(ValueError):  # noqa: N818, as scikit-learn's own are called
-    """Some subjects could not be predicted; the others were."""
 
 
 @dataclass(frozen=True)
