@@ -1,4 +1,4 @@
-"""What is doubtful of scans is gathered where it is found, and told where it matters."""
+"""What is doubtful of scans is gathered where it is found, and told in one place."""
 
 import warnings
 from collections.abc import Iterable
