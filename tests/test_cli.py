@@ -139,7 +139,7 @@ def _facts(description):
 
 
 def _table(text):
-    return [re.split(r"  +", line) for line in text.splitlines()]
+    return [re.split(r"  +", line) for line in text.partition("\n\n")[0].splitlines()]
 
 
 # lsdn predict
@@ -429,6 +429,7 @@ def test_evaluate_prints_a_table_and_writes_all_of_it(data, tmp_path, capsys):
         assert content["summary"][name]["snr_mean"] == pytest.approx(scores.mean())
         assert content["summary"][name]["snr_sd"] == pytest.approx(scores.std())
         assert cells[4] == f"{np.mean([v['psnr'] for v in volumes]):.2f}"
+        assert cells[5] == f"{np.mean([v['r2'] for v in volumes]):.3f}"
 
 
 def test_evaluate_scores_a_subject_that_training_did_not_see(data, tmp_path):
@@ -607,7 +608,7 @@ def test_quiet_leaves_the_result_alone(data, model, tmp_path, capsys, command):
     assert run(*tasks(data, model, tmp_path)[command], "--quiet") == 0
     out, err = capsys.readouterr()
     assert err == ""
-    n_lines = {"fit": 1, "predict": 3, "evaluate": 2, "shrink": 1}[command]
+    n_lines = {"fit": 1, "predict": 3, "evaluate": 4, "shrink": 1}[command]
     assert len(out.splitlines()) == n_lines
 
 

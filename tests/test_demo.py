@@ -179,7 +179,7 @@ def test_a_demo_can_be_repeated_over_the_first(
         monkeypatch.setattr(demo, network, lambda sizes: LinearRegression())
     again = run_demo(tmp_path, **TINY, overwrite=True, n_jobs=2).records[0]
     once = demonstration.evaluation.records[0]
-    for key in ("model", "subject", "snr", "psnr"):
+    for key in ("model", "subject", "snr", "psnr", "r2"):
         assert again[key] == once[key]
     assert _state(tmp_path) == _state(demonstration.folder)
     said = capsys.readouterr().out

@@ -9,6 +9,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
 
 from sklearn_lsdn import VDNRegressor, VolumeSynthesizer, snr_score
 from sklearn_lsdn.datasets import make_brain_cohort
@@ -78,13 +79,16 @@ def test_columns_are_source_target_and_methods():
     assert without.axes_[0, 0].get_title() == "target\n(target)"
 
 
-def test_titles_have_the_snr_over_the_whole_brain():
+def test_titles_have_the_scores_over_the_whole_brain():
     target, syntheses, _, brain = _volumes()
     display = _display()
     for i, (name, volume) in enumerate(syntheses.items()):
         snr = snr_score(target[brain], volume[brain])
         assert display.snr_[name] == pytest.approx(snr)
-        assert display.axes_[0, i + 2].get_title() == f"{name}\n{snr:.1f} dB"
+        r2 = r2_score(target[brain], volume[brain])
+        assert display.r2_[name] == pytest.approx(r2)
+        title = f"{name}\n{snr:.1f} dB, R2 {r2:.2f}"
+        assert display.axes_[0, i + 2].get_title() == title
     assert display.snr_["good"] > display.snr_["poor"] + 6
 
 
@@ -136,7 +140,7 @@ def test_errors_share_a_symmetric_scale_that_grey_keeps():
 def test_perfect_syntheses_have_a_scale_as_well():
     target = _image(_volumes()[0])
     display = ComparisonDisplay.from_predictions(target, {"copy": target})
-    assert display.axes_[0, 1].get_title() == "copy\ninf dB"
+    assert display.axes_[0, 1].get_title() == "copy\ninf dB, R2 1.00"
     assert display.axes_[1, 1].images[0].get_clim() == (-1, 1)
 
 

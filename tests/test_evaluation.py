@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
 
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
 from sklearn_lsdn.jobs import Evaluation, leave_one_subject_out
@@ -35,8 +36,7 @@ class Recorder(BaseEstimator):
     def score_volumes(self, sources, targets, *, metric):
         assert not set(sources) & set(self.trained_on_)
         self.scored.append((self.name, sources, targets))
-        snr, psnr = metric(np.array([3.0, 4.0]), np.array([3.0, 3.0]))
-        return np.array([[(snr, psnr)]])
+        return np.array([[metric(np.array([3.0, 4.0]), np.array([3.0, 3.0]))]])
 
 
 @pytest.fixture
@@ -61,14 +61,15 @@ def paths(tmp_path):
     return sources, targets
 
 
-def _record(model, subject, snr, psnr=20.0, fit_seconds=1.0, predict_seconds=0.5):
+def _record(model, subject, snr, psnr=20.0, r2=0.5, fit_seconds=1.0, **more):
     return dict(
         model=model,
         subject=subject,
         snr=snr,
         psnr=psnr,
+        r2=r2,
         fit_seconds=fit_seconds,
-        predict_seconds=predict_seconds,
+        **{"predict_seconds": 0.5, **more},
     )
 
 
@@ -130,12 +131,13 @@ def test_inspections_are_of_subjects_not_seen(recorder, paths):
     assert "inspections" not in evaluation.to_dict()
 
 
-def test_scores_are_snr_and_psnr_of_the_metric(recorder, paths):
+def test_scores_are_those_of_the_metric(recorder, paths):
     evaluation = leave_one_subject_out({"a": recorder}, *paths, LABELS)
     # voxels 3 and 4 become 3 and 3: power 25 and range 1 against an error of 1
     for record in evaluation.records:
         assert record["snr"] == pytest.approx(10 * np.log10(25))
         assert record["psnr"] == pytest.approx(10 * np.log10(2))
+        assert record["r2"] == pytest.approx(-1)
 
 
 def test_scores_are_those_of_fitting_by_hand(paths):
@@ -147,17 +149,18 @@ def test_scores_are_those_of_fitting_by_hand(paths):
         test = [i for i, label in enumerate(LABELS) if label == held_back]
         model = _linear().fit([sources[i] for i in train], [targets[i] for i in train])
         pair = [sources[i] for i in test], [targets[i] for i in test]
-        snr, psnr = (
+        scores = [
             model.score_volumes(*pair, metric=metric).ravel()
-            for metric in (snr_score, psnr_score)
-        )
-        expected[held_back] = list(zip(snr, psnr, strict=True))
+            for metric in (snr_score, psnr_score, r2_score)
+        ]
+        expected[held_back] = list(zip(*scores, strict=True))
     found = {label: [] for label in LABELS}
     for record in evaluation.records:
-        found[record["subject"]].append((record["snr"], record["psnr"]))
+        found[record["subject"]].append((record["snr"], record["psnr"], record["r2"]))
         assert record["fit_seconds"] >= 0
         assert record["predict_seconds"] >= 0
-    assert found == expected
+    for label, scores in expected.items():
+        np.testing.assert_allclose(found[label], scores, rtol=1e-6)
 
 
 def test_scores_are_means_over_target_contrasts(paths):
@@ -297,9 +300,9 @@ def test_a_series_of_subjects_counts_by_its_values(paths):
 
 
 RECORDS = [
-    _record("LSDN", "sub-01", 10.0, 20.0, fit_seconds=2.0, predict_seconds=0.2),
-    _record("LSDN", "sub-02", 13.0, 24.0, fit_seconds=4.0, predict_seconds=0.4),
-    _record("LSDN", "sub-02", 16.0, 22.0, fit_seconds=4.0, predict_seconds=0.6),
+    _record("LSDN", "sub-01", 10.0, 20.0, 0.25, fit_seconds=2.0, predict_seconds=0.2),
+    _record("LSDN", "sub-02", 13.0, 24.0, 0.5, fit_seconds=4.0, predict_seconds=0.4),
+    _record("LSDN", "sub-02", 16.0, 22.0, 0.75, fit_seconds=4.0, predict_seconds=0.6),
     _record("A longer name", "sub-01", -1.25, 5.0, fit_seconds=100.0),
     _record("A longer name", "sub-02", 1.25, 7.0, fit_seconds=100.0),
     _record("A longer name", "sub-02", 1.25, 9.0, fit_seconds=100.0),
@@ -315,6 +318,8 @@ def test_summary_by_hand():
             "snr_sd": np.sqrt((9 + 0 + 9) / 3),
             "psnr_mean": 22.0,
             "psnr_sd": np.sqrt((4 + 4 + 0) / 3),
+            "r2_mean": 0.5,
+            "r2_sd": np.sqrt(0.125 / 3),
             "fit_seconds": 10 / 3,
             "predict_seconds": 0.4,
         }
@@ -322,12 +327,33 @@ def test_summary_by_hand():
     assert summary["A longer name"]["snr_mean"] == pytest.approx(1.25 / 3)
 
 
+TABLE = """\
+SNR (dB)       sub-01  sub-02  mean +- sd     PSNR (dB)  R2     fit (s)  predict (s)
+LSDN           10.00   14.50   13.00 +- 2.45  22.00      0.500  3.3      0.4
+A longer name  -1.25   1.25    0.42 +- 1.18   7.00       0.500  100.0    0.5"""
+
+
 def test_table_by_hand():
-    assert Evaluation(RECORDS).table().splitlines() == [
-        "SNR (dB)       sub-01  sub-02  mean +- sd     PSNR (dB)  fit (s)  predict (s)",
-        "LSDN           10.00   14.50   13.00 +- 2.45  22.00      3.3      0.4",
-        "A longer name  -1.25   1.25    0.42 +- 1.18   7.00       100.0    0.5",
+    table, below = Evaluation(RECORDS).table().split("\n\n")
+    assert table == TABLE
+    assert below.startswith("SNR counts from the scan's own zero")
+
+
+def test_the_table_has_brains_and_warnings_where_records_do():
+    records = [
+        record | {"brain_ml": volume, "warnings": texts}
+        for record, volume, texts in zip(
+            RECORDS,
+            [1000.0, 1200.0, 1300.0] * 2,
+            [["is dark"], [], ["is flat", "is flat"]] * 2,
+            strict=True,
+        )
     ]
+    evaluation = Evaluation(records)
+    table, below = evaluation.table().split("\n\n")
+    assert table == f"{TABLE}\nbrain (ml)     1000    1250    1125 +- 125"
+    assert below.splitlines()[1:] == ["sub-01: is dark", "sub-02: is flat"]
+    assert evaluation.to_dict()["volumes"] == records
 
 
 def test_to_dict_is_json_with_every_volume():

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
 
 from sklearn_lsdn import (
     LSDNRegressor,
@@ -128,16 +129,17 @@ def test_scores_are_those_of_the_synthesizer(cohort, synthesizer, tmp_path):
     )
     assert page.title == page.headings[0] == "A & B"
     header, *rows = page.rows[:4]
-    assert header == ["subject", "SNR (dB)", "PSNR (dB)", "SSIM"]
+    assert header == ["subject", "SNR (dB)", "PSNR (dB)", "SSIM", "R2"]
     snr = synthesizer.score_volumes(t1w, t2w)[:, 0]
     psnr = synthesizer.score_volumes(t1w, t2w, metric=psnr_score)[:, 0]
+    r2 = synthesizer.score_volumes(t1w, t2w, metric=r2_score)[:, 0]
     ssim = []
     for source, scan in zip(t1w, t2w, strict=True):
         (image,) = synthesizer.predict([source], scale_to=[scan])
         synthesis, truth = image.get_fdata(), scan.get_fdata()
         ssim.append(ssim_score(truth, synthesis, mask=truth != 0))
-    for row, name, *scores in zip(rows[:2], names, snr, psnr, ssim, strict=True):
-        assert row == [name, *"{:.2f} {:.2f} {:.3f}".format(*scores).split()]
+    for row, name, *scores in zip(rows[:2], names, snr, psnr, ssim, r2, strict=True):
+        assert row == [name, *"{:.2f} {:.2f} {:.3f} {:.3f}".format(*scores).split()]
     assert rows[2][:2] == ["mean ± sd", f"{snr.mean():.2f} ± {snr.std():.2f}"]
     assert len(page.images) == 4  # two subjects, losses, places
     assert page.warnings == []
@@ -284,7 +286,7 @@ def test_evaluate_writes_what_it_prints(cohort, tmp_path, capsys):
     command += ["--model", "lsdn", "vdn", "--hidden-layer-sizes", "12", "4", "-q"]
     command += ["--max-iter", "2", "--n-voxels", "300", "--report", str(path)]
     assert main(command) == 0
-    _, *lines = capsys.readouterr().out.splitlines()
+    _, *lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
     page = Page(path)
     page.check_self_contained()
     assert len(list(page.pictures())) == 6 + 2 + 1

@@ -66,7 +66,7 @@ def _linear(**parameters):
 
 
 def _scores(evaluation):
-    names = "model", "subject", "snr", "psnr"
+    names = "model", "subject", "snr", "psnr", "r2"
     return [tuple(record[name] for name in names) for record in evaluation.records]
 
 

@@ -109,6 +109,9 @@ def _write(arguments, evaluation):
         from ..report import write_page
 
         results, networks = zip(*evaluation.inspections, strict=True)
+        for result, record in zip(results, evaluation.records, strict=True):
+            told = [*result["warnings"], *record["warnings"]]
+            result["warnings"] = list(dict.fromkeys(told))
         title = "Each subject predicted by networks that have not seen it"
         write_page(
             arguments.report, title, results, networks, overwrite=arguments.overwrite

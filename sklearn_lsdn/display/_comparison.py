@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import snr_score
@@ -49,6 +50,8 @@ class ComparisonDisplay(Display):
     ----------
     snr_ : dict of str to float
         SNR of each method in dB, over the whole brain.
+    r2_ : dict of str to float
+        R2 of each method, likewise.
     axes_ : ndarray of matplotlib.axes.Axes of shape (2, n_columns)
         What was drawn on: images above, errors below.
     figure_ : matplotlib.figure.Figure
@@ -266,7 +269,7 @@ class ComparisonDisplay(Display):
         Returns
         -------
         self : ComparisonDisplay
-            With ``axes_``, ``figure_`` and ``snr_``.
+            With ``axes_``, ``figure_``, ``snr_`` and ``r2_``.
 
         Raises
         ------
@@ -280,9 +283,12 @@ class ComparisonDisplay(Display):
                 f"plane must be one of {', '.join(PLANES)}, got {plane!r}."
             )
         cut = Slice(self.mask, self.affine, PLANES[plane], position)
-        brain = self.target[self.mask]
-        inside = {name: each[self.mask] for name, each in self.syntheses.items()}
+        brain = np.float64(self.target[self.mask])
+        inside = {
+            name: np.float64(each[self.mask]) for name, each in self.syntheses.items()
+        }
         self.snr_ = {name: snr_score(brain, each) for name, each in inside.items()}
+        self.r2_ = {name: r2_score(brain, each) for name, each in inside.items()}
         if error_limit is None:
             errors = np.abs(np.subtract([*inside.values()], brain))
             error_limit = np.percentile(errors, _ERRORS_TOP) or 1.0
@@ -312,7 +318,8 @@ class ComparisonDisplay(Display):
         panels = zip(axes.T[len(scans) :], self.syntheses.items(), strict=True)
         for (above, below), (name, synthesis) in panels:
             cut.draw(above, synthesis, cmap=cmap, vmin=0, vmax=white)
-            above.set_title(f"{name}\n{self.snr_[name]:.1f} dB", fontsize="medium")
+            scores = f"{self.snr_[name]:.1f} dB, R2 {self.r2_[name]:.2f}"
+            above.set_title(f"{name}\n{scores}", fontsize="medium")
             error = np.where(self.mask, synthesis - self.target, np.nan)
             cut.draw(below, error, cmap=error_cmap, **limits)
         figure.colorbar(

@@ -103,6 +103,6 @@ def run_demo(
     )
     display.plot(
         title=f"LSDN, {cohort.subjects[-1]} (simulated, not seen in training): "
-        f"SNR {records[0]['snr']:.1f} dB"
+        f"SNR {records[0]['snr']:.1f} dB, R2 {records[0]['r2']:.2f}"
     ).save(picture, overwrite=overwrite)
     return evaluation

@@ -4,6 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..exceptions import PairWarning
+
+WHAT_COUNTS = (
+    "SNR counts from the scan's own zero; R2 does not: 1 is perfect, 0 as good as the "
+    "scan's mean."
+)
+_AS_THE_MEAN = 0.0  # R2 of a subject that nothing was predicted of,
+_LEARNED = 0.3  # while of the others something was
+
 
 @dataclass
 class Evaluation:
@@ -13,7 +22,9 @@ class Evaluation:
     ----------
     records : list of dict
         One for each method and volume: "model", "subject", "snr" and "psnr" in
-        dB, the mean over target contrasts; "fit_seconds" and "predict_seconds".
+        dB and "r2", the mean over target contrasts; "fit_seconds" and
+        "predict_seconds". It may have "brain_ml", the brain's volume in
+        millilitres, and "warnings", a list of str.
     inspections : list
         What ``inspect`` of `leave_one_subject_out` said, in the same order.
 
@@ -24,11 +35,14 @@ class Evaluation:
     Examples
     --------
     >>> from sklearn_lsdn.jobs import Evaluation
-    >>> record = dict(model="LSDN", subject="sub-01", snr=12.0, psnr=20.0,
-    ...               fit_seconds=1.0, predict_seconds=0.1)
+    >>> record = dict(model="LSDN", subject="sub-01", snr=12.0, psnr=20.0, r2=0.75,
+    ...               brain_ml=1300.0, fit_seconds=1.0, predict_seconds=0.1)
     >>> print(Evaluation([record]).table())
-    SNR (dB)  sub-01  mean +- sd     PSNR (dB)  fit (s)  predict (s)
-    LSDN      12.00   12.00 +- 0.00  20.00      1.0      0.1
+    SNR (dB)    sub-01  mean +- sd     PSNR (dB)  R2     fit (s)  predict (s)
+    LSDN        12.00   12.00 +- 0.00  20.00      0.750  1.0      0.1
+    brain (ml)  1300    1300 +- 0
+    <BLANKLINE>
+    SNR counts from the scan's own zero; R2 does not: 1 is perfect, 0 as good as ...
     """
 
     records: list
@@ -40,61 +54,94 @@ class Evaluation:
         Returns
         -------
         summary : dict of str to dict
-            For each model "snr_mean", "snr_sd", "psnr_mean", "psnr_sd" in dB, and
-            mean "fit_seconds" and "predict_seconds".
+            For each model "snr_mean", "snr_sd", "psnr_mean", "psnr_sd" in dB,
+            "r2_mean", "r2_sd", and mean "fit_seconds" and "predict_seconds".
         """
         summary = {}
         for model in dict.fromkeys(record["model"] for record in self.records):
             rows = [record for record in self.records if record["model"] == model]
-            column = {key: [row[key] for row in rows] for key in rows[0]}
-            summary[model] = {
-                "snr_mean": float(np.mean(column["snr"])),
-                "snr_sd": float(np.std(column["snr"])),
-                "psnr_mean": float(np.mean(column["psnr"])),
-                "psnr_sd": float(np.std(column["psnr"])),
-                "fit_seconds": float(np.mean(column["fit_seconds"])),
-                "predict_seconds": float(np.mean(column["predict_seconds"])),
-            }
+            summary[model] = {}
+            for key in ("snr", "psnr", "r2"):
+                values = [row[key] for row in rows]
+                summary[model][f"{key}_mean"] = float(np.mean(values))
+                summary[model][f"{key}_sd"] = float(np.std(values))
+            for key in ("fit_seconds", "predict_seconds"):
+                summary[model][key] = float(np.mean([row[key] for row in rows]))
         return summary
 
     def table(self) -> str:
         """Show a row for each method and a column for each subject.
+
+        The brain's volume has a row of its own. What the numbers mean, and each
+        warning, stand below.
 
         Returns
         -------
         table : str
         """
         subjects = list(dict.fromkeys(record["subject"] for record in self.records))
-        header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "fit (s)"]
+        header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "R2", "fit (s)"]
         rows = [[*header, "predict (s)"]]
         for model, mean in self.summary().items():
-            by_subject = [
-                np.mean(
-                    [
-                        record["snr"]
-                        for record in self.records
-                        if (record["model"], record["subject"]) == (model, subject)
-                    ]
-                )
-                for subject in subjects
-            ]
+            of_model = [each for each in self.records if each["model"] == model]
             rows.append(
                 [
                     model,
-                    *(f"{snr:.2f}" for snr in by_subject),
+                    *(f"{snr:.2f}" for snr in _by_subject(of_model, "snr", subjects)),
                     f"{mean['snr_mean']:.2f} +- {mean['snr_sd']:.2f}",
                     f"{mean['psnr_mean']:.2f}",
+                    f"{mean['r2_mean']:.3f}",
                     f"{mean['fit_seconds']:.1f}",
                     f"{mean['predict_seconds']:.1f}",
                 ]
             )
+        if all("brain_ml" in record for record in self.records):
+            brains = _by_subject(self.records, "brain_ml", subjects)
+            spread = f"{np.mean(brains):.0f} +- {np.std(brains):.0f}"
+            cells = [f"{brain:.0f}" for brain in brains]
+            rows.append(["brain (ml)", *cells, spread, *[""] * 4])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
+        lines = [
             "  ".join(
                 cell.ljust(width) for cell, width in zip(row, widths, strict=True)
             ).rstrip()
             for row in rows
-        )
+        ]
+        return "\n".join([*lines, "", WHAT_COUNTS, *self._warnings()])
+
+    def _warnings(self):
+        """Each warning once, with its subject."""
+        told = {}
+        for record in self.records:
+            for text in record.get("warnings", []):
+                named = record["subject"] in text
+                told[text if named else f"{record['subject']}: {text}"] = None
+        return told
+
+    def doubts(self) -> list[tuple[int, PairWarning]]:
+        """Find volumes predicted no better than by their mean, where others are.
+
+        Returns
+        -------
+        doubts : list of (int, PairWarning)
+            Its place among ``records``, and what to say of it.
+        """
+        found = []
+        for i, record in enumerate(self.records):
+            others = [
+                other["r2"]
+                for other in self.records
+                if other["model"] == record["model"]
+                and other["subject"] != record["subject"]
+            ]
+            if others and record["r2"] < _AS_THE_MEAN and np.median(others) > _LEARNED:
+                doubt = (
+                    f"{record['subject']} is predicted no better than by the mean, "
+                    "while the others are: is its source paired with the right target, "
+                    "registered to it, and of the same contrast as theirs?"
+                )
+                found.append((i, PairWarning(doubt)))
+        return found
 
     def to_dict(self) -> dict:
         """Give everything, for JSON.
@@ -104,3 +151,11 @@ class Evaluation:
         content : dict
         """
         return {"unit": "dB", "summary": self.summary(), "volumes": self.records}
+
+
+def _by_subject(records, key, subjects):
+    """Mean over the volumes of each subject."""
+    return [
+        np.mean([record[key] for record in records if record["subject"] == subject])
+        for subject in subjects
+    ]

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.metrics import r2_score
 from sklearn.model_selection import LeaveOneGroupOut
 
 from .._regressors.training import interrupts_end_all
+from .._utils.doubts import warn_of
 from .._utils.parallel import parallel_map
 from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
@@ -26,6 +29,8 @@ from ..volumes._subjects import (
     subject_label,
 )
 from ._evaluation import Evaluation
+
+_MEASURES = {"snr": snr_score, "psnr": psnr_score, "r2": r2_score}
 
 
 def subject_labels(paths) -> list[str]:
@@ -109,6 +114,11 @@ def leave_one_subject_out(
         Also where a network's training was interrupted: half-trained networks are not
         scored.
 
+    Warns
+    -----
+    PairWarning
+        If a subject is predicted no better than by the mean, while others are.
+
     See Also
     --------
     sklearn.model_selection.cross_validate : Takes a synthesizer as well.
@@ -159,7 +169,12 @@ def leave_one_subject_out(
         for job, done in zip(jobs, before, strict=True)
     )
     with shown_by(None):  # lest each fold show how far it is itself
-        return _collected(results, progress)
+        evaluation = _collected(results, progress)
+    doubts = evaluation.doubts()
+    for i, doubt in doubts:
+        evaluation.records[i]["warnings"].append(str(doubt))
+    warn_of({str(doubt): doubt for _, doubt in doubts}.values())
+    return evaluation
 
 
 def _check_choices(synthesizers, subjects, inspect, resume):
@@ -232,6 +247,7 @@ def _identities(tasks, pairs, subjects, maskers):
     return [
         identity(
             name,
+            [*_MEASURES],
             clone(synthesizer),
             maskers[name],
             [[(files[i], subjects[i]) for i in part] for part in fold],
@@ -262,20 +278,20 @@ def _collected(results, progress):
 def score_subject(model, fitted, source, target, subject, fit_seconds) -> dict:
     """Predict a subject held back; a record of an `Evaluation`."""
     start = time.perf_counter()
-    scores = fitted.score_volumes([source], [target], metric=_snr_and_psnr)
-    snr, psnr = scores[0].mean(axis=0)
+    scores = fitted.score_volumes([source], [target], metric=_measured)
     return {
         "model": model,
         "subject": subject,
-        "snr": float(snr),
-        "psnr": float(psnr),
+        **dict(zip(_MEASURES, scores[0].mean(axis=0).tolist(), strict=True)),
+        "warnings": [],
         "fit_seconds": fit_seconds,
         "predict_seconds": time.perf_counter() - start,
     }
 
 
-def _snr_and_psnr(y_true, y_pred):
-    return snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
+def _measured(y_true, y_pred):
+    pair = np.float64(y_true), np.float64(y_pred)
+    return [measure(*pair) for measure in _MEASURES.values()]
 
 
 def _kept_fold(store, sources, targets, subjects, inspect, key, *task):

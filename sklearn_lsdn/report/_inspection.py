@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import apply_affine
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import facts_of_part, role_of
@@ -48,7 +49,9 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
         truths.append(volumes[0])
         syntheses.append(volumes[1])
         snr, psnr = snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
-        scores.append({"snr": snr, "psnr": psnr, "ssim": _ssim(*volumes, read.mask)})
+        ssim = _ssim(*volumes, read.mask)
+        r2 = r2_score(np.float64(y_true), np.float64(y_pred))
+        scores.append({"snr": snr, "psnr": psnr, "ssim": ssim, "r2": r2})
         return snr
 
     if target is not None:

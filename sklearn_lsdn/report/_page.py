@@ -11,11 +11,12 @@ import numpy as np
 from .._utils.files import written_whole
 from .._utils.optional import require
 from .._version import __version__
+from ..jobs._evaluation import WHAT_COUNTS
 from ._pictures import draw_losses
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
 _CURVES = 6  # at most in one picture: so many can be told apart
-_DIGITS = {"snr": 2, "psnr": 2, "ssim": 3}
+_DIGITS = {"snr": 2, "psnr": 2, "ssim": 3, "r2": 3}
 
 
 def require_report():
@@ -47,6 +48,7 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
         title=title,
         results=results,
         summary=_summary(results),
+        what_counts=WHAT_COUNTS,
         models=[_model(group) for group in _by_model(networks).values()],
         versions={
             "sklearn_lsdn": __version__,
