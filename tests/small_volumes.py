@@ -73,9 +73,9 @@ def count_reads(monkeypatch):
     names = []
     read = ImageFile.read
 
-    def counted(self):
+    def counted(self, **options):
         names.append(self.name)
-        return read(self)
+        return read(self, **options)
 
     monkeypatch.setattr(ImageFile, "read", counted)
     return names

@@ -240,7 +240,8 @@ def _transforms(images, reference):
 def _about(image, aligned, reference, dataset):
     """What the sidecar of an aligned image tells."""
     own = read_json(beside(Path(image), ".json"))
-    volume = np.count_nonzero(aligned.dataobj) * np.prod(aligned.header.get_zooms())
+    side = open_image(aligned, "aligned").voxel_size
+    volume = np.count_nonzero(aligned.dataobj) * np.prod(side)
     about = {
         "Description": f"Aligned rigidly to {reference.space}, resampled once",
         "Sources": [source_uri(image, dataset)],

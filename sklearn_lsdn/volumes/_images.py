@@ -4,13 +4,12 @@ import gzip
 import hashlib
 import math
 import os
-import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.orientations import (
     apply_orientation,
@@ -22,6 +21,9 @@ from nibabel.wrapstruct import WrapStruct
 
 from .._utils.files import written_whole
 from .._utils.store import identity
+from ..exceptions import PlaceWarning
+from ._headers import doubts_about, is_placed, millimetres, on_grid_of
+from ._loading import ZIPPED, ZIPPED_OTHERWISE, load
 
 try:
     from isal import igzip  # as small as nibabel's own, in a fraction of the time
@@ -31,8 +33,8 @@ except ImportError:
 _CANONICAL = np.array(
     [[0, 1], [1, 1], [2, 1]]
 )  # axes towards right, anterior, superior
-_AFFINE_TOLERANCE = 1e-3  # mm, between the corners of grids taken for equal
-_ZIPPED = (".gz", ".mgz")
+_ONE_GRID = 0.01  # voxels by which its corners may lie apart
+_ROUNDING = 1e-4  # of affines that were written with four decimals
 _BYTES_FROM_ONE = 1032  # at most, by deflate
 
 
@@ -56,32 +58,49 @@ class ImageFile:
         return str(self.image.get_filename() or "")
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Voxels along each axis, in whole numbers without end."""
-        return tuple(map(int, self.image.shape))  # MGH's overflow
+    def doubts(self) -> tuple[PlaceWarning, ...]:
+        """What is doubtful about where it lies, by its header."""
+        return tuple(
+            PlaceWarning(f"{self.name} {doubt}") for doubt in doubts_about(self.image)
+        )
 
-    def read(self) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that `read` returns, in whole numbers without end."""
+        axes = np.argsort(self._orientation[:, 0])
+        shape = tuple(map(int, self.image.shape))  # MGH's overflow
+        return tuple(shape[axis] for axis in axes)
+
+    def read(self, *, finite: bool = True) -> np.ndarray:
         """A new float32 array of the voxels, turned towards right, anterior, superior.
+
+        Parameters
+        ----------
+        finite : bool, default=True
+            Refuse NaN and infinity, rather than leave them to the caller.
 
         Raises
         ------
         ValueError
-            If the file is damaged or holds NaN or infinity.
+            If the file is damaged or, unless told otherwise, holds NaN or infinity.
         """
         try:
             with np.errstate(over="ignore"):  # infinite voxels are reported below
                 data = _read_voxels(self.image)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # of readers and unpackers
             raise ValueError(
                 f"{self.name} cannot be read to its end ({error}). The file seems "
                 "truncated or damaged: copy or download it again."
             ) from error
-        bad = data.size - np.count_nonzero(np.isfinite(data))
+        bad = finite and data.size - np.count_nonzero(np.isfinite(data))
         if bad:
             raise ValueError(
                 f"{self.name} holds {bad} NaN or infinite voxels. Replace them, for "
                 "example by 0 outside the brain."
             )
+        data = data.reshape(data.shape[:3])  # a series of one volume is that volume
         # A copy, since an image in memory hands out its own voxels.
         return np.array(apply_orientation(data, self._orientation), order="C")
 
@@ -93,12 +112,13 @@ class ImageFile:
             for holder in image.file_map.values()
             if holder.filename and os.path.exists(holder.filename)
         )
-        if files and nib.is_proxy(image.dataobj):
-            data = [_digest(path, *_state(path)) for path in files]
+        if files and nib.is_proxy(image.dataobj) and not image.in_memory:
+            data = [_digest(path) for path in files]
         else:
-            data = np.asanyarray(image.dataobj)
+            data = np.asanyarray(_read_voxels(image))
         header = header.binaryblock if isinstance(header, WrapStruct) else None
-        return identity(data, image.shape, image.affine, header)
+        stored = image.get_data_dtype()
+        return identity(data, image.shape, image.affine, str(stored), header)
 
     @property
     def _orientation(self):
@@ -107,7 +127,9 @@ class ImageFile:
     @property
     def affine(self) -> np.ndarray:
         """From indices of the array that `read` returns to world mm."""
-        return self.image.affine @ inv_ornt_aff(self._orientation, self.image.shape)
+        unit = np.diag([*[millimetres(self.image)] * 3, 1.0])
+        turned = inv_ornt_aff(self._orientation, self.image.shape[:3])
+        return unit @ self.image.affine @ turned
 
     @property
     def voxel_size(self) -> np.ndarray:
@@ -117,31 +139,16 @@ class ImageFile:
     def like(self, data) -> nib.Nifti1Image:
         """Image of an array on the grid of `read`, on the grid of the file.
 
-        Affine, sform, qform and their codes are the file's; the data are float32
-        without scaling.
+        Affine, sform, qform, their codes and the unit are the file's; the data are
+        float32 without scaling.
         """
         back = ornt_transform(_CANONICAL, self._orientation)
         data = np.ascontiguousarray(apply_orientation(data, back), dtype=np.float32)
-        if not isinstance(self.image, nib.Nifti1Pair):
-            return nib.Nifti1Image(data, self.image.affine)
-        header = self.image.header.copy()
-        header.extensions.clear()
-        header.set_data_dtype(np.float32)
-        header.set_slope_inter(1.0, 0.0)
-        header["cal_min"] = header["cal_max"] = 0
-        second = isinstance(header, nib.Nifti2Header)
-        kind = nib.Nifti2Image if second else nib.Nifti1Image
-        return kind(data, self.image.affine, header)
+        return on_grid_of(self.image, data)
 
 
-def _state(path):
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
-
-
-@lru_cache(maxsize=4096)
-def _digest(path, size, time):
-    """Of a file's content, read again when its size or time has changed."""
+def _digest(path):
+    """Of a file's content, whatever its size and times say of changes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -156,8 +163,8 @@ def _read_voxels(image):
     path = getattr(proxy, "file_like", None)
     if type(proxy) is not ArrayProxy or image.in_memory or not isinstance(path, str):
         return image.get_fdata(dtype=np.float32, caching="unchanged")
-    zipped = path.lower().endswith(_ZIPPED)
-    compressed = zipped or path.lower().endswith((".bz2", ".zst"))
+    zipped = path.lower().endswith(ZIPPED)
+    compressed = zipped or path.lower().endswith(ZIPPED_OTHERWISE)
     _check_room(proxy, os.path.getsize(path), compressed)
     if not zipped:
         return image.get_fdata(dtype=np.float32, caching="unchanged")
@@ -197,29 +204,15 @@ def open_image(image, label) -> ImageFile:
         If it is neither a path nor an image.
     ValueError
         If it is no image, not three-dimensional, empty, not of real numbers, or
-        without a usable affine.
+        its header does not place its voxels.
     """
     if isinstance(image, ImageFile):
         return image
     location = ""
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
-        location = os.path.abspath(path)
-        name = f"{label} ({path})"
-        if not path.exists():
-            raise FileNotFoundError(f"{name} does not exist. Check the path.")
-        if path.is_dir():
-            raise ValueError(f"{name} is a directory. Give an image file in it.")
-        if not path.is_file():  # a pipe would be waited for
-            raise ValueError(f"{name} is not a regular file. Give a NIfTI file.")
-        if not os.access(path, os.R_OK):
-            raise PermissionError(f"{name} cannot be read: no permission.")
-        try:
-            image = nib.load(path)
-        except Exception as e:  # readers of other formats raise errors of their own
-            raise ValueError(
-                f"{name} is not an image that can be read ({e}). Give a NIfTI file."
-            ) from e
+        location = os.path.abspath(image)
+        name = f"{label} ({Path(image)})"
+        image = load(Path(image), name)
     else:
         name = label
         filename = getattr(image, "get_filename", lambda: None)()
@@ -231,7 +224,7 @@ def open_image(image, label) -> ImageFile:
         raise TypeError(
             f"{name} must be a path or a nibabel image, got {type(image).__name__}."
         )
-    if len(image.shape) != 3:
+    if len(image.shape) < 3 or math.prod(map(int, image.shape[3:])) > 1:
         raise ValueError(
             f"{name} is {len(image.shape)}-D, of shape {image.shape}. Give a 3-D "
             "image; of a series, one volume (nibabel.four_to_three splits it)."
@@ -249,6 +242,12 @@ def open_image(image, label) -> ImageFile:
             f"{name} has an affine that does not place its voxels in space:\n{affine}\n"
             "Repair its sform or qform."
         )
+    if not is_placed(image):
+        raise ValueError(
+            f"{name} does not say where its voxels lie: the codes of its sform and "
+            "qform are both 0. Take both from the scan that it was made of or, if you "
+            "know that its affine is right, say so: image.set_sform(image.affine, 1)."
+        )
     return ImageFile(image, name, location)
 
 
@@ -261,22 +260,27 @@ def _places_voxels(affine):
 
 
 def check_same_grid(first: ImageFile, second: ImageFile):
-    """Raise ValueError unless both lie on the same grid of voxels."""
+    """Raise ValueError unless both lie on one grid of voxels, in whatever order."""
     remedy = "Register and resample one onto the other's grid."
     if first.shape != second.shape:
         raise ValueError(
             f"{first.name} and {second.name} lie on different grids: {first.shape} and "
             f"{second.shape} voxels. {remedy}"
         )
-    corners = np.array([(0, 0, 0), *np.diag(np.subtract(first.shape, 1))])
-    ours, theirs = (
-        nib.affines.apply_affine(file.image.affine, corners) for file in (first, second)
-    )
-    apart = np.abs(ours - theirs).max()
-    if apart > _AFFINE_TOLERANCE:
+    corners = np.array(list(np.ndindex(2, 2, 2))) * np.subtract(first.shape, 1)
+    ours, theirs = first.affine, second.affine
+    there = apply_affine(np.linalg.inv(ours) @ theirs, corners)
+    voxels = np.abs(there - corners).max()
+    apart = np.abs(apply_affine(theirs - ours, corners))  # mm along each axis
+    tolerance = min(_ROUNDING, _ONE_GRID * first.voxel_size.min())
+    # What headers were rounded by adds up from their first voxel to the last.
+    turned = np.abs(theirs - ours)[:3, :3].max()
+    rounded = max(turned, apart.max(axis=1).min()) <= tolerance
+    if voxels > _ONE_GRID and not rounded:
         raise ValueError(
             f"{first.name} and {second.name} lie on different grids: their affines put "
-            f"the same voxel up to {apart:.3g} mm apart. {remedy}"
+            f"the same voxel up to {voxels:.2g} voxels ({apart.max():.2g} mm) apart. "
+            f"{remedy}"
         )
 
 

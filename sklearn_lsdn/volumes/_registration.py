@@ -268,7 +268,8 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
         brain = sitk.Cast(image != 0, sitk.sitkFloat32)
         voxels[_array(resampler.Execute(brain)) < 0.5] = 0
     aligned = fixed.like(voxels)
-    aligned.header.set_xyzt_units("mm")  # which templates may leave open
+    if aligned.header.get_xyzt_units()[0] == "unknown":  # as of templates
+        aligned.header.set_xyzt_units("mm")
     return aligned
 
 
