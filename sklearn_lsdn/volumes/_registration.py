@@ -268,7 +268,7 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
         brain = sitk.Cast(image != 0, sitk.sitkFloat32)
         voxels[_array(resampler.Execute(brain)) < 0.5] = 0
     aligned = fixed.like(voxels)
-    if aligned.header.get_xyzt_units()[0] == "unknown":  # as of templates
+    if not aligned.header["xyzt_units"] % 8:  # no unit of length, as of templates
         aligned.header.set_xyzt_units("mm")
     return aligned
 
