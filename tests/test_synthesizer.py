@@ -200,9 +200,16 @@ def test_fitted_attributes(cohort, fitted):
     assert fitted.mask_strategy_ == "nonzero"
     np.testing.assert_allclose(fitted.voxel_size_, [2, 2, 2.5])
     assert fitted.estimator_.n_features_in_ == 30
+    assert fitted.bids_query_ is None
     several = small(LinearRegression()).fit(cohort.ab, cohort.cd)
     assert several.n_contrasts_in_ == len(several.source_normalizers_) == 2
     assert len(several.target_normalizers_) == len(several.background_) == 2
+
+
+def test_what_was_looked_for_in_a_dataset_is_forgotten_by_a_fit(cohort):
+    synthesizer = small(LinearRegression()).fit(cohort.a, cohort.b)
+    synthesizer.bids_query_ = {"source": ["T1w"], "target": ["T2w"]}
+    assert synthesizer.fit(cohort.a, cohort.b).bids_query_ is None
 
 
 def test_all_voxels_are_drawn_where_there_are_fewer(cohort):

@@ -73,7 +73,9 @@ def test_a_subject_that_is_predicted_as_by_the_mean_is_named(tmp_path, capsys):
     told = [volume["warnings"] for volume in content["volumes"]]
     assert [len(texts) for texts in told] == [0, 0, 1, 0, 0]
     (text,) = told[2]
-    assert text.startswith("sub-03 is predicted little better than by the mean, or worse")
+    assert text.startswith(
+        "sub-03 is predicted little better than by the mean, or worse"
+    )
     out, err = capsys.readouterr()
     assert err == f"Warning: {text}\n"
     assert out.endswith(f"\n{text}\n")

@@ -358,6 +358,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self.estimator_ = estimator
         self.preparation_ = preparation
         self.n_voxels_ = n_voxels
+        self.bids_query_ = None
         tasks.close()
         return self
 
