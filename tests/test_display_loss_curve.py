@@ -11,7 +11,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lsdn import LSDNRegressor, VDNRegressor, VolumeSynthesizer
+from sklearn_lsdn import (
+    LSDNRegressor,
+    ShrinkConnect,
+    VDNRegressor,
+    VolumeSynthesizer,
+)
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.display import LossCurveDisplay
 
@@ -81,6 +86,33 @@ def test_what_holds_a_network_is_opened(network):
     synthesizer.fit(cohort.images["T1w"], cohort.images["T2w"])
     display = LossCurveDisplay.from_estimator(synthesizer, name="ours")
     assert display.curves == {"ours": synthesizer.estimator_.loss_curve_}
+
+
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_each_network_of_a_synthesizer_is_drawn(n_estimators):
+    cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    images = cohort.images["T1w"], cohort.images["T2w"]
+    network = ShrinkConnect(LSDNRegressor((6, 4), max_iter=2), keep=0.5, max_iter=1)
+    synthesizer = VolumeSynthesizer(network, n_estimators=n_estimators, n_voxels=100)
+    synthesizer.fit(*images)
+    display = LossCurveDisplay.from_estimator(synthesizer)
+    if n_estimators == 1:
+        curve = synthesizer.estimator_.estimator_.loss_curve_
+        assert display.curves == {"LSDNRegressor": curve}
+    else:
+        assert display.curves == {
+            f"LSDNRegressor, member {i}": member.estimator_.loss_curve_
+            for i, member in enumerate(synthesizer.estimator_.estimators_, 1)
+        }
+
+
+def test_a_synthesizer_shrunk_later_shows_the_smaller_network():
+    cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
+    images = cohort.images["T1w"], cohort.images["T2w"]
+    full = VolumeSynthesizer(LSDNRegressor((6, 4), max_iter=2), n_voxels=100)
+    smaller = full.fit(*images).shrink(*images, keep=0.5)
+    (curve,) = LossCurveDisplay.from_estimator(smaller).curves.values()
+    assert curve == smaller.estimator_.estimator_.loss_curve_
 
 
 def test_networks_differ_without_colours():

@@ -74,7 +74,7 @@ class LossCurveDisplay(Display):
     def from_estimator(
         cls, estimator: BaseEstimator, *, name: str | None = None, **parameters: Any
     ) -> Self:
-        """Draw the curve of one network.
+        """Draw the curve of one network, or of each in an ensemble.
 
         Parameters
         ----------
@@ -82,7 +82,8 @@ class LossCurveDisplay(Display):
             A fitted network, or what holds one: a `VolumeSynthesizer`, or a Pipeline
             that ends in one.
         name : str, default=None
-            Its name in the legend; by default, the network's class.
+            Its name in the legend; by default, the network's class. Members of an
+            ensemble are numbered after it.
         **parameters
             Parameters of `plot`, such as ``ax``.
 
@@ -98,7 +99,8 @@ class LossCurveDisplay(Display):
         TypeError
             If there is no ``loss_curve_`` in it.
         """
-        name = name or type(_network(estimator)).__name__
+        first = next(iter(_networks(estimator).values()))
+        name = name or type(first).__name__
         return cls.from_estimators({name: estimator}, **parameters)
 
     @classmethod
@@ -126,7 +128,11 @@ class LossCurveDisplay(Display):
         TypeError
             If one of them has no ``loss_curve_``.
         """
-        networks = {name: _network(each) for name, each in estimators.items()}
+        networks = {}
+        for name, estimator in estimators.items():
+            within = _networks(estimator)
+            for label, each in within.items():
+                networks[f"{name}, {label}" if len(within) > 1 else name] = each
         curves = {name: [*each.loss_curve_] for name, each in networks.items()}
         validation = {
             name: [*each.validation_loss_curve_]
@@ -194,11 +200,11 @@ class LossCurveDisplay(Display):
         return self
 
 
-def _network(estimator):
-    """The network itself, out of whatever holds it."""
+def _networks(estimator):
+    """The networks themselves, out of whatever holds them."""
     check_is_fitted(estimator)
     inner = estimator
-    while (network := role_of(inner).network) is None:
+    while not (networks := role_of(inner).networks()):
         try:
             inner = inner[-1] if isinstance(inner, Pipeline) else inner.estimator_
         except AttributeError:
@@ -206,4 +212,4 @@ def _network(estimator):
                 f"{type(estimator).__name__} has no loss_curve_. Give a network of "
                 "this package, or an estimator that holds one."
             ) from None
-    return network
+    return networks
