@@ -955,9 +955,26 @@ def test_an_interrupt_leaves_a_usable_network(monkeypatch, at, keep):
     model = ShrinkConnect(small(), keep=keep, max_iter=4, random_state=0)
     with pytest.warns(TrainingInterrupted, match="interrupted after") as record:
         model.fit(X, y)
-    assert len(record) == 1
+    assert [each.filename for each in record] == [__file__]
     assert np.isfinite(model.predict(X)).all()
     assert model.estimator_.hidden_layer_sizes == model.path_[-1]["hidden_layer_sizes"]
     if at > 5:  # the search goes no further
         assert len(model.path_) == 1
         assert len(calls) == at
+
+
+@pytest.mark.parametrize("network", [small(), ShrinkConnect(small(), keep=0.5)])
+def test_the_warning_points_to_the_line_that_called_fit(monkeypatch, network):
+    epoch, calls = Trainer.epoch, []
+
+    def interrupted(self):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return epoch(self)
+
+    monkeypatch.setattr(Trainer, "epoch", interrupted)
+    model = VolumeSynthesizer(network, n_voxels=400, random_state=0)
+    with pytest.warns(TrainingInterrupted) as record:
+        model.fit(SOURCES[:2], TARGETS[:2])
+    assert [each.filename for each in record] == [__file__]

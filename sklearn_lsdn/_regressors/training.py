@@ -11,6 +11,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 
 from .._network.training import History, Settings, train
 from .._utils.callbacks import FitTasks
+from .._utils.doubts import warn_user
 from .._utils.groups import check_groups
 from .._utils.progress import Progress
 from .._utils.samples import validate_samples
@@ -36,11 +37,8 @@ def interrupts_end_all():
 def warn_if_interrupted(history: History):
     """Say that a network is not trained to the end."""
     if history.interrupted:
-        warnings.warn(
-            f"Training interrupted after {len(history.losses)} epochs.",
-            TrainingInterrupted,
-            stacklevel=5,
-        )
+        said = f"Training interrupted after {len(history.losses)} epochs."
+        warn_user(TrainingInterrupted(said))
 
 
 def settings_of(regressor) -> Settings:
