@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.callbacks import FitTasks
 from .._utils.checks import ensure
 from .._utils.persistable import persistable
-from .._utils.samples import validate_rows
+from .._utils.samples import feature_names, validate_rows
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -259,7 +259,7 @@ class ShrinkConnect(
         check_outputs(data[1].shape[1], network)
         self.n_features_in_ = regressor.n_features_in_
         vars(self).pop("feature_names_in_", None)
-        if (names := vars(regressor).get("feature_names_in_")) is not None:
+        if (names := feature_names(regressor)) is not None:
             self.feature_names_in_ = names
         self.full_hidden_layer_sizes_ = network.hidden_layer_sizes
         self.full_loss_ = network.loss(*data)

@@ -29,8 +29,13 @@ def validate_rows(estimator, X) -> np.ndarray:
     return validate_data(estimator, X, dtype=_FLOATS, reset=False)
 
 
+def feature_names(regressor) -> np.ndarray | None:
+    """Names of the columns that it was fitted to; None if they had none."""
+    return vars(regressor).get("feature_names_in_")
+
+
 def part_columns(regressor) -> tuple[list[int], list[int]]:
     """Columns of features and of coordinates in samples that were validated."""
-    n, names = regressor.n_features_in_, vars(regressor).get("feature_names_in_")
+    n, names = regressor.n_features_in_, feature_names(regressor)
     coordinates = resolve_coordinates(regressor.coordinates, n, names)
     return [i for i in range(n) if i not in coordinates], coordinates

@@ -117,7 +117,7 @@ def leave_one_subject_out(
     Warns
     -----
     PairWarning
-        If a subject is predicted little better than by the mean, unlike others.
+        If a subject is predicted no better than by the mean, while others are.
 
     See Also
     --------
