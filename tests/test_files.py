@@ -64,7 +64,7 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.endswith(
         f"error: {out}/in_synth.nii.gz cannot be written: No space left on device.\n"
     )
-    assert list(out.iterdir()) == []
+    assert not out.exists()
 
 
 def test_no_permission_to_write(tmp_path, monkeypatch):

@@ -166,6 +166,16 @@ def add_dataset(command):
     add_entities(command)
 
 
+def add_keep_going(command):
+    """What becomes of the others when a subject fails."""
+    command.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="when a subject fails, go on with the others and report it at the end; "
+        "the exit code is then 1",
+    )
+
+
 def add_entities(command):
     """Choose among the images of a dataset."""
     group = command.add_argument_group("images of BIDS_DIR")

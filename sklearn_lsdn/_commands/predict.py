@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .arguments import by_subject, find_sessions, refuse_entities
-from .options import add_entities, cluster, running
+from .options import add_entities, add_keep_going, cluster, running
 from .progress import shown
 
 HELP = "synthesise images by a model"
@@ -44,12 +44,7 @@ def add_arguments(command):
         help="leave alone subjects whose outputs are there and whole, by this model of "
         "these images, do the others",
     )
-    command.add_argument(
-        "--keep-going",
-        action="store_true",
-        help="when a subject fails, go on with the others and report it at the end; "
-        "the exit code is then 1",
-    )
+    add_keep_going(command)
     group = add_entities(command)
     group.description = (
         "By default those of training, if its images shared a space or a desc; "

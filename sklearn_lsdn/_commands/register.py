@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from .arguments import by_subject, find_sessions, refuse_entities, refuse_folders
-from .options import add_dataset, running
+from .options import add_dataset, add_keep_going, running
 from .progress import shown
 
 HELP = "align images rigidly, within subjects and to a reference"
@@ -35,6 +35,7 @@ def add_arguments(command):
     command.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder; it is made"
     )
+    add_keep_going(command)
 
 
 def run(arguments):
@@ -79,6 +80,7 @@ def run(arguments):
             dataset=arguments.dataset,
             folder=folder,
             overwrite=arguments.overwrite,
+            keep_going=arguments.keep_going,
             verbose=verbose,
         )
     return "\n".join(map(str, written))

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _reading_umask = threading.Lock()
@@ -23,6 +23,34 @@ def make_folder(path):
         raise NotADirectoryError(
             f"{path} cannot be made a folder: a file is in the way. Choose another."
         ) from error
+
+
+@contextmanager
+def made_folders(folders):
+    """Make folders for outputs; in the end, those still empty are gone again.
+
+    Whether the work within failed, was interrupted or wrote nothing. Folders that
+    were there before remain.
+
+    Parameters
+    ----------
+    folders : iterable of path-like
+
+    Raises
+    ------
+    OSError
+        If something that is no folder is in the way.
+    """
+    made = set()
+    try:
+        for folder in map(Path, folders):
+            made.update(each for each in (folder, *folder.parents) if not each.exists())
+            make_folder(folder)
+        yield
+    finally:
+        for folder in sorted(made, key=lambda each: len(each.parts), reverse=True):
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
 
 
 def check_output(path, *, overwrite=False, inputs=()):
@@ -64,8 +92,9 @@ def check_output(path, *, overwrite=False, inputs=()):
         raise PermissionError(f"{path} cannot be written: no permission in its folder.")
 
 
-def prepare_outputs(paths, *, overwrite=False, inputs=()):
-    """Check that files can be written, then make the folders that they lie in.
+@contextmanager
+def prepared_outputs(paths, *, overwrite=False, inputs=()):
+    """Check that files can be written, and make their folders, as `made_folders`.
 
     Parameters
     ----------
@@ -87,10 +116,10 @@ def prepare_outputs(paths, *, overwrite=False, inputs=()):
     for path in paths:
         if path.exists():
             check_output(path, overwrite=overwrite, inputs=inputs)
-    for folder in dict.fromkeys(path.parent for path in paths):
-        make_folder(folder)
-    for path in paths:
-        check_output(path, overwrite=overwrite)
+    with made_folders(dict.fromkeys(path.parent for path in paths)):
+        for path in paths:
+            check_output(path, overwrite=overwrite)
+        yield
 
 
 def _umask():

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.files import make_folder, prepare_outputs
+from .._utils.files import make_folder, prepared_outputs
 from .._utils.optional import require
 from .._utils.progress import Progress
 from ..display._registration import RegistrationDisplay
-from ..volumes._images import open_image, save_image
+from ..exceptions import SubjectsFailed
+from ..volumes._images import ImageFile, open_image, save_image
 from ..volumes._registration import estimate_rigid, register_rigid, resample
-from ._dataset import begin_dataset, read_json, source_uri, write_json
+from ._dataset import begun_dataset, read_json, source_uri, write_json
 from ._names import beside, derived_path, split_name
 
 MNI152 = "MNI152NLin2009aSym"
@@ -27,14 +28,14 @@ class Reference:
 
     Parameters
     ----------
-    image : path or nibabel image
+    image : ImageFile
     mask : nibabel image or None
         Its brain, where it is known.
     space : str
         BIDS label of its space.
     """
 
-    image: object
+    image: ImageFile
     mask: object
     space: str
 
@@ -42,12 +43,12 @@ class Reference:
     def resolve(cls, reference) -> "Reference":
         """Take a path, or "mni152" for the template that nilearn ships."""
         if reference != "mni152":
-            open_image(reference, "reference")
-            stem, _ = split_name(reference)
-            return cls(reference, None, re.sub("[^0-9A-Za-z]", "", stem))
+            image, (stem, _) = open_image(reference, "reference"), split_name(reference)
+            return cls(image, None, re.sub("[^0-9A-Za-z]", "", stem))
         datasets = require("nilearn.datasets")
         template = datasets.load_mni152_template(resolution=1)
-        return cls(template, datasets.load_mni152_brain_mask(resolution=1), MNI152)
+        image = open_image(template, "the MNI152 template")
+        return cls(image, datasets.load_mni152_brain_mask(resolution=1), MNI152)
 
 
 def outputs_in_folder(subjects, folder):
@@ -94,7 +95,15 @@ def outputs_in_dataset(sessions, contrasts, folder, space):
 
 
 def align_subjects(
-    subjects, outputs, reference, *, dataset=None, folder, overwrite=False, verbose=0
+    subjects,
+    outputs,
+    reference,
+    *,
+    dataset=None,
+    folder,
+    overwrite=False,
+    keep_going=False,
+    verbose=0,
 ):
     """Register each subject's images to its first, that one to a reference.
 
@@ -114,6 +123,8 @@ def align_subjects(
         Where the outputs lie.
     overwrite : bool, default=False
         Replace existing files.
+    keep_going : bool, default=False
+        When a subject fails, go on with the others, and say so in the end.
     verbose : int, default=0
         Whether to print each subject as it is begun.
 
@@ -127,11 +138,15 @@ def align_subjects(
     OSError
         If an output exists or cannot be written.
     ValueError
-        If an image cannot be used, or two would get the same name.
+        If an image cannot be used, or two would get the same name. Headers of all
+        are checked before the work, unless with ``keep_going``.
+    SubjectsFailed
+        With ``keep_going``, once the others are done.
     """
-    for images in subjects:
-        for image in images:
-            open_image(image, "image")
+    if not keep_going:
+        for images in subjects:
+            for image in images:
+                open_image(image, "image")
     files = [path for paths in outputs for path in paths]
     if len(set(files)) < len(files):
         twice = next(path for path in files if files.count(path) > 1)
@@ -139,28 +154,36 @@ def align_subjects(
     others = [beside(path, ".tfm") for path in files]
     others += [beside(paths[0], ".png") for paths in outputs]
     if dataset is None:
-        files += others
-        prepare_outputs(files, overwrite=overwrite, inputs=sum(subjects, []))
+        prepared = prepared_outputs(
+            [*files, *others], overwrite=overwrite, inputs=sum(subjects, [])
+        )
     else:
-        files += [*others, *(beside(path, ".json") for path in files)]
-        begin_dataset(
+        prepared = begun_dataset(
             Path(dataset),
             Path(folder),
             "registered",
-            files,
+            [*files, *others, *(beside(path, ".json") for path in files)],
             ignored=("*.tfm", "*.png"),
             overwrite=overwrite,
         )
-    written, n_subjects = [], len(subjects)
+    written, failures, n_subjects = [], [], len(subjects)
     progress = Progress("Registering", n_subjects, verbose)
-    for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
-        name = Path(images[0]).name
-        progress.tell(i, f"{i + 1}/{n_subjects} {name}", name)
-        aligned = _align(images, paths, reference, dataset, overwrite)
-        picture = beside(paths[0], ".png")
-        _draw(images, aligned, reference, picture, overwrite)
-        written += [*paths, picture]
-    progress.tell(n_subjects)
+    with prepared:
+        for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
+            name = Path(images[0]).name
+            progress.tell(i, f"{i + 1}/{n_subjects} {name}", name)
+            try:
+                written += _align(images, paths, reference, dataset, overwrite)
+            except (OSError, TypeError, ValueError) as error:
+                if not keep_going:
+                    raise
+                failures.append(str(error))
+        progress.tell(n_subjects)
+    if failures:
+        raise SubjectsFailed(
+            f"{len(failures)} of {n_subjects} subjects could not be registered:\n"
+            + "\n".join(failures)
+        )
     return written
 
 
@@ -201,18 +224,24 @@ def align_within(sources, targets, folder, *, verbose=0):
 
 
 def _align(images, paths, reference, dataset, overwrite):
-    """Register one subject's images, and write them, transforms and sidecars."""
-    aligned = []
-    for image, transform, path in zip(
-        images, _transforms(images, reference), paths, strict=True
-    ):
-        aligned.append(resample(image, reference.image, transform))
-        save_image(aligned[-1], path, overwrite=overwrite)
+    """Register one subject's images; write them, transforms, sidecars and picture."""
+    files = [open_image(image, "image") for image in images]
+    transforms = list(_transforms(files, reference))
+    aligned = [
+        resample(file, reference.image, transform)
+        for file, transform in zip(files, transforms, strict=True)
+    ]
+    parts = zip(images, aligned, transforms, paths, strict=True)
+    for image, registered, transform, path in parts:
+        make_folder(path.parent)  # another run may have removed what was empty
+        save_image(registered, path, overwrite=overwrite)
         transform.save(beside(path, ".tfm"), overwrite=overwrite)
         if dataset is not None:
-            about = _about(image, aligned[-1], reference, dataset)
+            about = _about(image, registered, reference, dataset)
             write_json(beside(path, ".json"), about, overwrite)
-    return aligned
+    picture = beside(paths[0], ".png")
+    _draw(images, aligned, reference, picture, overwrite)
+    return [*paths, picture]
 
 
 def _draw(images, aligned, reference, picture, overwrite):
@@ -248,5 +277,5 @@ def _about(image, aligned, reference, dataset):
         "SkullStripped": own.get("SkullStripped", bool(volume < _HEAD)),
     }
     if reference.space != MNI152:
-        about["SpatialReference"] = Path(reference.image).resolve().as_uri()
+        about["SpatialReference"] = Path(reference.image.path).resolve().as_uri()
     return about

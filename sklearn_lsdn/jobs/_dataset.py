@@ -2,16 +2,21 @@
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
-from .._utils.files import prepare_outputs, written_whole
+from .._utils.files import prepared_outputs, written_whole
 from .._version import __version__
 
 _BIDS_VERSION = "1.10.0"
 
 
-def begin_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False):
+@contextmanager
+def begun_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False):
     """Check the outputs of a derivative dataset, and describe it.
+
+    If nothing else is there in the end, the description goes again, and with it the
+    folders.
 
     Parameters
     ----------
@@ -48,12 +53,24 @@ def begin_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False
             f"{folder} is the folder of another dataset ({name}). Give another."
         )
     new = [path] if overwrite or not path.exists() else []
-    prepare_outputs([*outputs, *new], overwrite=overwrite)
-    if new:  # with what others added, such as authors
-        write_json(path, begun | description, overwrite)
-    if ignored and not (path := folder / ".bidsignore").exists():
-        with written_whole(path) as temporary:
-            temporary.write_text("".join(f"{each}\n" for each in ignored))
+    ignore = folder / ".bidsignore"
+    first = {each for each in (path, ignore) if not each.exists()}
+    with prepared_outputs([*outputs, *new], overwrite=overwrite):
+        try:
+            if new:  # with what others added, such as authors
+                write_json(path, begun | description, overwrite)
+            if ignored and ignore in first:
+                with written_whole(ignore) as temporary:
+                    temporary.write_text("".join(f"{each}\n" for each in ignored))
+            yield
+        finally:
+            if path in first and set(_files(folder)) <= first:
+                for each in _files(folder):
+                    each.unlink()
+
+
+def _files(folder):
+    return [path for path in folder.rglob("*") if not path.is_dir()]
 
 
 def _identity(description):

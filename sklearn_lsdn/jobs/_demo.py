@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from .._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
-from .._utils.files import check_output, make_folder
+from .._utils.files import prepared_outputs
 from .._utils.optional import require
 from ..datasets import make_brain_cohort
 from ..display._synthesis import SynthesisDisplay
@@ -62,13 +62,25 @@ def run_demo(
     if n_subjects < 2:
         raise ValueError(f"n_subjects must be 2 or more, got {n_subjects}.")
     output = Path(output)
-    make_folder(output)
     names = ("source_T1w", "target_T2w", "synthesis_T2w")
-    paths = {name: output / f"{name}.nii.gz" for name in names}
+    paths = [output / f"{name}.nii.gz" for name in names]
     picture = output / "synthesis.png"
-    for path in (*paths.values(), picture):
-        check_output(path, overwrite=overwrite)
+    with prepared_outputs([*paths, picture], overwrite=overwrite):
+        records, images = _trained(n_subjects, voxel_size, n_jobs, random_state, say)
+        for path, image in zip(paths, images, strict=True):
+            save_image(image, path, overwrite=overwrite)
+        display = SynthesisDisplay.from_images(
+            *images, source_name="T1w", target_name="T2w"
+        )
+        display.plot(
+            title=f"LSDN, {records[0]['subject']} (simulated, not seen in training): "
+            f"SNR {records[0]['snr']:.1f} dB, R2 {records[0]['r2']:.2f}"
+        ).save(picture, overwrite=overwrite)
+    return Evaluation(records)
 
+
+def _trained(n_subjects, voxel_size, n_jobs, random_state, say):
+    """Scores on the last subject, and its source, target and LSDN's synthesis."""
     say(f"Simulating T1w and T2w of {n_subjects} subjects at {voxel_size:g} mm ...")
     cohort = make_brain_cohort(
         n_subjects, voxel_size=voxel_size, random_state=random_state
@@ -95,14 +107,4 @@ def run_demo(
             (shown,) = synthesizer.predict(t1w[-1:], scale_to=t2w[-1:])
         case = t1w[-1], t2w[-1], cohort.subjects[-1]
         records.append(score_subject(name, synthesizer, *case, fit_seconds))
-    evaluation = Evaluation(records)
-    for path, image in zip(paths.values(), (t1w[-1], t2w[-1], shown), strict=True):
-        save_image(image, path, overwrite=overwrite)
-    display = SynthesisDisplay.from_images(
-        t1w[-1], t2w[-1], shown, source_name="T1w", target_name="T2w"
-    )
-    display.plot(
-        title=f"LSDN, {cohort.subjects[-1]} (simulated, not seen in training): "
-        f"SNR {records[0]['snr']:.1f} dB, R2 {records[0]['r2']:.2f}"
-    ).save(picture, overwrite=overwrite)
-    return evaluation
+    return records, (t1w[-1], t2w[-1], shown)

@@ -7,7 +7,7 @@ from pathlib import Path
 from .._regressors.roles import role_of
 from .._version import __version__
 from ..volumes._subjects import open_subjects
-from ._dataset import begin_dataset, read_json, source_uri
+from ._dataset import begun_dataset, read_json, source_uri
 from ._names import beside, derived_path
 from ._prediction import Subject, predict_subjects
 
@@ -77,8 +77,8 @@ def predict_dataset(
     overwrite, resume = options.get("overwrite"), options.get("resume")
     new = [] if resume else [file for subject in subjects for file in subject.files]
     what = f"{' and '.join(target)} {made_from}"
-    begin_dataset(dataset, folder, what, new, overwrite=overwrite)
-    return predict_subjects(synthesizer, subjects, **options)
+    with begun_dataset(dataset, folder, what, new, overwrite=overwrite):
+        return predict_subjects(synthesizer, subjects, **options)
 
 
 def _about(synthesizer, model_file):

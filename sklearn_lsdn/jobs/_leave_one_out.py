@@ -135,7 +135,7 @@ def leave_one_subject_out(
     >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
     True
     """
-    subjects, store = list(map(str, subjects)), Store(resume)
+    subjects = list(map(str, subjects))
     _check_choices(synthesizers, subjects, inspect, resume)
     pairs = pair_subjects(sources, targets)
     _check_held_back(pairs[0], subjects)
@@ -148,7 +148,7 @@ def leave_one_subject_out(
         for fold in folds
     ]
     n_jobs, share = folds_at_once(tasks, *pairs, n_jobs, max_memory)
-    keys = [None] * len(tasks)
+    keys, store = [None] * len(tasks), Store(resume)
     if store:
         keys = _identities(tasks, pairs, subjects, maskers)
     before = [store.holds(key) for key in keys]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.files import prepare_outputs
+from .._utils.files import make_folder, prepared_outputs
 from .._utils.parallel import cluster_client, parallel_map
 from .._utils.progress import Progress
 from .._utils.store import identity
@@ -228,37 +228,37 @@ def predict_subjects(
                 "or of other images"
             )
     overwrite = overwrite or resume
-    prepare_outputs(
+    with prepared_outputs(
         [path for subject in todo for path in subject.files],
         overwrite=overwrite,
         inputs=[image for subject in subjects for image in subject.images],
-    )
-    n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
-    if synthesizer.max_memory is not None:
-        n_jobs = _that_fit(synthesizer, todo, n_jobs, keep_going)
-    elsewhere = cluster_client() is not None
-    if n_jobs > 1 or elsewhere:
-        synthesizer = copy.copy(synthesizer)
-        synthesizer.n_jobs = 1  # a thread a subject
-    # What a worker wrote before it died is written again by another.
-    shared = synthesizer, model, uncertainty, overwrite or elsewhere, keep_going
-    jobs = ((subject.anywhere(),) for subject in todo)
+    ):
+        n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
+        if synthesizer.max_memory is not None:
+            n_jobs = _that_fit(synthesizer, todo, n_jobs, keep_going)
+        elsewhere = cluster_client() is not None
+        if n_jobs > 1 or elsewhere:
+            synthesizer = copy.copy(synthesizer)
+            synthesizer.n_jobs = 1  # a thread a subject
+        # What a worker wrote before it died is written again by another.
+        shared = synthesizer, model, uncertainty, overwrite or elsewhere, keep_going
+        jobs = ((subject.anywhere(),) for subject in todo)
 
-    def lost(job, error):
-        name = job[0].outputs[0].name
-        if not keep_going:
-            raise OSError(f"{name}: {error}") from error
-        return f"{name} failed", f"{name}: {error}"
+        def lost(job, error):
+            name = job[0].outputs[0].name
+            if not keep_going:
+                raise OSError(f"{name}: {error}") from error
+            return f"{name} failed", f"{name}: {error}"
 
-    attempts = parallel_map(
-        _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
-    )
-    progress, failures = Progress("Synthesising", len(todo), verbose), []
-    progress.tell(0, before, before or "")
-    for n, (message, failure) in enumerate(attempts, start=1):
-        failures += [failure] if failure else []
-        line = f"{n}/{len(todo)} {message}"
-        progress.tell(n, line, message)
+        attempts = parallel_map(
+            _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
+        )
+        progress, failures = Progress("Synthesising", len(todo), verbose), []
+        progress.tell(0, before, before or "")
+        for n, (message, failure) in enumerate(attempts, start=1):
+            failures += [failure] if failure else []
+            line = f"{n}/{len(todo)} {message}"
+            progress.tell(n, line, message)
     if failures:
         raise SubjectsFailed(
             f"{len(failures)} of {len(subjects)} subjects could not be predicted:\n"
@@ -313,6 +313,8 @@ def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
         for (each,) in (predicted if uncertainty else [predicted])
     ]
     images, sidecars = sum(kinds, []), subject.sidecars
+    for path in subject.outputs:  # another run may have removed what was empty
+        make_folder(path.parent)
     if uncertainty and sidecars:
         snr = [_expected_snr(*pair) for pair in zip(*kinds, strict=True)] * 2
         sidecars = [

@@ -9,6 +9,8 @@ import nibabel as nib
 
 ZIPPED = (".gz", ".mgz")
 ZIPPED_OTHERWISE = (".bz2", ".zst")
+_HALVES = [(".img", ".hdr"), (".hdr", ".img")]
+_HALVES += [(half + ".gz", other + ".gz") for half, other in _HALVES]
 _GZIP = b"\x1f\x8b"
 _POINTERS = (b"annex/objects/", b"version https://git-lfs.github.com")
 _HEADERS = (348, 540)  # bytes, in the first four of NIfTI and Analyze
@@ -34,19 +36,16 @@ def load(path: Path, name: str):
     """
     _check_is_there(path, name)
     _check_content(path, name)
+    for half, other in _HALVES:
+        if path.name.endswith(half):
+            partner = path.with_name(path.name.removesuffix(half) + other)
+            _check_is_there(partner, f"{name} needs its other half: {partner}")
     try:
-        image = nib.load(path)
+        return nib.load(path)
     except Exception as error:  # readers of other formats raise errors of their own
         raise ValueError(
             f"{name} is not an image that can be read ({error}). Give a NIfTI file."
         ) from error
-    for part in ("header", "image"):
-        holder = getattr(image, "file_map", {}).get(part)
-        if holder is not None and holder.filename:
-            partner = Path(holder.filename)
-            if partner != path:
-                _check_is_there(partner, f"{name} needs its other half: {partner}")
-    return image
 
 
 def _check_is_there(path, name):
@@ -94,7 +93,7 @@ def _check_content(path, name):
         if not zipped and _begins_as_an_image(head):
             other = path.stem if ending.endswith(".gz") else f"{path.stem}.mgh"
             raise ValueError(
-                f"{name} is not compressed, as its name says. Rename it to {other}."
+                f"{name} is not compressed, but its name says so. Rename it to {other}."
             )
     elif zipped and not ending.endswith(ZIPPED_OTHERWISE):
         is_mgh = ending.endswith(".mgh")

@@ -1,6 +1,7 @@
 """Rigid registration of images, across contrasts, by mutual information."""
 
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -8,6 +9,7 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy.spatial.transform import Rotation
 
+from .._utils.doubts import warn_of
 from .._utils.files import written_whole
 from .._utils.optional import require
 from ._images import open_image
@@ -120,10 +122,12 @@ def register_rigid(
     ImportError
         If SimpleITK is not installed.
     FileNotFoundError, TypeError, ValueError
-        If an image cannot be used.
+        If an image cannot be used, or shows nothing.
 
     Warns
     -----
+    PlaceWarning
+        If a header is doubtful.
     RegistrationWarning
         If the alignment looks wrong: mutual information fell, the brains overlap
         little, or the head was turned far.
@@ -156,14 +160,30 @@ def estimate_rigid(
     moving, fixed, *, moving_mask=None, fixed_mask=None, random_state=0
 ) -> RigidTransform:
     """Find the transform of `register_rigid`, which see, and resample nothing."""
-    sitk = require("SimpleITK")
     moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
-    images = [_read(fixed), _read(moving)]
+    warn_of([*moving.doubts, *fixed.doubts])
+    why = "Do they overlap, and have more than a few slices? Check their affines."
+    with _in_a_sentence(f"{moving.name} cannot be registered to {fixed.name}", why):
+        images = [_read_with_contrast(fixed), _read_with_contrast(moving)]
+        masks = [
+            None if mask is None else _read(open_image(mask, name)) != 0
+            for mask, name in ((fixed_mask, "fixed_mask"), (moving_mask, "moving_mask"))
+        ]
+        found, doubts = _search(images, masks, random_state)
+    if doubts:
+        warnings.warn(
+            f"{moving.name} may be badly aligned to {fixed.name}: {doubts}. Look "
+            "at it.",
+            RegistrationWarning,
+            stacklevel=2,
+        )
+    return _from_itk(found)
+
+
+def _search(images, masks, random_state):
+    """From points of the fixed of two images of ITK to the moving one, and doubts."""
+    sitk = require("SimpleITK")
     brains = [image != 0 if _is_stripped(image) else None for image in images]
-    masks = [
-        None if mask is None else _read(open_image(mask, name)) != 0
-        for mask, name in ((fixed_mask, "fixed_mask"), (moving_mask, "moving_mask"))
-    ]
     if masks[0] is None and brains[0] is not None:
         # The outline of a brain says much, unless the other image shows a head.
         border = 0 if brains[1] is None else _BORDER
@@ -179,7 +199,7 @@ def estimate_rigid(
             method.SetMetricMovingMask(masks[1])
         return method
 
-    n_voxels = float(np.prod(fixed.shape))
+    n_voxels = float(np.prod(images[0].GetSize()))
     step = max(1, int((n_voxels / _SAMPLES[0]) ** (1 / 3)))
     sparse = [
         None if each is None else sitk.Shrink(each, [step] * 3)
@@ -212,24 +232,10 @@ def estimate_rigid(
     search.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
     search.SetOptimizerScalesFromPhysicalShift()
     search.SetInitialTransform(found, inPlace=True)
-    try:
-        search.Execute(*images)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{moving.name} cannot be registered to {fixed.name}: they do not overlap, "
-            "or show too little. Check their affines."
-        ) from error
+    search.Execute(*images)
     # Threads add up in any order: drop the digits that depend on it.
     found.SetParameters(np.round(found.GetParameters(), 8).tolist())
-    doubts = _doubts(images, brains, found, information(found) - before[0])
-    if doubts:
-        warnings.warn(
-            f"{moving.name} may be badly aligned to {fixed.name}: {doubts}. Look "
-            "at it.",
-            RegistrationWarning,
-            stacklevel=2,
-        )
-    return _from_itk(found)
+    return found, _doubts(images, brains, found, information(found) - before[0])
 
 
 def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1Image:
@@ -255,11 +261,23 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
             f"interpolation must be one of {', '.join(kinds)}; got {interpolation!r}."
         )
     moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
-    image = _read(moving)
+    with _in_a_sentence(f"{moving.name} cannot be resampled", "Is it a volume?"):
+        voxels = _resampled(
+            _read(moving), _read(fixed), transform, kinds[interpolation]
+        )
+    aligned = fixed.like(voxels)
+    if not aligned.header["xyzt_units"] % 8:  # no unit of length, as of templates
+        aligned.header.set_xyzt_units("mm")
+    return aligned
+
+
+def _resampled(image, grid, transform, interpolator):
+    """Voxels of an image of ITK on the grid of another."""
+    sitk = require("SimpleITK")
     resampler = sitk.ResampleImageFilter()
-    resampler.SetReferenceImage(_read(fixed))
+    resampler.SetReferenceImage(grid)
     resampler.SetTransform(_to_itk(transform))
-    resampler.SetInterpolator(kinds[interpolation])
+    resampler.SetInterpolator(interpolator)
     voxels = _array(resampler.Execute(image))
     known = sitk.GetArrayViewFromImage(image)  # splines overshoot
     np.clip(voxels, min(0, known.min()), known.max(), out=voxels)
@@ -267,10 +285,29 @@ def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1
         resampler.SetInterpolator(sitk.sitkLinear)
         brain = sitk.Cast(image != 0, sitk.sitkFloat32)
         voxels[_array(resampler.Execute(brain)) < 0.5] = 0
-    aligned = fixed.like(voxels)
-    if not aligned.header["xyzt_units"] % 8:  # no unit of length, as of templates
-        aligned.header.set_xyzt_units("mm")
-    return aligned
+    return voxels
+
+
+@contextmanager
+def _in_a_sentence(what, remedy):
+    """Tell what ITK raises as a ValueError."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).rpartition("ERROR: ")[2].partition("\n")[0].strip(" .")
+        raise ValueError(f"{what} ({reason}). {remedy}") from error
+
+
+def _read_with_contrast(file):
+    """The same as `_read`, but for a file that shows nothing."""
+    image = _read(file)
+    voxels = require("SimpleITK").GetArrayViewFromImage(image)
+    if voxels.min() == voxels.max():
+        raise ValueError(
+            f"{file.name} cannot be registered: it shows nothing, for all its voxels "
+            f"are {voxels.min():g}. Check whether it is the right file."
+        )
+    return image
 
 
 def _read(file):
