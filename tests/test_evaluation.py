@@ -222,8 +222,8 @@ def _other_grid(path):
 
 
 def _series(path):
-    image = nib.load(path)
-    nib.save(nib.Nifti1Image(image.get_fdata()[..., None], np.eye(4)), path)
+    volumes = [nib.load(path).get_fdata()] * 2
+    nib.save(nib.Nifti1Image(np.stack(volumes, axis=-1), np.eye(4)), path)
 
 
 @pytest.mark.parametrize("damage", [_missing, _no_image, _other_grid, _series])
