@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.exceptions import PlaceWarning
 from sklearn_lsdn.volumes._registration import (
     RegistrationWarning,
     RigidTransform,
@@ -210,3 +211,30 @@ def test_an_image_that_shows_nothing_is_refused(t1w):
         register_rigid(nothing, t1w)
     with pytest.raises(ValueError, match="interpolation must be one of"):
         resample(t1w, t1w, RigidTransform(np.eye(4)), interpolation="cubic")
+
+
+def test_metres_are_registered_as_mm(t1w, t2w):
+    """The image and the reference; the outcome lies on the reference's grid."""
+    shift = _rigid(t1w, shift=(5, -4, 6))
+    moved = resample(t2w, t1w, shift, interpolation="linear")
+    expected, straight = register_rigid(moved, t1w)
+    scans = []
+    for image in (moved, t1w):
+        affine = np.diag([1e-3, 1e-3, 1e-3, 1]) @ image.affine
+        scans.append(nib.Nifti1Image(image.dataobj, affine))
+        scans[-1].header.set_xyzt_units("meter")
+    aligned, transform = register_rigid(*scans)
+    assert aligned.header.get_xyzt_units()[0] == "meter"
+    np.testing.assert_allclose(aligned.affine, scans[1].affine, rtol=1e-6)
+    np.testing.assert_allclose(transform.matrix, straight.matrix, atol=0.05)
+    np.testing.assert_allclose(
+        aligned.get_fdata().mean(), expected.get_fdata().mean(), rtol=0.01
+    )
+
+
+@pytest.mark.filterwarnings("always::sklearn_lsdn.exceptions.PlaceWarning")
+def test_a_doubtful_header_is_told(t1w, t2w):
+    doubtful = nib.Nifti1Image(t2w.dataobj, t2w.affine)
+    doubtful.header.set_xyzt_units("meter")
+    with pytest.warns(PlaceWarning, match="moving says that it is measured in metres"):
+        estimate_rigid(doubtful, t1w)

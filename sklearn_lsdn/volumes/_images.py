@@ -115,7 +115,7 @@ class ImageFile:
         if files and nib.is_proxy(image.dataobj) and not image.in_memory:
             data = [_digest(path) for path in files]
         else:
-            data = np.asanyarray(_read_voxels(image))
+            data = self.read(finite=False)
         header = header.binaryblock if isinstance(header, WrapStruct) else None
         stored = image.get_data_dtype()
         return identity(data, image.shape, image.affine, str(stored), header)
