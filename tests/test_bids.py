@@ -3,7 +3,7 @@
 import pytest
 
 from sklearn_lsdn.jobs._bids import find_sessions
-from sklearn_lsdn.jobs._names import derived_name
+from sklearn_lsdn.jobs._names import derived_name, derived_path
 
 pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
 
@@ -68,9 +68,12 @@ def test_only_images_of_the_dataset_itself_count(tmp_path):
         "sourcedata/sub-2/anat/sub-2_T1w.nii.gz",
         ".git/sub-3_T1w.nii.gz",
     )
-    sessions, left_out = find_sessions(tmp_path, ["T1w"])
+    sessions, (left_out,) = find_sessions(tmp_path, ["T1w"])
     assert _names(sessions) == {"sub-1": ["sub-1_T1w.nii.gz"]}
-    assert left_out == []
+    assert left_out == (
+        "2 images whose name is no BIDS name such as sub-01_T1w.nii.gz: "
+        "sub-1/anat/T1w.nii.gz, sub-1/anat/old_sub-1_T1w.nii.gz"
+    )
     (session,) = find_sessions(tmp_path / "derivatives" / "other", ["T1w"])[0]
     assert session.scans[0].entities["desc"] == "preproc"
 
@@ -148,6 +151,83 @@ def test_contrasts_in_different_spaces_make_no_pair(tmp_path):
     _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_space-MNI_T2w.nii")
     with pytest.raises(ValueError, match=r"different spaces \(no space, MNI\)"):
         find_sessions(tmp_path, ["T1w", "T2w"])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("sub-9/anat/T1w.nii.gz", "whose name is no BIDS name"),
+        ("sub-9/anat/mprage.nii", "whose name is no BIDS name"),
+        ("sub-9/anat/sub-9 T1w.nii.gz", "whose name is no BIDS name"),
+        ("sub-9/anat/sub-9_brain_T1w.nii.gz", "whose name is no BIDS name"),
+        ("sub-9/anat/sub-9_desc-0.5mm_T1w.nii.gz", "whose name is no BIDS name"),
+        ("IXI009-Guys-0828-T1.nii.gz", "whose name is no BIDS name"),
+        ("sub-9/anat/acq-fast_T1w.nii.gz", "without sub- in the name"),
+        ("sub-9/anat/sub-8_T1w.nii.gz", "in the folder of another subject"),
+        ("sub-9/ses-1/anat/sub-9_ses-2_T1w.nii.gz", "in the folder of another"),
+        ("sub-9/anat/sub-9_T1w.mgz", "that are neither .nii nor .nii.gz"),
+        ("sub-9/func/whatever.nii.gz", None),
+        ("sub-9/anat/sub-9_FLAIR.mgz", None),
+        ("sub-9/anat/._sub-9_T1w.nii.gz", None),
+        ("sub-9/anat/notes.txt", None),
+        ("derivatives/brains/sub-9.nii.gz", None),
+    ],
+)
+def test_images_that_are_passed_over_are_told_with_the_reason(tmp_path, name, reason):
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", name)
+    sessions, left_out = find_sessions(tmp_path, ["T1w"])
+    assert [session.label for session in sessions] == ["sub-1"]
+    told = [text for text in left_out if text != "sub-9 lacks T1w"]
+    if reason is None:
+        assert told == []
+    else:
+        (text,) = told
+        assert text.startswith(f"1 image {reason}")
+        assert text.endswith(f": {name}")
+
+
+def test_many_images_are_passed_over_in_one_line(tmp_path):
+    _touch(tmp_path, "sub-1/anat/sub-1_T1w.nii", *(f"{i}.nii" for i in range(50)))
+    _, (left_out,) = find_sessions(tmp_path, ["T1w"])
+    assert left_out.startswith("50 images whose name is no BIDS name")
+    assert left_out.endswith("0.nii, 1.nii, 10.nii and 47 more")
+
+
+def test_without_any_session_the_error_says_what_was_passed_over(tmp_path):
+    _touch(tmp_path, *(f"IXI{i:03}-Guys-T1.nii.gz" for i in range(20)))
+    with pytest.raises(ValueError, match="has T1w; 20 images whose name is no BIDS"):
+        find_sessions(tmp_path, ["T1w"])
+
+
+def test_labels_keep_all_that_stands_in_names(tmp_path):
+    for sub in ("CC-001", "CC-002", "IXI_1", "IXI_2"):
+        stem = f"sub-{sub}/ses-1/anat/sub-{sub}_ses-1"
+        _touch(tmp_path, *(f"{stem}_{c}.nii" for c in ("T1w", "T2w")))
+    sessions, left_out = find_sessions(tmp_path, ["T1w", "T2w"])
+    subjects = ["sub-CC-001", "sub-CC-002", "sub-IXI_1", "sub-IXI_2"]
+    assert [session.label for session in sessions] == [f"{s}_ses-1" for s in subjects]
+    assert left_out == []
+    folders = [derived_path(tmp_path, s.scans[0], "T2w") for s in sessions]
+    assert [path.relative_to(tmp_path).as_posix() for path in folders] == [
+        f"{s}/ses-1/anat/{s}_ses-1_desc-synth_T2w.nii.gz" for s in subjects
+    ]
+
+
+def test_a_session_may_be_told_by_the_folder_alone(tmp_path):
+    for ses in "12":
+        names = (f"sub-1/ses-{ses}/anat/sub-1_{c}.nii" for c in ("T1w", "T2w"))
+        _touch(tmp_path, *names)
+    sessions, _ = find_sessions(tmp_path, ["T1w", "T2w"])
+    assert [session.label for session in sessions] == ["sub-1_ses-1", "sub-1_ses-2"]
+
+
+def test_contrasts_of_different_runs_make_no_pair(tmp_path):
+    _touch(tmp_path, *(f"sub-1_run-{i}_{c}.nii" for i, c in [(1, "T1w"), (2, "T2w")]))
+    _touch(tmp_path, "sub-2_run-1_T1w.nii", "sub-2_run-01_T2w.nii")
+    _touch(tmp_path, "sub-3_run-1_T1w.nii", "sub-3_T2w.nii")
+    sessions, left_out = find_sessions(tmp_path, ["T1w", "T2w"])
+    assert [session.label for session in sessions] == ["sub-2", "sub-3"]
+    assert left_out == ["sub-1 has contrasts of different runs (run-1, run-2)"]
 
 
 def test_a_cache_in_the_dataset_is_not_unpickled(dataset):

@@ -12,9 +12,6 @@ from sklearn.metrics import r2_score
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
 from sklearn_lsdn.jobs import Evaluation, leave_one_subject_out
 from sklearn_lsdn.jobs import _leave_one_out as evaluation_module
-from sklearn_lsdn.jobs._leave_one_out import (
-    subject_labels,
-)
 
 LABELS = ["sub-02", "sub-01", "sub-02", "sub-03"]  # two sessions of sub-02
 
@@ -368,27 +365,3 @@ def test_a_real_evaluation_becomes_json(paths):
     evaluation = leave_one_subject_out({"a": _linear()}, *paths, LABELS)
     content = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert len(content["volumes"]) == 4
-
-
-# Labels
-
-
-@pytest.mark.parametrize(
-    ("paths", "labels"),
-    [
-        (["sub-07_T1w.nii", "sub-8a_ses-2_T1w.nii.gz"], ["sub-07", "sub-8a"]),
-        (["d/sub-01/anat/x.nii", "d/sub-02/anat/x.nii"], ["sub-01", "sub-02"]),
-        (["sub-all/sub-01_T1w.nii", "sub-all/sub-02_T1w.nii"], ["sub-01", "sub-02"]),
-        (["sub-01_T1w.nii", "other.nii"], ["subject 1", "subject 2"]),
-        (["a.nii", "a.nii"], ["subject 1", "subject 2"]),
-        (["sub-studies/a.nii", "sub-studies/b.nii"], ["subject 1", "subject 2"]),
-        (["sub-01_ses-1_T1w.nii", "sub-01_ses-2_T1w.nii"], ["sub-01", "sub-01"]),
-        ([], []),
-    ],
-)
-def test_subject_labels(paths, labels):
-    assert subject_labels(paths) == labels
-
-
-def test_subject_labels_of_path_objects(tmp_path):
-    assert subject_labels([tmp_path / "sub-03_T1w.nii"]) == ["sub-03"]

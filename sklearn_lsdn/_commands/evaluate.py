@@ -52,7 +52,8 @@ def run(arguments):
     signal-to-noise ratio of each synthesis in dB. Files of one subject, by the sub-
     entity of their names, are held back together."""
     from .._utils.files import check_output
-    from ..jobs._leave_one_out import leave_one_subject_out, subject_labels
+    from .._utils.names import subject_labels
+    from ..jobs._leave_one_out import leave_one_subject_out
 
     inspect = None
     if arguments.report:

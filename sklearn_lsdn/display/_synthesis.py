@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.lists import one_or_list
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image
@@ -56,7 +57,8 @@ def synthesize_one(synthesizer, source, target):
 
 def first_contrast(source):
     """Return the image that is shown of a subject's sources."""
-    return source[0] if isinstance(source, list | tuple) else source
+    source = one_or_list(source)
+    return source[0] if isinstance(source, list) else source
 
 
 @dataclass(eq=False, repr=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.files import make_folder, prepared_outputs
+from .._utils.names import split_name
 from .._utils.optional import require
 from .._utils.progress import Progress
 from ..display._registration import RegistrationDisplay
@@ -14,7 +15,7 @@ from ..exceptions import SubjectsFailed
 from ..volumes._images import ImageFile, open_image, save_image
 from ..volumes._registration import estimate_rigid, register_rigid, resample
 from ._dataset import begun_dataset, read_json, source_uri, write_json
-from ._names import beside, derived_path, split_name
+from ._names import beside, derived_path
 
 MNI152 = "MNI152NLin2009aSym"
 """BIDS name of the template that nilearn ships."""

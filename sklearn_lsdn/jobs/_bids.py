@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._utils.names import Name, entities_of, is_image, same_value, split_name
 from .._utils.optional import require
 
 # Images of one suffix that differ in these differ in contrast: none stands for another
@@ -12,6 +13,12 @@ _OF_CONTRAST = ("ce", "trc", "stain", "mod", "echo", "flip", "inv", "mt", "part"
 # Within a dataset's folder, but not of the dataset, and perhaps huge.
 _OTHERS = ["derivatives", "sourcedata", "rawdata", "code", "stimuli", ".*"]
 _SHOWN = 5  # of the sessions that an error lists
+_FILES_SHOWN = 3  # of those passed over for one reason
+# Where images are of other kinds, and may be called as they like.
+_OTHER_KINDS = {"func", "dwi", "fmap", "perf", "pet", "meg", "eeg", "ieeg", "micr"}
+_OTHER_KINDS |= {"beh", "nirs", "motion", "mrs"}
+_LABEL = r"([^\W_]|[+-])+"
+_NAME = re.compile(rf"((sub-{_LABEL}(_[0-9]+)*|[a-z]+-{_LABEL})_)+[^\W_]+")
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,8 @@ def find_sessions(
     sessions : list of Session
         By label; sessions of a subject are kept apart.
     left_out : list of str
-        A sentence about each other session, such as ``"sub-02 lacks T2w"``.
+        A sentence about each other session, such as ``"sub-02 lacks T2w"``, and about
+        images that were passed over.
 
     Raises
     ------
@@ -137,21 +145,20 @@ def find_sessions(
     """
     wanted = [Contrast.parse(name) for name in contrasts]
     limits = {k: v for k, v in {"space": space, "desc": desc}.items() if v}
+    scans, passed_over = _read_dataset(folder, {c.suffix for c in wanted})
     by_session = {}
-    for scan in _read_dataset(folder):
-        label = "_".join(
-            f"{key}-{scan.entities[key]}"
-            for key in ("sub", "ses")
-            if key in scan.entities
-        )
-        by_session.setdefault(label, []).append(scan)
-    sessions, left_out, empty = [], [], []
+    for scan in scans:
+        by_session.setdefault("_".join(scan.levels), []).append(scan)
+    sessions, left_out, empty, seen = [], [], {}, set()
     for label, scans in sorted(by_session.items()):
+        subject = scans[0].levels[0]
         scans = [scan for scan in scans if limits.items() <= scan.entities.items()]
         choices = [[scan for scan in scans if c.matches(scan)] for c in wanted]
         if not any(choices):
-            empty.append(label)
-        elif every_run and len(wanted) == 1 and _are_runs(*choices):
+            empty[subject] = f"{subject} lacks {' and '.join(contrasts)}"
+            continue
+        seen.add(subject)
+        if every_run and len(wanted) == 1 and _are_runs(*choices):
             for scan in choices[0]:
                 run = scan.entities.get("run")
                 sessions.append(Session(f"{label}_run-{run}" if run else label, [scan]))
@@ -161,19 +168,17 @@ def find_sessions(
             sessions.append(Session(label, [scan for (scan,) in choices]))
     # Sessions without any of the contrasts, of functional images say, are worth a
     # word only where their subject has nothing else.
-    seen = {text.split("_")[0] for text in by_session.keys() - set(empty)}
-    for subject in dict.fromkeys(label.split("_")[0] for label in empty):
-        if subject not in seen:
-            left_out.append(f"{subject} lacks {' and '.join(contrasts)}")
+    left_out += [text for subject, text in empty.items() if subject not in seen]
+    left_out.sort()
     if not sessions:
         limits = "".join(f", with {key}-{value}" for key, value in limits.items())
         raise ValueError(
             f"No session in {folder} has {' and '.join(contrasts)}{limits}"
-            + "".join(f"; {text}" for text in left_out[:_SHOWN])
+            + "".join(f"; {text}" for text in [*passed_over, *left_out[:_SHOWN]])
             + ("; ..." if len(left_out) > _SHOWN else ".")
             + (f" {hint}" if hint else "")
         )
-    return sessions, sorted(left_out)
+    return sessions, [*left_out, *passed_over]
 
 
 def _fault(contrasts, choices):
@@ -191,6 +196,10 @@ def _fault(contrasts, choices):
     spaces = [scan.entities.get("space") or "no space" for (scan,) in choices]
     if len(set(spaces)) > 1:
         return f"has contrasts in different spaces ({', '.join(spaces)})"
+    runs = [scan.entities["run"] for (scan,) in choices if "run" in scan.entities]
+    if any(not same_value(runs[0], run) for run in runs[1:]):
+        named = ", ".join(f"run-{run}" for run in runs)
+        return f"has contrasts of different runs ({named})"
     return None
 
 
@@ -229,8 +238,8 @@ def _are_runs(scans):
     return len(runs) == len(scans) > 1 and list(_differing(scans)) == ["run"]
 
 
-def _read_dataset(folder):
-    """All images of all subjects."""
+def _read_dataset(folder, suffixes):
+    """Images of all subjects, and a sentence about each reason to pass others over."""
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not the folder of a dataset.")
@@ -243,13 +252,38 @@ def _read_dataset(folder):
         ignore_pickle_file=True,  # which could run code
     )
     dataset = ancpbids.load_dataset(str(folder), options)
-    scans = []
-    for file in dataset.query(extension=[".nii", ".nii.gz"]):
-        path = folder / file.get_relative_path()
-        name = ancpbids.utils.parse_bids_name(path.name)
-        if name and "sub" in name["entities"]:
-            scans.append(Scan(path, name["entities"], name["suffix"]))
-    return sorted(scans, key=lambda scan: scan.path)
+    scans, passed_over = [], {}
+    for path in sorted(Path(file.get_relative_path()) for file in dataset.query()):
+        if not is_image(path) or path.name.startswith("."):
+            continue
+        stem, _ = split_name(path)
+        name, places = Name.parse(stem), entities_of(path.parent / "in")
+        places = {key: places[key] for key in ("sub", "ses") if key in places}
+        told = name.entities
+        bad_name = not _NAME.fullmatch(stem)
+        if bad_name:
+            reason = "whose name is no BIDS name such as sub-01_T1w.nii.gz"
+        elif "sub" not in told:
+            reason = "without sub- in the name"
+        elif any(not same_value(told.get(k, v), v) for k, v in places.items()):
+            reason = "in the folder of another subject or session than the name says"
+        elif not path.name.lower().endswith((".nii", ".nii.gz")):
+            reason = "that are neither .nii nor .nii.gz"
+        else:
+            scans.append(Scan(folder / path, places | told, name.suffix))
+            continue
+        of_use = bad_name or name.suffix in suffixes
+        if of_use and path.parent.name not in _OTHER_KINDS:
+            passed_over.setdefault(reason, []).append(path.as_posix())
+    return scans, [_told(*each) for each in passed_over.items()]
+
+
+def _told(reason, paths):
+    """A sentence about files that are passed over for a reason."""
+    number = "1 image" if len(paths) == 1 else f"{len(paths)} images"
+    more = len(paths) - _FILES_SHOWN
+    shown = ", ".join(paths[:_FILES_SHOWN])
+    return f"{number} {reason}: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
 def complete_query(synthesizer, dataset, *, source, target, space, desc) -> dict:

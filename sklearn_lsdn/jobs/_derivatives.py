@@ -9,7 +9,7 @@ from .._version import __version__
 from ..volumes._subjects import open_subjects
 from ._dataset import begun_dataset, read_json, source_uri
 from ._names import beside, derived_path
-from ._prediction import Subject, predict_subjects
+from ._prediction import SubjectFiles, predict_subjects
 
 _NOT_TOLD = {"n_jobs", "verbose", "memory", "max_memory", "mask_img"}
 
@@ -71,7 +71,7 @@ def predict_dataset(
             paths.append(derived_path(folder, session.scans[0], name, desc=desc))
             text = f"{what} from {' and '.join(source)}; not acquired"
             sidecars.append({"Description": text, **shared, **about})
-        subjects.append(Subject(scans, paths, sidecars))
+        subjects.append(SubjectFiles(scans, paths, sidecars))
     if not options.get("keep_going"):
         open_subjects([subject.source for subject in subjects], "sources")
     overwrite, resume = options.get("overwrite"), options.get("resume")

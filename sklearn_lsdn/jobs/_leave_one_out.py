@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +13,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 
 from .._regressors.training import interrupts_end_all
 from .._utils.doubts import warn_of
+from .._utils.lists import as_list
 from .._utils.parallel import parallel_map
 from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
@@ -22,41 +22,10 @@ from ..volumes import VolumeSynthesizer
 from ..volumes._budget import folds_at_once, tighter
 from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
-from ..volumes._subjects import (
-    absolute_paths,
-    check_voxels,
-    pair_subjects,
-    subject_label,
-)
+from ..volumes._subjects import absolute_paths, check_voxels, pair_subjects
 from ._evaluation import Evaluation
 
 _MEASURES = {"snr": snr_score, "psnr": psnr_score, "r2": r2_score}
-
-
-def subject_labels(paths) -> list[str]:
-    """Which subject each file is of: its ``sub-`` entity, or else a number.
-
-    Parameters
-    ----------
-    paths : list of path-like
-
-    Returns
-    -------
-    labels : list of str
-
-    Examples
-    --------
-    >>> from sklearn_lsdn.jobs._leave_one_out import subject_labels
-    >>> subject_labels(["sub-07_T1w.nii", "sub-07_ses-2_T1w.nii"])
-    ['sub-07', 'sub-07']
-    >>> subject_labels(["a.nii", "b.nii"])
-    ['subject 1', 'subject 2']
-    """
-    labels = [subject_label(path) for path in paths]
-    named = all(Path(path).name.startswith("sub-") for path in paths)
-    if all(labels) and (named or len(set(labels)) > 1):
-        return labels
-    return [f"subject {i + 1}" for i in range(len(paths))]
 
 
 def leave_one_subject_out(
@@ -135,7 +104,8 @@ def leave_one_subject_out(
     >>> evaluation.summary()["VDN"]["snr_mean"] > 8  # dB
     True
     """
-    subjects = list(map(str, subjects))
+    sources, targets = as_list(sources, "sources"), as_list(targets, "targets")
+    subjects = [str(subject) for subject in as_list(subjects, "subjects")]
     _check_choices(synthesizers, subjects, inspect, resume)
     pairs = pair_subjects(sources, targets)
     _check_held_back(pairs[0], subjects)

@@ -2,25 +2,9 @@
 
 from pathlib import Path
 
+from .._utils.names import split_name
 from .._utils.optional import require
 from ._bids import Contrast
-
-
-def split_name(path) -> tuple[str, str]:
-    """Take the name of an image apart, the ending being that of a NIfTI file.
-
-    Examples
-    --------
-    >>> from sklearn_lsdn.jobs._names import split_name
-    >>> split_name("data/sub-01_T1w.nii"), split_name("T1.mgz")
-    (('sub-01_T1w', '.nii'), ('T1', '.nii.gz'))
-    """
-    name = Path(path).name
-    for known in (".nii.gz", ".nii", ".mgz", ".mgh", ".img", ".hdr"):
-        if name.endswith(known):
-            ending = known if known.startswith(".nii") else ".nii.gz"
-            return name[: -len(known)], ending
-    return name, ".nii.gz"
 
 
 def beside(path, ending) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._utils.files import make_folder, prepared_outputs
+from .._utils.lists import as_list
 from .._utils.parallel import cluster_client, parallel_map
 from .._utils.progress import Progress
 from .._utils.store import identity
@@ -20,19 +21,18 @@ from ..exceptions import SubjectsFailed
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
-from ..volumes._subjects import absolute_paths, open_subjects
+from ..volumes._subjects import absolute_paths, check_contrast_order, open_subjects
 from ._dataset import read_json, write_json
 from ._names import beside, output_names
 
 
 @dataclass(frozen=True)
-class Subject:
+class SubjectFiles:
     """What a subject is predicted from, and the files that it becomes.
 
     Parameters
     ----------
     source : path-like, or list of them
-        As `VolumeSynthesizer.predict` takes it.
     outputs : list of Path
         Where its syntheses go, and after them their standard deviations.
     sidecars : list of dict, default=()
@@ -46,8 +46,7 @@ class Subject:
     @property
     def images(self):
         """One for each contrast."""
-        several = isinstance(self.source, list | tuple | np.ndarray)
-        return list(self.source) if several else [self.source]
+        return self.source if isinstance(self.source, list) else [self.source]
 
     @property
     def files(self):
@@ -58,30 +57,32 @@ class Subject:
     def anywhere(self):
         """The same for a process in another folder."""
         outputs = [path.absolute() for path in self.outputs]
-        return Subject(absolute_paths(self.source), outputs, self.sidecars)
+        return SubjectFiles(absolute_paths(self.source), outputs, self.sidecars)
 
     def open(self):
         """Its images, whose headers have been checked."""
         return open_subjects([self.source], "sources")[0]
 
-    def maker(self, model) -> str:
-        """What its outputs say of who made them, in the 80 bytes for a description."""
-        images = [file.fingerprint() for file in self.open()]
-        return f"sklearn_lsdn {__version__} {identity(model, images)}"
-
     def is_done(self, model) -> bool:
         """Whether its outputs are there and whole, by this model of these images."""
         try:
-            maker, first = self.maker(model), self.open()[0]
+            files = self.open()
+            maker = maker_of(model, files)
             for path in self.outputs:
                 output = open_image(path, "output")
-                check_same_grid(first, output)
+                check_same_grid(files[0], output)
                 output.read()
                 if output.image.header["descrip"].item().decode() != maker:
                     return False
         except (OSError, TypeError, ValueError):
             return False
         return all(map(read_json, self.files[len(self.outputs) :]))
+
+
+def maker_of(model, files) -> str:
+    """What outputs say of who made them, in the 80 bytes for a description."""
+    images = [file.fingerprint() for file in files]
+    return f"sklearn_lsdn {__version__} {identity(model, images)}"
 
 
 def predict_files(
@@ -170,12 +171,12 @@ def predict_files(
     n_targets = len(synthesizer.target_normalizers_)
     kinds = ("synth", "std") if uncertainty else ("synth",)
     subjects = []
-    for i, source in enumerate(sources):
-        images = Subject(source, []).images
+    for i, source in enumerate(as_list(sources, "sources")):
+        images = SubjectFiles(source, []).images
         if not images:
             raise ValueError(f"sources[{i}] is empty: it names no image.")
         names = [n for kind in kinds for n in output_names(images[0], n_targets, kind)]
-        subjects.append(Subject(source, [folder / name for name in names]))
+        subjects.append(SubjectFiles(source, [folder / name for name in names]))
     return predict_subjects(
         synthesizer,
         subjects,
@@ -203,7 +204,7 @@ def predict_subjects(
     ----------
     synthesizer : VolumeSynthesizer
         A fitted one.
-    subjects : list of Subject
+    subjects : list of SubjectFiles
     uncertainty, overwrite, resume, keep_going, verbose
         As `predict_files` takes them.
 
@@ -214,7 +215,9 @@ def predict_subjects(
     """
     if uncertainty:
         synthesizer.check_ensemble()
-    if not keep_going:
+    if keep_going:
+        check_contrast_order([subject.images for subject in subjects])
+    else:
         open_subjects([subject.source for subject in subjects], "sources")
     _refuse_one_file_for_two(subjects)
     model, todo, before = identity(synthesizer), subjects, None
@@ -306,8 +309,9 @@ def _attempt(synthesizer, model, uncertainty, overwrite, keep_going, subject):
 
 
 def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
-    maker = subject.maker(model)
-    predicted = synthesizer.predict([subject.source], return_std=uncertainty)
+    files = subject.open()
+    maker = maker_of(model, files)
+    predicted = synthesizer.predict([files], return_std=uncertainty)
     kinds = [
         each if isinstance(each, list) else [each]
         for (each,) in (predicted if uncertainty else [predicted])

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._utils.files import check_output
+from .._utils.lists import as_list
+from .._utils.names import subject_labels
 from ..display._synthesis import first_contrast
-from ..jobs._leave_one_out import subject_labels
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
-from ..volumes._subjects import Subjects, check_is_list
+from ..volumes._subjects import Subjects
 from ._inspection import inspect_network, inspect_subject
 from ._page import require_report, write_page
 
@@ -44,8 +45,8 @@ def generate_report(
     path : str or path-like, default="report.html"
         The file; it appears whole or not at all.
     subjects : list of str, default=None
-        What to call the subjects; by default, the ``sub-`` entities of file names,
-        or else numbers.
+        What to call the subjects; by default, the ``sub-`` entities of file names, or
+        else what tells these apart, or numbers.
     title : str, default="Report on a synthesis"
         Over the page.
     overwrite : bool, default=False
@@ -90,10 +91,11 @@ def generate_report(
     'report.html'
     """
     require_report()
-    check_is_list(sources, "sources")
-    targets = [None] * len(sources) if targets is None else targets
-    check_is_list(targets, "targets")
-    if subjects is None:
+    sources = as_list(sources, "sources")
+    targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
+    if subjects is not None:
+        subjects = as_list(subjects, "subjects")
+    else:
         firsts = [open_image(first_contrast(each), "source") for each in sources]
         subjects = subject_labels([file.path for file in firsts])
     lengths = {len(sources), len(targets), len(subjects)}

@@ -1,13 +1,13 @@
 """Lists of images, subject by subject: checked first, then read one at a time."""
 
 import os
-import re
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import combinations, product
 
 import nibabel as nib
-import numpy as np
 
+from .._utils.lists import as_list, one_or_list
+from .._utils.names import check_order, check_pair
 from ._images import ImageFile, check_same_grid, open_image
 from ._masks import Masker
 from ._subject import Subject
@@ -21,8 +21,8 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
 
     Parameters
     ----------
-    images : list
-        One entry a subject: a path or image, or a list of them, one a contrast.
+    images : list-like
+        One entry a subject: a path or image, or a list-like of them, one a contrast.
     name : str
         What to call the list in messages.
 
@@ -31,15 +31,16 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
     TypeError
         If it is not a list.
     ValueError
-        If it is empty, a subject lacks a contrast, or one's images differ in grid.
+        If it is empty, a subject lacks a contrast, or one's images differ in grid or,
+        by their names, in subject, session or run.
     """
-    check_is_list(images, name)
+    images = as_list(images, name)
     if len(images) == 0:
         raise ValueError(f"{name} is empty. Give the images of one subject or more.")
     subjects = []
     for i, entry in enumerate(images):
-        several = isinstance(entry, list | tuple | np.ndarray)
-        contrasts = list(entry) if several else [entry]
+        several = isinstance(entry, list)
+        contrasts = entry if several else [entry]
         label = f"{name}[{i}]"
         if several and len(contrasts) == 0:
             raise ValueError(f"{label} is empty: it names no image.")
@@ -55,8 +56,11 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
                 f"{len(subjects[0])}. Every subject needs the same contrasts, in the "
                 "same order."
             )
-        for file in subjects[-1][1:]:
-            check_same_grid(subjects[-1][0], file)
+    contrasts = [*zip(*subjects, strict=True)]
+    _check_names(combinations(contrasts, 2), f"each contrast of {name}")
+    for files in subjects:
+        for file in files[1:]:
+            check_same_grid(files[0], file)
     return subjects
 
 
@@ -71,37 +75,10 @@ def absolute_paths(images) -> list:
     """
     if isinstance(images, str | os.PathLike):
         return os.path.abspath(images)
-    if isinstance(images, list | tuple | np.ndarray):
+    images = one_or_list(images)
+    if isinstance(images, list):
         return [absolute_paths(each) for each in images]
     return images
-
-
-def subject_label(path) -> str | None:
-    """Return the ``sub-`` entity of a file's name, or else of its nearest folder.
-
-    Examples
-    --------
-    >>> from sklearn_lsdn.volumes._subjects import subject_label
-    >>> subject_label("sub-all/sub-07_ses-1_T1w.nii.gz")
-    'sub-07'
-    >>> subject_label("sub-07/anat/T1w.nii.gz")
-    'sub-07'
-    >>> subject_label("T1w.nii.gz") is None
-    True
-    """
-    for part in reversed(Path(path).parts):
-        if found := re.match(r"sub-[0-9A-Za-z]+", part):
-            return found.group()
-    return None
-
-
-def check_is_list(images, name):
-    """Raise TypeError if something else than a list of subjects is given."""
-    if isinstance(images, str) or not hasattr(images, "__len__"):
-        raise TypeError(
-            f"{name} must be a list with an entry for each subject, got "
-            f"{type(images).__name__}. Put a single image into a list."
-        )
 
 
 def pair_subjects(sources, targets, name="targets"):
@@ -109,7 +86,7 @@ def pair_subjects(sources, targets, name="targets"):
 
     Parameters
     ----------
-    sources, targets : list
+    sources, targets : list-like
         As `open_subjects` takes them.
     name : str, default="targets"
         What to call the second list in messages.
@@ -117,26 +94,52 @@ def pair_subjects(sources, targets, name="targets"):
     Raises
     ------
     ValueError
-        If the lists differ in length, or a subject's source and target in grid.
+        If the lists differ in length, or a subject's source and target in grid or, by
+        their names, in whose they are.
     """
-    check_is_list(sources, "sources")
-    check_is_list(targets, name)
+    sources, targets = as_list(sources, "sources"), as_list(targets, name)
     if len(sources) != len(targets):
         raise ValueError(
             f"sources lists {len(sources)} subjects and {name} {len(targets)}. Give "
             "one target for each source, in the same order."
         )
     sources, targets = open_subjects(sources, "sources"), open_subjects(targets, name)
+    contrasts = ([*zip(*subjects, strict=True)] for subjects in (sources, targets))
+    _check_names(product(*contrasts), f"sources and {name}")
     for source, target in zip(sources, targets, strict=True):
-        entities = {subject_label(file.path) for file in (*source, *target)} - {None}
-        if len(entities) > 1:
-            raise ValueError(
-                f"{source[0].name} and {target[0].name} belong to different subjects, "
-                f"{' and '.join(sorted(entities))}. Give sources and {name} in the "
-                "same order."
-            )
         check_same_grid(source[0], target[0])
     return sources, targets
+
+
+def check_contrast_order(subjects):
+    """Raise ValueError if contrasts are not in one order, before files are opened.
+
+    Parameters
+    ----------
+    subjects : list of list
+        Paths of each subject, one a contrast.
+    """
+    contrasts = zip(*subjects, strict=False)
+    for pair in combinations(contrasts, 2):
+        paths = [[_path(image) for image in images] for images in pair]
+        check_order(*paths, _remedy("each contrast of sources"))
+
+
+def _check_names(pairs, what):
+    """Check that files of two contrasts belong together, subject by subject."""
+    for contrasts in pairs:
+        paths = [[file.path for file in files] for files in contrasts]
+        for pair in zip(*paths, strict=True):
+            check_pair(*pair, _remedy(what))
+        check_order(*paths, _remedy(what))
+
+
+def _remedy(what):
+    return f"Give {what} in the same order, of one session each."
+
+
+def _path(image):
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else ""
 
 
 def check_voxels(sources, targets, masker: Masker, normalizer):

@@ -20,6 +20,7 @@ from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
 from .._utils.checks import ensure
 from .._utils.groups import check_groups
+from .._utils.lists import as_list
 from .._utils.persistable import persistable
 from .._utils.progress import Progress
 from .._utils.sklearn_private import (
@@ -319,8 +320,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             self.patch_size, self.patch_scales, self.target_patch_size, self.places
         )
         augmentation = resolve_augmentation(self.augmentation)
-        n_tasks = len(sources) + 1 if hasattr(sources, "__len__") else None
-        tasks = FitTasks(self, n_tasks, sources, targets, sample_weight)
+        sources, targets = as_list(sources, "sources"), as_list(targets, "targets")
+        tasks = FitTasks(self, len(sources) + 1, sources, targets, sample_weight)
         sources, targets = pair_subjects(sources, targets)
         groups = range(len(sources)) if groups is None else groups
         groups = check_groups(groups, len(sources), "subjects")
