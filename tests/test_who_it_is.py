@@ -30,6 +30,8 @@ from sklearn_lsdn.jobs._names import output_names
         ("sub-CC-001_T1w.nii.gz", {"sub": "CC-001"}),
         ("sub-IXI_1_T1w.nii.gz", {"sub": "IXI_1"}),
         ("sub-IXI_1_2_ses-3_T1w.nii.gz", {"sub": "IXI_1_2", "ses": "3"}),
+        ("sub-IXI_1/T1w.nii.gz", {"sub": "IXI_1"}),
+        ("sub-01_0001.nii.gz", {"sub": "01"}),
         ("sub-01_T1w_brain.nii.gz", {"sub": "01"}),
         ("sub-01_T1w_2.nii.gz", {"sub": "01"}),
         ("sub-01-T1.nii.gz", {"sub": "01"}),
@@ -171,6 +173,10 @@ PAIRED = {
     "one pair's acquisitions": (
         ["sub-1_acq-mprage_T1w.nii"],
         ["sub-1_acq-space_T2w.nii"],
+    ),
+    "numbers of contrasts": (
+        ["sub-1_0000.nii", "sub-2_0000.nii"],
+        ["sub-1_0001.nii", "sub-2_0001.nii"],
     ),
     "hyphens before the contrast": (["sub-01-T1.nii"], ["sub-01-T2.nii"]),
     "dots before the contrast": (["sub-01.T1.nii"], ["sub-01.T2.nii"]),

@@ -45,7 +45,7 @@ class Name:
     ----------
     entities : dict of str to str
         Its parts of the form ``key-value``; of ``sub`` with the parts of digits alone
-        that follow it.
+        that follow it, unless they end a file's name: there they number contrasts.
     others : tuple of str
         Its other parts; in a BIDS name the suffix alone.
     """
@@ -59,8 +59,8 @@ class Name:
         return self.others[-1] if self.others else ""
 
     @classmethod
-    def parse(cls, stem) -> "Name":
-        """Take a stem apart.
+    def parse(cls, stem, *, of_file=True) -> "Name":
+        """Take the stem of a file's name apart, or the name of a folder.
 
         Examples
         --------
@@ -71,11 +71,13 @@ class Name:
         Name(entities={'sub': 'IXI_1'}, others=('T1w', 'brain'))
         """
         entities, others, last = {}, [], None
-        for part in stem.split("_"):
+        parts = stem.split("_")
+        end = len(parts) - of_file
+        for i, part in enumerate(parts):
             if found := _ENTITY.match(part):
                 last, value = found.groups()
                 entities.setdefault(last, _CONTRAST.sub("", value))
-            elif last == "sub" and part.isdecimal():
+            elif last == "sub" and part.isdecimal() and i < end:
                 entities["sub"] += f"_{part}"
             else:
                 last = None
@@ -92,7 +94,9 @@ def entities_of(path) -> dict:
     >>> entities_of("sub-all/sub-07/ses-1/anat/sub-07_run-2_T1w.nii.gz")
     {'sub': '07', 'ses': '1', 'run': '2'}
     """
-    names, found = [*map(Name.parse, _levels(path))], {}
+    stem, *folders = _levels(path)
+    names = [Name.parse(stem), *(Name.parse(f, of_file=False) for f in folders)]
+    found = {}
     for key in _OF_PERSON:
         values = (name.entities[key] for name in names if key in name.entities)
         if value := next(values, None):
