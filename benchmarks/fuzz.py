@@ -1,12 +1,14 @@
 """Damaged images and model files: each is used, or refused by a documented exception.
 
     python benchmarks/fuzz.py [--seconds 120] [--seed 0] [--what images models]
+    python benchmarks/fuzz.py --what scans --executions 10000 --seconds 3600
 
 Files are made by small damages to good ones: header fields, parts of a model's schema
 and its arrays are replaced, exchanged or dropped, bytes flipped, ends cut off. Each is
 opened, read and predicted from in a process with little memory, which a watchdog ends.
 What ends in another exception, a crash, a hang or a lack of memory is a finding: it is
-printed, and its file kept. The exit code is 1 if there are any.
+printed, and its file kept. The exit code is 1 if there are any. Scans are not damaged:
+see `fuzz_scans.py`.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import json
 import logging
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +33,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from fuzz_scans import Scans, SilentlyWrong
 from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingRegressor,
@@ -51,6 +55,7 @@ from sklearn_lsdn.volumes._images import open_image
 DOCUMENTED = ValueError, TypeError, OSError
 MEMORY = 4 * 2**30  # of addresses, most of which libraries take at the start
 PATIENCE = 20  # seconds for one file
+MOST_KEPT = 200  # findings whose files are kept
 SHAPE = (7, 8, 6)
 ODD = [0, 1, -1, 2, 3, 7, 255, 256, 32767, -32768, 2**31 - 1, -(2**31), 2**40]
 ODD_FLOATS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e38, -1e38, 1e-38, 1.5]
@@ -62,7 +67,9 @@ def main():
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--executions", type=int, default=10**9, help="at most")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--what", nargs="+", default=["images", "models"])
+    parser.add_argument(
+        "--what", nargs="+", choices=list(USERS), default=["images", "models"]
+    )
     parser.add_argument("--keep", default="fuzz-findings", help="folder of findings")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
@@ -99,7 +106,7 @@ def watch(arguments, folder):
                 print(line, end="", flush=True)
         if worker.wait() or not answered:
             findings += 1
-            keep(arguments, folder, case)
+            keep(arguments, make_case(arguments, Path(folder), case)[1], case)
             print(f"finding {case}: the process ended with {worker.returncode}")
             case += 1
     print(f"{sum(outcomes.values())} executions, {findings} findings")
@@ -117,7 +124,7 @@ def work(arguments):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     users = {what: USERS[what](folder) for what in arguments.what}
     for what in arguments.what:
-        for good in sorted((folder / what).iterdir()):
+        for good in sorted((folder / what).glob("*")):
             users[what](good)  # which compiles, for longer than patience lasts
     end = time.monotonic() + arguments.seconds
     for case in range(arguments.first, arguments.executions):
@@ -130,33 +137,60 @@ def work(arguments):
             outcome = users[what](path)
         except DOCUMENTED as error:
             outcome = f"{what}: {type(error).__name__}"
+        except SilentlyWrong as error:
+            outcome = f"{what}: silently wrong"
+            keep(arguments, path, case)
+            print(f"finding {case}: {outcome}: {error}")
         except Exception as error:
             outcome = f"{what}: {type(error).__name__}, which is not documented"
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(frame.filename).name}:{frame.lineno}"
-            keep(arguments, folder, case)
+            keep(arguments, path, case)
             print(f"finding {case}: {outcome} at {where}: {error}".replace("\n", " "))
         signal.alarm(0)
-        path.unlink(missing_ok=True)
+        remove(path)
         print(f"outcome {outcome}", flush=True)
 
 
 def make_case(arguments, folder, case):
-    """Write the damaged file of a number."""
+    """Write the file, or the folder, of a number."""
     rng = random.Random(f"{arguments.seed} {case}")
     what = rng.choice(arguments.what)
-    good = rng.choice(sorted((folder / what).iterdir()))
-    content = DAMAGES[what](good, rng)
-    path = folder / f"damaged{''.join(good.suffixes)}"
-    path.write_bytes(content)
-    return what, path
+    return what, MAKERS[what](folder, rng)
 
 
-def keep(arguments, folder, case):
-    _, path = make_case(arguments, Path(folder), case)
+def damaged(what, damage):
+    """Make damaged files of good ones."""
+
+    def make(folder, rng):
+        good = rng.choice(sorted((folder / what).iterdir()))
+        path = folder / f"damaged{''.join(good.suffixes)}"
+        path.write_bytes(damage(good, rng))
+        return path
+
+    return make
+
+
+def make_scans(folder, rng):
+    """What scans are tried is drawn by what is written here."""
+    path = folder / "scans"
+    remove(path)  # what a worker that died left
+    path.mkdir()
+    (path / "case.json").write_text(json.dumps(rng.random()))
+    return path
+
+
+def keep(arguments, path, case):
     kept = Path(arguments.keep)
     kept.mkdir(exist_ok=True)
-    path.rename(kept / f"{arguments.seed}-{case}{''.join(path.suffixes)}")
+    if len(list(kept.iterdir())) < MOST_KEPT:
+        shutil.move(path, kept / f"{arguments.seed}-{case}{''.join(path.suffixes)}")
+
+
+def remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 # Good files
@@ -228,7 +262,11 @@ def user_of_models(folder):
     return use
 
 
-USERS = {"images": user_of_images, "models": user_of_models}
+def user_of_scans(folder):
+    return Scans().prepare(folder / "clean").use
+
+
+USERS = {"images": user_of_images, "models": user_of_models, "scans": user_of_scans}
 
 # Damaging them
 
@@ -347,7 +385,11 @@ def holders_within(value):
             yield from holders_within(value[key])
 
 
-DAMAGES = {"images": damage_image, "models": damage_model}
+MAKERS = {
+    "images": damaged("images", damage_image),
+    "models": damaged("models", damage_model),
+    "scans": make_scans,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
