@@ -14,6 +14,7 @@ from ..display._registration import RegistrationDisplay
 from ..exceptions import SubjectsFailed
 from ..volumes._images import ImageFile, open_image, save_image
 from ..volumes._registration import estimate_rigid, register_rigid, resample
+from ..volumes._subjects import check_contrast_order
 from ._dataset import begun_dataset, read_json, source_uri, write_json
 from ._names import beside, derived_path
 
@@ -144,6 +145,7 @@ def align_subjects(
     SubjectsFailed
         With ``keep_going``, once the others are done.
     """
+    check_contrast_order(subjects)
     if not keep_going:
         for images in subjects:
             for image in images:
@@ -205,6 +207,8 @@ def align_within(sources, targets, folder, *, verbose=0):
     sources, targets : list of list of Path
         The first source as it was, all others aligned.
     """
+    pairs = zip(sources, targets, strict=True)
+    check_contrast_order([[*source, *target] for source, target in pairs])
     aligned, n = [], len(sources)
     progress = Progress("Aligning", n, verbose)
     for i, images in enumerate(zip(sources, targets, strict=True)):

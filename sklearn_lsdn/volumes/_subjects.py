@@ -122,7 +122,7 @@ def check_contrast_order(subjects):
     contrasts = zip(*subjects, strict=False)
     for pair in combinations(contrasts, 2):
         paths = [[_path(image) for image in images] for images in pair]
-        check_order(*paths, _remedy("each contrast of sources"))
+        check_order(*paths, _remedy("each contrast"))
 
 
 def _check_names(pairs, what):
