@@ -392,7 +392,8 @@ def test_nothing_is_registered_in_another_order(save, tmp_path, capsys, command)
     pytest.importorskip("matplotlib")
     rows = [save(i, f"{i}z_T1.nii", f"{i}z_T2.nii") for i in range(2)]
     sources, targets = zip(*rows, strict=True)
-    lists = ["--source", *sources, "--target", *targets[::-1], "-o", tmp_path / "a.skops"]
+    lists = ["--source", *sources, "--target", *targets[::-1]]
+    lists += ["-o", tmp_path / "a.skops"]
     lists += ["--register"] if command == "fit" else []
     error = refused(capsys, command, *lists)
     assert f"{sources[0]} has 0z in common with {targets[0]}" in error
