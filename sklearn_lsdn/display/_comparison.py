@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..metrics import snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
-from ..volumes._masks import Masker
+from ..volumes._masks import found_brain
 from ..volumes._subjects import Image
 from ._figures import Display, new_figure, white_of
 from ._slices import PLANES, Slice
@@ -145,7 +145,7 @@ class ComparisonDisplay(Display):
         return cls(
             volumes[0],
             dict(zip(syntheses, volumes[1:], strict=False)),
-            Masker.resolve(mask_img).find(files, volumes),
+            found_brain(mask_img, files, volumes),
             files[0].affine,
             source=volumes[-1] if source is not None else None,
             source_name=source_name,

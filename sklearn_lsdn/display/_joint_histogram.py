@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._utils.sklearn_private import Interval, validate_params
 from ..volumes._images import read_on_one_grid
-from ..volumes._masks import Masker
+from ..volumes._masks import found_brain
 from ..volumes._subjects import Image
 from ._figures import Display, axes_or_new
 
@@ -135,7 +135,7 @@ class JointHistogramDisplay(Display):
         """
         labelled = [("image_x", image_x), ("image_y", image_y)]
         files, volumes = read_on_one_grid(labelled)
-        mask = Masker.resolve(mask_img).find(files, volumes)
+        mask = found_brain(mask_img, files, volumes)
         ranges = [np.percentile(volume[mask], _RANGE) for volume in volumes]
         place = f"whole brain\n{np.count_nonzero(mask):,} voxels"
         if center is not None:

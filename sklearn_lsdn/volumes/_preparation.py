@@ -1,6 +1,6 @@
 """What turns images into rows of numbers, and rows into images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +13,8 @@ from .._utils.persistable import persistable
 from .._utils.store import Store
 from ._aggregation import filled_patches
 from ._augmentation import Augmentation
+from ._doubts import doubt_of_size
+from ._glance import doubts_of_pairs
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._sampling import Sample, Window, draw_sample
@@ -20,13 +22,13 @@ from ._subject import Subject
 from ._subjects import open_subjects, pair_subjects
 
 _BRAIN = {
-    "nonzero": "voxels that differ from 0 in every source",
+    "background": "what differs from the background in every source",
     "mni152": "nilearn's MNI152 brain mask",
     "image": "the mask image given in training, kept in the model",
 }
 
 
-@persistable()
+@persistable(younger={"brain_volumes": ()})
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How images become rows of numbers, and rows of predictions become images.
@@ -41,6 +43,8 @@ class Preparation:
         One for each contrast.
     voxel_size : ndarray of shape (3,)
         Mean over the training images in mm, towards right, anterior and superior.
+    brain_volumes : list of float, default=()
+        Of the training subjects, in millilitres; files of older releases have none.
     """
 
     masker: Masker
@@ -48,6 +52,7 @@ class Preparation:
     source_normalizers: list
     target_normalizers: list
     voxel_size: np.ndarray
+    brain_volumes: Sequence[float] = ()
 
     @classmethod
     def of(cls, masker, window, normalizer, sources, targets) -> "Preparation":
@@ -70,7 +75,7 @@ class Preparation:
         )
 
     def fitted(self, samples) -> "Preparation":
-        """The same with the units of a typical scan of each contrast.
+        """The same with the units of a typical scan of each contrast, and its brains.
 
         Parameters
         ----------
@@ -83,6 +88,7 @@ class Preparation:
             self,
             source_normalizers=_fitted(self.source_normalizers, sources),
             target_normalizers=_fitted(self.target_normalizers, targets),
+            brain_volumes=[sample.millilitres for sample in samples],
         )
 
     @property
@@ -138,7 +144,33 @@ class Preparation:
         ----------
         sources, targets : list of ImageFile
         """
-        return Subject.read(self.masker, sources, targets)
+        subject = Subject.read(self.masker, sources, targets)
+        volume = subject.brain.millilitres
+        subject.doubts += doubt_of_size(volume, self.brain_volumes, subject.names)
+        return subject
+
+    def doubts_of_training(self, samples, sources, targets) -> list:
+        """Say what is doubtful of subjects to train on.
+
+        Parameters
+        ----------
+        samples : list of Sample
+        sources, targets : list of list of ImageFile
+            What they were drawn from.
+
+        Returns
+        -------
+        doubts : list of ScanWarning
+        """
+        names = [
+            [file.name for file in [*source, *target]]
+            for source, target in zip(sources, targets, strict=True)
+        ]
+        doubts, typical = [], [np.median(self.brain_volumes)]
+        for sample, (name, *_) in zip(samples, names, strict=True):
+            doubts += sample.doubts
+            doubts += doubt_of_size(sample.millilitres, typical, name)
+        return doubts + doubts_of_pairs([sample.glance for sample in samples], names)
 
     def normalised(self, subject) -> list[np.ndarray]:
         """Intensities of the brain's voxels in each source contrast.
@@ -307,6 +339,7 @@ class Preparation:
             "target contrasts": _count(self.target_normalizers, targets),
             "brain": _BRAIN[self.masker.strategy],
             "normalisation": type(self.target_normalizers[0]).__name__,
+            "brain volume": _range(self.brain_volumes),
             "patch": f"{window.patch_size} voxels a side, scales {scales}",
             "target patch": f"{window.target_patch_size} voxels a side",
             "voxel size": f"{size} mm (mean of the training images)",
@@ -315,10 +348,18 @@ class Preparation:
     def _check_parts(self):
         ensure(self.masker.strategy and self.window.scales, "there is no mask")
         check_numbers(self, "voxel_size", self.voxel_size, (3,))
+        volumes = np.asarray(self.brain_volumes, dtype=float)
+        ensure(volumes.ndim == 1 and (volumes > 0).all(), "a brain has no volume")
         ensure(self.source_normalizers, "there is no source contrast")
         ensure(self.target_normalizers, "there is no target contrast")
         for normalizer in [*self.source_normalizers, *self.target_normalizers]:
             ensure(np.isfinite(normalizer.background()), "a contrast is not normalised")
+
+
+def _range(millilitres):
+    if not millilitres:
+        return "not known"
+    return f"{min(millilitres):.4g} to {max(millilitres):.4g} ml in training"
 
 
 def _count(contrasts, names):

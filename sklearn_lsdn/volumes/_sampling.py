@@ -6,6 +6,7 @@ import numpy as np
 
 from .._utils.checks import ensure
 from .._utils.persistable import persistable
+from ._glance import Glance
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._scales import at_scale
@@ -138,6 +139,12 @@ class Sample:
         NaN outside the brain.
     source_descriptions, target_descriptions : list of ndarray
         What the normalizers say of the scans.
+    millilitres : float
+        Volume of the brain.
+    doubts : list of ScanWarning
+        What is doubtful of the scans.
+    glance : Glance
+        At the scans.
     """
 
     patches: np.ndarray
@@ -146,6 +153,9 @@ class Sample:
     targets: np.ndarray
     source_descriptions: list
     target_descriptions: list
+    millilitres: float
+    doubts: list
+    glance: Glance
 
 
 def draw_sample(
@@ -175,6 +185,7 @@ def draw_sample(
         subject.describe_sources(normalizers[0]),
         subject.describe_targets(normalizers[1]),
     )
+    glance = Glance.at(subject)
     mask, affine = subject.mask, subject.affine
     chosen = _choose(mask, n_voxels, np.random.RandomState(seed))
 
@@ -194,6 +205,9 @@ def draw_sample(
         coordinates,
         reached.reshape(len(reached), len(targets), -1),
         *described,
+        subject.brain.millilitres,
+        subject.doubts,
+        glance,
     )
 
 

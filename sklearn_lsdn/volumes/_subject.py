@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 import nibabel as nib
 import numpy as np
 
+from ..exceptions import ScanWarning
 from ._images import ImageFile
-from ._masks import Masker
+from ._masks import Brain, Masker
 from ._patches import in_brain
 from ._scales import smoothed
 
@@ -20,15 +21,17 @@ class Subject:
     sources, targets : list of ImageFile
     volumes, scans : list of float32 arrays of shape (nx, ny, nz)
         What sources and targets hold.
-    mask : ndarray of bool of shape (nx, ny, nz)
-        The brain.
+    brain : Brain
+    doubts : list of ScanWarning
+        What is doubtful of the scans.
     """
 
     sources: list[ImageFile]
     volumes: list[np.ndarray]
     targets: list[ImageFile] = field(default_factory=list)
     scans: list[np.ndarray] = field(default_factory=list)
-    mask: np.ndarray | None = None
+    brain: Brain | None = None
+    doubts: list[ScanWarning] = field(default_factory=list)
 
     @classmethod
     def read(cls, masker: Masker, sources, targets=()) -> "Subject":
@@ -37,16 +40,20 @@ class Subject:
         Raises
         ------
         ValueError
-            If an image is damaged or not finite, or the mask is empty.
+            If an image is damaged or not finite in the brain, or there is no brain.
         """
-        subject = cls(sources, [file.read() for file in sources])
+        subject = cls(sources, [file.read(finite=False) for file in sources])
         return subject.with_scans(masker, targets)
 
     def with_scans(self, masker: Masker, targets) -> "Subject":
         """The same person with scans of the target, read; the brain is in all."""
-        scans = [file.read() for file in targets]
-        mask = masker.find([*self.sources, *targets], [*self.volumes, *scans])
-        return replace(self, targets=targets, scans=scans, mask=mask)
+        scans = [file.read(finite=False) for file in targets]
+        files, volumes = [*self.sources, *targets], [*self.volumes, *scans]
+        brain = masker.find(files, volumes)
+        for file, volume in zip(files, volumes, strict=True):
+            _keep_finite(volume, brain.mask, file.name)
+        doubts = [doubt for file in files for doubt in file.doubts] + brain.doubts
+        return replace(self, targets=targets, scans=scans, brain=brain, doubts=doubts)
 
     def describe_sources(self, normalizers) -> list[np.ndarray]:
         """Let the normalizer of each source contrast describe its volume.
@@ -72,6 +79,16 @@ class Subject:
                     f"{file.name} cannot be normalised: {error}."
                 ) from error
         return descriptions
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The brain, as an array of bool of shape (nx, ny, nz)."""
+        return self.brain.mask
+
+    @property
+    def names(self) -> str:
+        """Of all scans, for messages."""
+        return " and ".join(file.name for file in [*self.sources, *self.targets])
 
     @property
     def affine(self) -> np.ndarray:
@@ -102,3 +119,15 @@ class Subject:
         for column in values.T:
             volume = in_brain(column, self.mask)
             column[:] = smoothed(volume, self.mask, fwhm)[self.mask]
+
+
+def _keep_finite(volume, mask, name):
+    """Zero what is not finite outside the brain; refuse it inside."""
+    lost = ~np.isfinite(volume)
+    n_inside = np.count_nonzero(lost & mask)
+    if n_inside:
+        raise ValueError(
+            f"{name} holds {n_inside} NaN or infinite voxels in the brain. Replace "
+            "them, for example by 0 outside the brain."
+        )
+    volume[lost] = 0

@@ -19,6 +19,7 @@ from .._regressors.roles import Role, facts_of_part, role_of
 from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
 from .._utils.checks import ensure
+from .._utils.doubts import warn_of
 from .._utils.groups import check_groups
 from .._utils.lists import as_list
 from .._utils.persistable import persistable
@@ -33,6 +34,7 @@ from .._utils.sklearn_private import (
 from ..metrics import snr_score
 from ._augmentation import Augmentation, resolve_augmentation
 from ._budget import subjects_at_once, training_jobs
+from ._doubts import doubts_of_learning
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
 from ._normalizer import NORMALIZER_METHODS, resolve_normalizer
@@ -40,6 +42,7 @@ from ._preparation import Preparation
 from ._sampling import Window
 from ._sliding_window import SlidingWindow, shared_n_jobs
 from ._subjects import Image, Subjects, pair_subjects
+from ._synthesis import Synthesis
 
 
 def _view(name):
@@ -87,10 +90,12 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         Where a voxel lies, which follows the patch as the last three
         columns: its world coordinates in mm, by the image's affine, or nothing.
     mask_img : path, image, "mni152" or None, default=None
-        The brain. None takes the voxels that differ from zero in every image
-        given: in all sources when predicting, in the target as well when fitting
-        and scoring. An image serves for all subjects, by its nearest voxels where
-        their grids differ; "mni152" is nilearn's mask of that space.
+        The brain. None takes what differs from the background, which fills the
+        border of the volume, in every image given: in all sources when predicting, in
+        the target as well when fitting and scoring; specks and small holes do not
+        count. An image of two values, or of probabilities, serves for all subjects, by
+        its nearest voxels where their grids differ; "mni152" is nilearn's mask of that
+        space.
     normalization : str or normalizer, default="zscore"
         How intensities become comparable between scans: by an object such as
         :class:`~sklearn_lsdn.volumes.NyulNormalizer`, or by the name of one, "nyul".
@@ -135,7 +140,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     background_ : ndarray of shape (n_source_contrasts,)
         What stands for voxels outside the brain or the image: the intensity 0 of a
         typical scan, on the normalised scale.
-    mask_strategy_ : {"nonzero", "mni152", "image"}
+    mask_strategy_ : {"background", "mni152", "image"}
         How the brain is found.
     n_contrasts_in_ : int
         Number of source contrasts.
@@ -350,11 +355,14 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             samples.append(next(drawn))
             tasks.end()
         preparation = preparation.fitted(samples)
+        warn_of(preparation.doubts_of_training(samples, sources, targets))
         n_voxels = [len(sample.patches) for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **given)
+        names = [each[0].name for each in sources]
+        warn_of(doubts_of_learning(estimator, X, y, n_voxels, names))
 
         self.estimator_ = estimator
         self.preparation_ = preparation
@@ -406,13 +414,52 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         for source, scan in zip(sources, scans, strict=True):
             subject = self.preparation_.read(source)
             units = self.preparation_.units(subject, scan)
-            values, deviations = self._synthesize(subject, return_std)
-            intensities = self.preparation_.intensities(values, units)
-            images.append(_one_or_all([subject.image(each) for each in intensities]))
+            synthesis = self._synthesis(subject, units, return_std)
+            warn_of(synthesis.doubts)
+            images.append(_one_or_all(synthesis.images))
             if return_std:
-                std = self.preparation_.deviations(values, deviations, units)
-                std_images.append(_one_or_all([subject.image(each) for each in std]))
+                std_images.append(_one_or_all(synthesis.std_images))
         return (images, std_images) if return_std else images
+
+    def synthesize(
+        self,
+        source: Image | Sequence[Image],
+        target: Image | Sequence[Image] | None = None,
+        *,
+        return_std: bool = False,
+    ) -> Synthesis:
+        """Synthesise one subject, and tell what is doubtful rather than warn of it.
+
+        Parameters
+        ----------
+        source : path, image or list of them
+            An entry of what `predict` takes.
+        target : path, image or list of them, default=None
+            An entry of what `score` takes: the brain is then where these scans have
+            one, too, and the synthesis comes in their units.
+        return_std : bool, default=False
+            Also find the standard deviation, which takes an ensemble.
+
+        Returns
+        -------
+        synthesis : Synthesis
+            With ``images`` and ``std_images``, a list each; the brain's volume in
+            ``millilitres``; ``doubts``, a list of `ScanWarning`; and a method
+            ``scores(metric)``.
+
+        Raises
+        ------
+        FileNotFoundError, TypeError, ValueError
+            As `predict`.
+        """
+        check_is_fitted(self)
+        targets = None if target is None else [target]
+        (sources,), (scans,) = self.preparation_.open([source], targets)
+        if return_std:
+            self.check_ensemble()
+        subjects_at_once(self, [sources], [scans], n_images=1 + return_std)
+        subject = self.preparation_.read(sources, scans)
+        return self._synthesis(subject, self.preparation_.units(subject), return_std)
 
     def check_ensemble(self) -> None:
         """Raise ValueError unless there are several members to disagree."""
@@ -478,11 +525,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         scores = []
         for files in zip(sources, targets, strict=True):
             subject = self.preparation_.read(*files)
-            values, _ = self._synthesize(subject)
-            units = self.preparation_.units(subject)
-            predicted = self.preparation_.intensities(values, units)
-            true = [scan[subject.mask] for scan in subject.scans]
-            scores.append([metric(*pair) for pair in zip(true, predicted, strict=True)])
+            synthesis = self._synthesis(subject, self.preparation_.units(subject))
+            warn_of(synthesis.doubts)
+            scores.append(synthesis.scores(metric))
         return np.array(scores)
 
     def sample_voxels(
@@ -565,7 +610,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         network = role_of(self.estimator_).to_be_shrunk()
         rng = check_random_state(random_state)
         shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
-        X, y, n_jobs = self._sample_to_train(shrunk, sources, targets, rng)
+        X, y, n_jobs = self._sample_to_train(shrunk, sources, targets, rng, check=True)
         shrunk.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
         with shared_n_jobs(n_jobs):
             shrunk.fit(X, y)
@@ -584,8 +629,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             progress.tell(n, f"Read subject {n} of {len(sources)}")
             yield sample
 
-    def _sample_to_train(self, estimator, sources, targets, random_state):
-        """Voxels to train an estimator on, or None, and how many jobs may do that."""
+    def _sample_to_train(self, estimator, sources, targets, random_state, check=False):
+        """Voxels to train an estimator on, or None, and how many jobs may do that.
+
+        With ``check`` subjects are named that ``estimator_`` has not learned.
+        """
         preparation = self.preparation_
         augmentation = resolve_augmentation(self.augmentation)
         sources, targets = preparation.open(sources, targets)
@@ -594,14 +642,17 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         window = preparation.window
         n_readers, n_jobs = training_jobs(self, estimator, window, sources, targets)
         samples = list(self._draw(preparation, sources, targets, seeds, n_readers))
-        return *preparation.arrays(samples, augmentation, seeds), n_jobs
+        names = [each[0].name for each in sources]
+        warn_of(preparation.doubts_of_training(samples, sources, targets))
+        n_voxels = [len(sample.patches) for sample in samples]
+        X, y = preparation.arrays(samples, augmentation, seeds)
+        if check:
+            doubts = doubts_of_learning(self.estimator_, X, y, n_voxels, names, True)
+            warn_of(doubts)
+        return X, y, n_jobs
 
-    def _synthesize(self, subject, return_std=False):
-        """Normalised predictions of the brain's voxels, (n_voxels, n_targets).
-
-        And with ``return_std`` their deviations, or else None. It empties
-        ``subject.volumes``.
-        """
+    def _synthesis(self, subject, units, return_std=False):
+        """Predict the brain's voxels. It empties ``subject.volumes``."""
         preparation = self.preparation_
         padded = preparation.padded(subject)
         n_targets = len(preparation.target_normalizers)
@@ -614,7 +665,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             means, deviations = slide.means(padded), None
         del padded
         subject.smooth(means, self.smoothing)
-        return means, deviations
+        intensities = preparation.intensities(means, units)
+        if return_std:
+            deviations = preparation.deviations(means, deviations, units)
+        return Synthesis(subject, intensities, deviations)
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window

@@ -47,6 +47,8 @@ def upgrade(part) -> None:
         del state["algorithm"], state["n_nonzero_coefs"]
     if "random_mirror" in state:
         _augment(state)
+    if state.get("strategy") == "nonzero":  # of a Masker
+        state["strategy"] = "background"
     if "_window" in state and "_masker" in state:
         _prepare(state)
 

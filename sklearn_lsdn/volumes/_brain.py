@@ -1,0 +1,144 @@
+"""What is brain in a scan without a mask: what its background is not.
+
+A background is what fills the border of a volume: one value, or values that hardly
+differ beside those of tissue.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+_CONSTANT = 0.1  # share of the border that one value fills, to be a background
+_NEAR = 0.2  # share of it that values fill which hardly differ, to be one
+_WINDOW = 0.02  # of the range of intensities: what hardly differs
+_RESIDUE = 0.1  # of the scale of tissue: what a background may differ by, at most
+_NOISE = 2.5  # times the border's 99th percentile: hardly any noise goes beyond
+_ONE_SIDED = 0.02  # share of tissue on the other side of the background, at most
+_RINGING = 0.02  # of tissue's voxels: so many undershoots come of interpolation
+_PIECE = 0.01  # of the largest piece: smaller ones are specks, or holes
+
+
+def foreground(volume) -> np.ndarray:
+    """Voxels that differ from the background, specks and holes among them.
+
+    Parameters
+    ----------
+    volume : float32 array of shape (nx, ny, nz)
+        Voxels that are not finite are taken for background.
+
+    Returns
+    -------
+    foreground : ndarray of bool of the same shape
+        All voxels, where there is no background.
+    """
+    found = np.isfinite(volume)
+    edge = border(volume)
+    edge = edge[np.isfinite(edge)]
+    backgrounds = _backgrounds(volume, edge)
+    if not len(backgrounds):
+        return found
+    for value in backgrounds:
+        found &= volume != value
+    distances = volume[found] - backgrounds[0]
+    if distances.size:
+        least, side = _residue(distances, edge - backgrounds[0])
+        if least:
+            found[found] = (side * distances if side else np.abs(distances)) > least
+    return found
+
+
+def border(volume) -> np.ndarray:
+    """Voxels of a volume's faces."""
+    on_face = np.ones(volume.shape, dtype=bool)
+    on_face[1:-1, 1:-1, 1:-1] = False
+    return volume[on_face]
+
+
+def _backgrounds(volume, edge):
+    """The value that fills most of the border, and others that fill much of it."""
+    if not edge.size:
+        return []
+    different, counts = np.unique(edge, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    common = order[counts[order] >= _CONSTANT * edge.size]
+    if len(common):
+        return list(different[common])
+    finite = volume[np.isfinite(volume)]
+    width = _WINDOW * np.ptp(np.percentile(finite, [0.1, 99.9]))
+    edge = np.sort(edge)
+    inside = np.searchsorted(edge, edge + width, side="right") - np.arange(edge.size)
+    densest = inside.argmax()
+    if inside[densest] < _NEAR * edge.size:
+        return []
+    return [np.median(edge[densest : densest + inside[densest]])]
+
+
+def _residue(distances, edge):
+    """What noise or interpolation have left in a background.
+
+    Parameters
+    ----------
+    distances : ndarray
+        Of what differs from the background.
+    edge : ndarray
+        Those of the border.
+
+    Returns
+    -------
+    least : float
+        What differs by no more is background.
+    side : {1, -1, 0}
+        Whether it is so on one side of the background alone: the other has no tissue.
+    """
+    sizes = np.abs(distances)
+    # Each weighs as much as itself, so that a wide background counts little; the
+    # highest per cent, vessels or artefacts, is drawn in.
+    drawn_in = np.minimum(sizes, np.percentile(sizes, 99)).astype(np.float64)
+    limit = _RESIDUE * np.square(drawn_in).sum() / drawn_in.sum()
+    near = np.abs(edge[np.abs(edge) <= limit])
+    least = min(_NOISE * np.percentile(near, 99), limit) if near.size else 0.0
+    n_tissue = np.count_nonzero(sizes > limit)
+    n_below = np.count_nonzero(distances < -limit)
+    if min(n_below, n_tissue - n_below) > _ONE_SIDED * n_tissue:
+        return least, 0
+    # On one side alone, what lies on the other tells how far interpolation overshoots.
+    side = 1 if n_below < n_tissue - n_below else -1
+    undershoots = -side * distances
+    undershoots = undershoots[undershoots > max(least, limit / 20)]
+    if len(undershoots) < _RINGING * n_tissue:
+        return least, 0
+    return min(np.percentile(undershoots, 95), limit), side
+
+
+def in_large_pieces(mask) -> np.ndarray:
+    """Without specks, and with small holes filled.
+
+    Parameters
+    ----------
+    mask : ndarray of bool of shape (nx, ny, nz)
+
+    Returns
+    -------
+    mask : ndarray of bool of the same shape
+    """
+    if not mask.any():
+        return mask
+    box = tuple(
+        slice(i.min(), i.max() + 1) for i in map(np.flatnonzero, _shadows(mask))
+    )
+    pieces, _ = ndimage.label(np.pad(mask[box], 1), np.ones((3, 3, 3)))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    inside = (sizes >= _PIECE * sizes.max())[pieces]
+    holes, _ = ndimage.label(~inside)
+    sizes = np.bincount(holes.ravel())
+    small = sizes < _PIECE * np.count_nonzero(inside)
+    small[holes[0, 0, 0]] = False  # what lies around
+    inside |= small[holes]
+    whole = np.zeros_like(mask)
+    whole[box] = inside[1:-1, 1:-1, 1:-1]
+    return whole
+
+
+def _shadows(mask):
+    """Whether anything lies in each slice, along each axis."""
+    return mask.any(axis=(1, 2)), mask.any(axis=(0, 2)), mask.any(axis=(0, 1))
