@@ -94,18 +94,26 @@ def doubts_of_pairs(glances, names) -> list[PairWarning]:
             for other in (glances[j] for j in following)
             if mine.shared(0, other, 0) < _SAME_HEAD
         ]
-        for k in range(1, len(mine.levels)):
-            most = max(
-                (
-                    max(mine.shared(0, other, k), other.shared(0, mine, k))
-                    for other in strangers
-                ),
-                default=0.0,
+        scans = range(len(mine.levels))
+        alien = [
+            k
+            for k in scans
+            if all(_are_strange(mine, strangers, o, k) for o in scans if o != k)
+        ]
+        if alien:
+            others = [names[i][k] for k in scans if k != alien[-1]]
+            doubts.append(
+                f"{names[i][alien[-1]]} shares no more with {' and '.join(others)} than "
+                "with scans of other persons. Are they of the same person and session, "
+                "and registered to one another?"
             )
-            if most > _SOMETHING and mine.shared(0, mine, k) < _MORE * most:
-                doubts.append(
-                    f"{names[i][0]} and {names[i][k]} share no more than scans of "
-                    "different persons do. Are they of the same person and session, "
-                    "and registered to one another?"
-                )
     return [*map(PairWarning, doubts)]
+
+
+def _are_strange(mine, strangers, first, second):
+    """Whether two scans of a subject share no more than with those of strangers."""
+    most = 0.0
+    for other in strangers:
+        most = max(most, mine.shared(first, other, second))
+        most = max(most, other.shared(first, mine, second))
+    return most > _SOMETHING and mine.shared(first, mine, second) < _MORE * most
