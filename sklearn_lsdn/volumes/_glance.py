@@ -103,9 +103,9 @@ def doubts_of_pairs(glances, names) -> list[PairWarning]:
         if alien:
             others = [names[i][k] for k in scans if k != alien[-1]]
             doubts.append(
-                f"{names[i][alien[-1]]} shares no more with {' and '.join(others)} than "
-                "with scans of other persons. Are they of the same person and session, "
-                "and registered to one another?"
+                f"{names[i][alien[-1]]} shares no more with {' and '.join(others)} "
+                "than scans of different persons do. Are they of the same person and "
+                "session, and registered to one another?"
             )
     return [*map(PairWarning, doubts)]
 
