@@ -8,7 +8,7 @@ import warnings
 from importlib import import_module
 
 from .._version import __version__
-from ..exceptions import TrainingInterrupted
+from ..exceptions import ScanWarning, TrainingInterrupted
 
 _COMMANDS = ("demo", "register", "fit", "shrink", "predict", "evaluate", "info")
 
@@ -50,6 +50,9 @@ _SPARING = {
 """Options that save memory, for commands that have them."""
 
 
+_FAILURES = ImportError, MemoryError, OSError, ScanWarning, TypeError, ValueError
+
+
 def main(argv=None) -> int:
     """Run the command.
 
@@ -71,7 +74,7 @@ def main(argv=None) -> int:
     except BrokenPipeError:  # as of `lsdn info model.skops | head -1`
         _silence(sys.stdout, sys.stderr)
         return 141
-    except (ImportError, MemoryError, OSError, TypeError, ValueError) as error:
+    except _FAILURES as error:
         if arguments.traceback:
             raise
         if isinstance(error, MemoryError):
@@ -86,11 +89,13 @@ def main(argv=None) -> int:
 
 def _run(arguments):
     """Do the work and print its result, even if a file of it could not be written."""
+    strict = getattr(arguments, "strict", False)
     try:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             # A half-trained network must not pass for a trained one.
             warnings.simplefilter("error", TrainingInterrupted)
-            warnings.showwarning = _show_warning
+            warnings.simplefilter("error" if strict else "always", ScanWarning)
+            warnings.showwarning = _show_each_once()
             with _workers(arguments):
                 result = arguments.run(arguments)
     except Exception as error:
@@ -134,8 +139,15 @@ def _workers(arguments):
     return on_scheduler(arguments.scheduler)
 
 
-def _show_warning(message, *where, **more):
-    print(f"Warning: {message}", file=sys.stderr, flush=True)
+def _show_each_once():
+    told = set()
+
+    def show(message, *where, **more):
+        if str(message) not in told:
+            told.add(str(message))
+            print(f"Warning: {message}", file=sys.stderr, flush=True)
+
+    return show
 
 
 def _parser():

@@ -105,6 +105,11 @@ def running(jobs=True, memory=True, verbose=True):
             "rich; elsewhere steps are printed anyway",
         )
     group.add_argument(
+        "--strict",
+        action="store_true",
+        help="take warnings of doubtful scans for errors",
+    )
+    group.add_argument(
         "--traceback", action="store_true", help="on an error, show where it arose"
     )
     return parser

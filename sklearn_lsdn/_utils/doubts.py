@@ -3,7 +3,8 @@
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sklearn
@@ -28,3 +29,24 @@ def warn_of(doubts: Iterable[ScanWarning]) -> None:
     """Give a warning of each."""
     for doubt in doubts:
         warn_user(doubt)
+
+
+@contextmanager
+def doubts_kept() -> Iterator[list[ScanWarning]]:
+    """Keep warnings about scans, rather than give them, for someone else to tell.
+
+    Yields
+    ------
+    doubts : list of ScanWarning
+        It is filled in the end.
+    """
+    doubts = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ScanWarning)
+        yield doubts
+    for each in caught:
+        if issubclass(each.category, ScanWarning):
+            doubts.append(each.message)
+        else:
+            where = each.filename, each.lineno
+            warnings.warn_explicit(each.message, each.category, *where)

@@ -26,6 +26,8 @@ class Evaluation:
         millilitres, and "warnings", a list of str.
     inspections : list
         What ``inspect`` of `leave_one_subject_out` said, in the same order.
+    warnings : list of str
+        What was doubtful in training, of whichever subjects.
 
     See Also
     --------
@@ -46,6 +48,7 @@ class Evaluation:
 
     records: list
     inspections: list = field(default_factory=list)
+    warnings: list = field(default_factory=list)
 
     def summary(self) -> dict:
         """Mean and standard deviation over volumes of each method's scores.
@@ -110,7 +113,7 @@ class Evaluation:
 
     def _warnings(self):
         """Each warning once, with its subject."""
-        told = {}
+        told = dict.fromkeys(self.warnings)
         for record in self.records:
             for text in record.get("warnings", []):
                 named = record["subject"] in text
@@ -151,7 +154,8 @@ class Evaluation:
         -------
         content : dict
         """
-        return {"unit": "dB", "summary": self.summary(), "volumes": self.records}
+        content = {"unit": "dB", "summary": self.summary(), "volumes": self.records}
+        return content | {"warnings": self.warnings}
 
 
 def _by_subject(records, key, subjects):

@@ -1,6 +1,7 @@
 """Leave one subject out: how well each method predicts a subject never seen."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import LeaveOneGroupOut
 
 from .._regressors.training import interrupts_end_all
-from .._utils.doubts import warn_of
+from .._utils.doubts import doubts_kept, warn_of
 from .._utils.lists import as_list
 from .._utils.parallel import parallel_map
 from .._utils.progress import Progress, shown_by
@@ -85,8 +86,9 @@ def leave_one_subject_out(
 
     Warns
     -----
-    PairWarning
-        If a subject is predicted no better than by the mean, while others are.
+    ScanWarning
+        If scans are doubtful, as `VolumeSynthesizer.fit` finds them, or a subject is
+        predicted no better than by the mean, while others are.
 
     See Also
     --------
@@ -109,7 +111,7 @@ def leave_one_subject_out(
     _check_choices(synthesizers, subjects, inspect, resume)
     pairs = pair_subjects(sources, targets)
     _check_held_back(pairs[0], subjects)
-    maskers = _check_images(synthesizers, pairs, verbose)
+    maskers, doubts = _check_images(synthesizers, pairs, verbose)
 
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
     tasks = [
@@ -139,11 +141,11 @@ def leave_one_subject_out(
         for job, done in zip(jobs, before, strict=True)
     )
     with shown_by(None):  # lest each fold show how far it is itself
-        evaluation = _collected(results, progress)
-    doubts = evaluation.doubts()
-    for i, doubt in doubts:
+        evaluation = _collected(results, progress, doubts)
+    found = evaluation.doubts()
+    for i, doubt in found:
         evaluation.records[i]["warnings"].append(str(doubt))
-    warn_of({str(doubt): doubt for _, doubt in doubts}.values())
+    warn_of({str(doubt): doubt for _, doubt in found}.values())
     return evaluation
 
 
@@ -190,8 +192,10 @@ def _check_images(synthesizers, pairs, verbose):
     -------
     maskers : dict of str to Masker
         Of each synthesizer.
+    doubts : list of ScanWarning
+        What was doubtful, and has been told.
     """
-    maskers, ways = {}, {}
+    maskers, ways, doubts = {}, {}, {}
     for name, synthesizer in synthesizers.items():
         masker = Masker.resolve(getattr(synthesizer, "mask_img", None))
         normalization = getattr(synthesizer, "normalization", "zscore")
@@ -203,9 +207,12 @@ def _check_images(synthesizers, pairs, verbose):
     for i, (source, target) in enumerate(zip(*pairs, strict=True)):
         progress.tell(i, f"Checking subject {i + 1} of {n}")
         for way in ways.values():
-            check_voxels(source, target, *way)
+            for doubt in check_voxels(source, target, *way):
+                if str(doubt) not in doubts:
+                    doubts[str(doubt)] = doubt
+                    warn_of([doubt])
     progress.tell(n)
-    return maskers
+    return maskers, list(doubts.values())
 
 
 def _identities(tasks, pairs, subjects, maskers):
@@ -233,10 +240,17 @@ def _with_absolute_mask(synthesizer):
     return clone(synthesizer).set_params(mask_img=os.path.abspath(mask))
 
 
-def _collected(results, progress):
-    """Take in the folds' results as they come, and tell of them."""
-    evaluation = Evaluation([])
-    for n, (records, inspections) in enumerate(results, start=1):
+def _collected(results, progress, told):
+    """Take in the folds' results as they come, and tell of them.
+
+    Doubts are told unless they were told before, whichever place in a list they name.
+    """
+    evaluation, told = Evaluation([]), {_said(doubt) for doubt in told}
+    for n, (records, inspections, doubts) in enumerate(results, start=1):
+        new = {_said(doubt): doubt for doubt in doubts if _said(doubt) not in told}
+        told.update(new)
+        warn_of(new.values())
+        evaluation.warnings.extend(map(str, new.values()))
         evaluation.records.extend(records)
         evaluation.inspections.extend(inspections)
         for record in records:
@@ -245,15 +259,21 @@ def _collected(results, progress):
     return evaluation
 
 
+def _said(doubt):
+    return re.sub(r"(sources|targets)(\[\d+\])+ ", "", str(doubt))
+
+
 def score_subject(model, fitted, source, target, subject, fit_seconds) -> dict:
     """Predict a subject held back; a record of an `Evaluation`."""
     start = time.perf_counter()
-    scores = fitted.score_volumes([source], [target], metric=_measured)
+    synthesis = fitted.synthesize(source, target)
+    scores = np.mean(synthesis.scores(_measured), axis=0)
     return {
         "model": model,
         "subject": subject,
-        **dict(zip(_MEASURES, scores[0].mean(axis=0).tolist(), strict=True)),
-        "warnings": [],
+        **dict(zip(_MEASURES, scores.tolist(), strict=True)),
+        "brain_ml": round(synthesis.millilitres, 3),
+        "warnings": [str(doubt) for doubt in synthesis.doubts],
         "fit_seconds": fit_seconds,
         "predict_seconds": time.perf_counter() - start,
     }
@@ -276,13 +296,16 @@ def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold,
     if share is not None:
         unfitted.set_params(max_memory=tighter(share, unfitted.max_memory))
     start = time.perf_counter()
-    with interrupts_end_all():
-        fitted = unfitted.fit([sources[i] for i in train], [targets[i] for i in train])
+    given = [sources[i] for i in train], [targets[i] for i in train]
+    with doubts_kept() as doubts, interrupts_end_all():
+        fitted = unfitted.fit(*given)
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
         case = sources[i], targets[i], subjects[i]
-        records.append(score_subject(name, fitted, *case, fit_seconds))
-        if inspect is not None:
-            inspections.append(inspect(name, fitted, *case))
-    return records, inspections
+        with doubts_kept() as more:
+            records.append(score_subject(name, fitted, *case, fit_seconds))
+            if inspect is not None:
+                inspections.append(inspect(name, fitted, *case))
+        doubts += more
+    return records, inspections, doubts

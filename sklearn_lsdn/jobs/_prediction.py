@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._utils.doubts import warn_of
 from .._utils.files import make_folder, prepared_outputs
 from .._utils.lists import as_list
 from .._utils.parallel import cluster_client, parallel_map
@@ -17,7 +18,7 @@ from .._utils.progress import Progress
 from .._utils.store import identity
 from .._utils.threads import effective_n_threads
 from .._version import __version__
-from ..exceptions import SubjectsFailed
+from ..exceptions import ScanWarning, SubjectsFailed
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
@@ -130,6 +131,12 @@ def predict_files(
     Returns
     -------
     paths : list of Path
+
+    Warns
+    -----
+    ScanWarning
+        If a scan is doubtful. Made an error by a filter of `warnings`, it leaves
+        nothing of the subject behind.
 
     Raises
     ------
@@ -251,15 +258,17 @@ def predict_subjects(
             name = job[0].outputs[0].name
             if not keep_going:
                 raise OSError(f"{name}: {error}") from error
-            return f"{name} failed", f"{name}: {error}"
+            return f"{name} failed", f"{name}: {error}", []
 
         attempts = parallel_map(
             _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
         )
         progress, failures = Progress("Synthesising", len(todo), verbose), []
         progress.tell(0, before, before or "")
-        for n, (message, failure) in enumerate(attempts, start=1):
+        for n, (message, failure, doubts) in enumerate(attempts, start=1):
             failures += [failure] if failure else []
+            if elsewhere:  # where nobody read them
+                warn_of(doubts)
             line = f"{n}/{len(todo)} {message}"
             progress.tell(n, line, message)
     if failures:
@@ -297,26 +306,28 @@ def _that_fit(synthesizer, subjects, n_jobs, keep_going):
 
 
 def _attempt(synthesizer, model, uncertainty, overwrite, keep_going, subject):
-    """Predict one subject; say how it went, and what went wrong."""
+    """Predict one subject; say how it went, what went wrong, and what is doubtful."""
     start, name = time.perf_counter(), subject.outputs[0].name
     try:
-        _predict_one(synthesizer, model, uncertainty, overwrite, subject)
-    except (OSError, TypeError, ValueError) as error:
+        doubts = _predict_one(synthesizer, model, uncertainty, overwrite, subject)
+    except (OSError, ScanWarning, TypeError, ValueError) as error:
         if not keep_going:
             raise
-        return f"{name} failed", str(error)
-    return f"{name} ({time.perf_counter() - start:.1f} s)", None
+        return f"{name} failed", str(error), []
+    return f"{name} ({time.perf_counter() - start:.1f} s)", None, doubts
 
 
 def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
     files = subject.open()
     maker = maker_of(model, files)
-    predicted = synthesizer.predict([files], return_std=uncertainty)
-    kinds = [
-        each if isinstance(each, list) else [each]
-        for (each,) in (predicted if uncertainty else [predicted])
-    ]
-    images, sidecars = sum(kinds, []), subject.sidecars
+    synthesis = synthesizer.synthesize(files, return_std=uncertainty)
+    warn_of(synthesis.doubts)
+    kinds = [synthesis.images, *([synthesis.std_images] if uncertainty else [])]
+    about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
+    if synthesis.doubts:
+        about["Warnings"] = [str(doubt) for doubt in synthesis.doubts]
+    images = sum(kinds, [])
+    sidecars = [content | about for content in subject.sidecars]
     for path in subject.outputs:  # another run may have removed what was empty
         make_folder(path.parent)
     if uncertainty and sidecars:
@@ -331,6 +342,7 @@ def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
     for image, path in zip(images, subject.outputs, strict=True):
         image.header["descrip"] = maker
         save_image(image, path, overwrite=overwrite)
+    return synthesis.doubts
 
 
 def _expected_snr(synthesis, std):

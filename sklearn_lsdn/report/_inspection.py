@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import facts_of_part, role_of
 from ..metrics import psnr_score, snr_score, ssim_score
-from ..volumes._images import open_image
 from ..volumes._patches import in_brain
 from ._pictures import draw_places, draw_subject
 
@@ -34,43 +33,40 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
     Returns
     -------
     result : dict
-        "model", "subject", names of its "files" and "warnings"; for each target
-        contrast one of "pictures" and, with a target, of "scores".
+        "model", "subject", the brain's volume in ml, "brain_ml", names of its "files"
+        and "warnings"; for each target contrast one of "pictures" and, with a target,
+        of "scores".
     """
     check_is_fitted(synthesizer)
     ensemble = role_of(synthesizer.estimator_).noise is not None
     targets = None if target is None else [target]
     (sources,), (scans,) = synthesizer.preparation_.open([source], targets)
-    read = synthesizer.preparation_.read(sources, scans)
-    truths, syntheses, deviations, scores = [], [], [], []
+    read = synthesizer.preparation_.read(sources, scans)  # of which pictures are drawn
+    synthesis = synthesizer.synthesize(sources, scans or None, return_std=ensemble)
+
+    def shown(values):
+        return [in_brain(each, read.mask) for each in values]
 
     def scored(y_true, y_pred):
-        volumes = [in_brain(values, read.mask) for values in (y_true, y_pred)]
-        truths.append(volumes[0])
-        syntheses.append(volumes[1])
-        snr, psnr = snr_score(y_true, y_pred), psnr_score(y_true, y_pred)
-        ssim = _ssim(*volumes, read.mask)
-        r2 = r2_score(np.float64(y_true), np.float64(y_pred))
-        scores.append({"snr": snr, "psnr": psnr, "ssim": ssim, "r2": r2})
-        return snr
+        pair = np.float64(y_true), np.float64(y_pred)
+        return {
+            "snr": snr_score(*pair),
+            "psnr": psnr_score(*pair),
+            "ssim": _ssim(*shown(pair), read.mask),
+            "r2": r2_score(*pair),
+        }
 
-    if target is not None:
-        synthesizer.score_volumes([source], [target], metric=scored)
-    if ensemble or target is None:
-        predicted = synthesizer.predict([source], scale_to=targets, return_std=ensemble)
-        if ensemble:
-            predicted, (std_images,) = predicted
-            deviations = _arrays(std_images)
-        if target is None:
-            syntheses = _arrays(predicted[0])
-    drawn = zip_longest(truths, syntheses, deviations)
+    truths = shown(scan[read.mask] for scan in read.scans)
+    drawn = [truths, shown(synthesis.intensities), shown(synthesis.deviations or [])]
+    doubts = [str(doubt) for doubt in synthesis.doubts]
     return {
         "model": model,
         "subject": subject,
+        "brain_ml": synthesis.millilitres,
         "files": [Path(file.path).name for file in [*sources, *scans] if file.path],
-        "pictures": [draw_subject(read, *volumes) for volumes in drawn],
-        "scores": scores,
-        "warnings": _warnings(synthesizer, read),
+        "pictures": [draw_subject(read, *each) for each in zip_longest(*drawn)],
+        "scores": synthesis.scores(scored) if scans else [],
+        "warnings": doubts + _warnings(synthesizer, read),
     }
 
 
@@ -80,11 +76,6 @@ def inspect_fold(model, synthesizer, source, target, subject):
         inspect_subject(synthesizer, source, target, subject, model),
         inspect_network(synthesizer, source, model, subject),
     )
-
-
-def _arrays(images):
-    several = images if isinstance(images, list) else [images]
-    return [open_image(image, "synthesis").read() for image in several]
 
 
 def _ssim(scan, synthesis, mask):

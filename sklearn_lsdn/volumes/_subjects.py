@@ -157,7 +157,13 @@ def check_voxels(sources, targets, masker: Masker, normalizer):
     ------
     ValueError
         If an image is damaged, not finite or constant, or the mask is empty.
+
+    Returns
+    -------
+    doubts : list of ScanWarning
+        What is doubtful of them.
     """
     subject = Subject.read(masker, sources, targets)
     subject.describe_sources([normalizer] * len(sources))
     subject.describe_targets([normalizer] * len(targets))
+    return subject.doubts
