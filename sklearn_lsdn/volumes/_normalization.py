@@ -13,8 +13,15 @@ _QUANTILES = 10_000
 _STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
-class ZScoreNormalizer(LinearNormalizer, name="zscore"):
+class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
     """Mean 0 and standard deviation 1 over the brain.
+
+    Parameters
+    ----------
+    trim : float, default=0.01
+        Share of the voxels, at either end of the histogram, that count as the first of
+        those within does: a few bright vessels or artefacts move neither mean nor
+        standard deviation. Their own intensities stay as they are.
 
     Attributes
     ----------
@@ -32,12 +39,21 @@ class ZScoreNormalizer(LinearNormalizer, name="zscore"):
     >>> from sklearn_lsdn.volumes import ZScoreNormalizer
     >>> scan = np.arange(27.0).reshape(3, 3, 3)
     >>> brain = scan > 0
-    >>> z = ZScoreNormalizer().fit([scan], [brain]).transform(scan, brain)
+    >>> normalizer = ZScoreNormalizer(trim=0).fit([scan], [brain])
+    >>> z = normalizer.transform(scan, brain)
     >>> round(float(z[brain].std()), 5)
     1.0
     """
 
+    def __init__(self, trim: float = 0.01) -> None:
+        self.trim = trim
+
     def _location_and_scale(self, values):
+        if not 0 <= self.trim < 0.5:
+            raise ValueError(f"trim must be from 0 to below 0.5, got {self.trim!r}")
+        if self.trim:
+            ends = np.quantile(values, [self.trim, 1 - self.trim])
+            values = np.clip(values, *ends)
         return values.mean(dtype=np.float64), values.std(dtype=np.float64)
 
 

@@ -31,10 +31,11 @@ class Normalizer(BaseEstimator):
     known by it everywhere: as a parameter, to the command, and in model files.
     """
 
-    def __init_subclass__(cls, name=None, **more):
+    def __init_subclass__(cls, name=None, younger=None, **more):
         super().__init_subclass__(**more)
         if name is not None:
-            _BY_NAME[name] = persistable("sklearn_lsdn.volumes")(cls)
+            register = persistable("sklearn_lsdn.volumes", younger=younger)
+            _BY_NAME[name] = register(cls)
 
     def fit(self, volumes: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Self:
         """Learn the units of a typical scan.
