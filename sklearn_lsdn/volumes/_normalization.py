@@ -10,6 +10,7 @@ from .._utils.checks import check_numbers
 from ._normalizer import LinearNormalizer, Normalizer, is_constant
 
 _QUANTILES = 10_000
+_FAR = 8.0  # standard deviations: in clean scans hardly any voxel lies beyond
 _STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
@@ -21,7 +22,8 @@ class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
     trim : float, default=0.01
         Share of the voxels, at either end of the histogram, that count as the first of
         those within does: a few bright vessels or artefacts move neither mean nor
-        standard deviation. Their own intensities stay as they are.
+        standard deviation. Where it is not 0, intensities beyond 8 standard deviations
+        are drawn in as well.
 
     Attributes
     ----------
@@ -55,6 +57,10 @@ class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
             ends = np.quantile(values, [self.trim, 1 - self.trim])
             values = np.clip(values, *ends)
         return values.mean(dtype=np.float64), values.std(dtype=np.float64)
+
+    def _normalise(self, values, description):
+        normalised = super()._normalise(values, description)
+        return np.clip(normalised, -_FAR, _FAR) if self.trim else normalised
 
 
 class PercentileNormalizer(LinearNormalizer, name="percentile"):
