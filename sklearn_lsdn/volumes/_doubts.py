@@ -13,7 +13,7 @@ _SHARED = 0.7  # of the larger: what two scans of one brain have in common, at l
 _EMPTY = 0.3  # share of a given mask in which a scan may show its background
 _UNLIKE = 1.5  # times the largest brain of others, or the smallest divided by it
 
-_UNLEARNED = 0.1  # R2 of a subject that the mean would predict as well
+_UNLEARNED = 0.02  # R2 of a subject that the mean would predict as well
 _LEARNED = 0.3  # R2 of others, which shows that there was something to learn
 _ROWS = 1000  # of a subject, to tell
 
