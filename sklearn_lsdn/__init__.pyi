@@ -17,6 +17,8 @@ from ._regressors.networks import VDNRegressor as VDNRegressor
 from ._regressors.pursuit import simultaneous_omp as simultaneous_omp
 from ._regressors.shrink_connect import ShrinkConnect as ShrinkConnect
 from ._version import __version__ as __version__
+from .jobs import leave_one_subject_out as leave_one_subject_out
+from .jobs import predict_files as predict_files
 from .metrics import psnr_score as psnr_score
 from .metrics import snr_score as snr_score
 from .metrics import snr_scorer as snr_scorer

@@ -76,12 +76,12 @@ def test_other_grids_cannot_be_compared():
 
 
 def test_who_is_predicted_as_by_the_mean_is_named():
-    (doubt,) = doubts_of_scores([0.8, 0.02, 0.7], ["a", "b", "c"])
+    (doubt,) = doubts_of_scores([0.8, 0.01, 0.7], ["a", "b", "c"])
     assert isinstance(doubt, PairWarning)
-    assert str(doubt).startswith("b: predicted no better than by the mean (R2 0.02)")
-    assert doubts_of_scores([0.05, 0.02, 0.1], ["a", "b", "c"]) == []
-    assert doubts_of_scores([0.05], ["a"]) == []
-    assert len(doubts_of_scores([0.05], ["a"], learned=True)) == 1
+    assert str(doubt).startswith("b: predicted no better than by the mean (R2 0.01)")
+    assert doubts_of_scores([0.05, 0.01, 0.1], ["a", "b", "c"]) == []
+    assert doubts_of_scores([0.01], ["a"]) == []
+    assert len(doubts_of_scores([0.01], ["a"], learned=True)) == 1
 
 
 def test_noise_for_one_target_is_named():

@@ -313,7 +313,8 @@ def save(tmp_path_factory):
 
     def saved(seed, *names):
         paths = [folder / name for name in names]
-        for path, array in zip(paths, make_contrasts(seed), strict=False):
+        a, b, c, d = make_contrasts(seed)
+        for path, array in zip(paths, (a, c, b, d), strict=False):
             path.parent.mkdir(parents=True, exist_ok=True)
             nib.save(make_image(array), path)
         return [str(path) for path in paths]

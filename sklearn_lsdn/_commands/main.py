@@ -17,8 +17,8 @@ Synthesise a missing MR contrast from one that was taken.
 
 Train on subjects who have both contrasts, predict the missing one of new subjects.
 All images must lie in one space (a rigid registration to a common reference will do),
-a subject's contrasts on one grid, with everything but the brain set to 0 or outside
-a mask given by --mask.
+a subject's contrasts on one grid, with everything but the brain set to one value, such
+as 0, or outside a mask given by --mask.
 """
 
 _EXAMPLES = """\

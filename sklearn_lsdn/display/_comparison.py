@@ -117,7 +117,7 @@ class ComparisonDisplay(Display):
         source : path or nibabel image, default=None
             What the syntheses were made from, to be shown as well.
         mask_img : path, image, "mni152" or None, default=None
-            The brain; None takes the voxels that differ from zero in all images.
+            The brain; None takes what differs from the background in all images.
         source_name, target_name : str, default="source" and "target"
             The contrasts.
         **plot_parameters

@@ -108,7 +108,7 @@ class JointHistogramDisplay(Display):
         image_x, image_y : path or nibabel image
             Two contrasts of a subject, on one grid.
         mask_img : path, image, "mni152" or None, default=None
-            The brain; None takes the voxels that differ from zero in both images.
+            The brain; None takes what differs from the background in both images.
         center : array-like of shape (3,), default=None
             Where a neighbourhood lies, in world mm; None takes the whole brain.
         size : int, default=10

@@ -132,12 +132,6 @@ def predict_files(
     -------
     paths : list of Path
 
-    Warns
-    -----
-    ScanWarning
-        If a scan is doubtful. Made an error by a filter of `warnings`, it leaves
-        nothing of the subject behind.
-
     Raises
     ------
     FileExistsError
@@ -152,6 +146,12 @@ def predict_files(
         with ``keep_going``.
     SubjectsFailed
         With ``keep_going``, once the others are done.
+
+    Warns
+    -----
+    ScanWarning
+        If a scan is doubtful. Made an error by a filter of `warnings`, it leaves
+        nothing of the subject behind.
 
     See Also
     --------
