@@ -88,7 +88,7 @@ def tasks(data, model, folder):
 
 WORK = {
     "fit": (VolumeSynthesizer, "fit"),
-    "predict": (VolumeSynthesizer, "predict"),
+    "predict": (VolumeSynthesizer, "synthesize"),
     "evaluate": (VolumeSynthesizer, "fit"),
     "shrink": (VolumeSynthesizer, "shrink"),
     "demo": (demo, "make_brain_cohort"),

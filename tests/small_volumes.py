@@ -30,6 +30,11 @@ def make_brain(shape):
     return sum(a**2 for a in axes) < 0.95, axes[0]
 
 
+def framed(data):
+    """Within a background of one voxel, so that the brain does not fill the border."""
+    return np.pad(data, 1)
+
+
 def make_contrasts(seed, shape=SHAPE, sigma=1.5):
     """Smooth scans of a subject: two sources, and two targets that follow them."""
     rng = np.random.RandomState(seed)

@@ -13,9 +13,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from small_volumes import framed
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
 from sklearn_lsdn._commands.main import main
+from sklearn_lsdn.exceptions import BrainWarning
 from sklearn_lsdn.jobs import leave_one_subject_out
 from sklearn_lsdn.volumes import _images as images
 from sklearn_lsdn.volumes._images import open_image
@@ -26,7 +28,6 @@ GRIDS = {
     "anisotropic": np.diag([0.5, 1.0, 7.0, 1.0]),
     "sheared": AFFINE + 0.7 * np.eye(4, k=1) * [[1], [1], [0], [0]],
     "far away": AFFINE + 1e6 * np.eye(4, k=3),
-    "microscopic": np.diag([1e-3, 1e-3, 1e-3, 1.0]),
 }
 SHAPES = {
     "one slice": (9, 10, 1),
@@ -44,8 +45,13 @@ FORMATS = {
 }
 
 
-def _data(shape=SHAPE, seed=0):
+def _filled(shape, seed=0):
     return np.random.RandomState(seed).uniform(1, 2, shape).astype(np.float32)
+
+
+def _data(seed=0):
+    """A brain of noise in a background of one voxel."""
+    return framed(_filled(np.subtract(SHAPE, 2), seed))
 
 
 def _save(folder, data=None, affine=AFFINE, kind=nib.Nifti1Image, name="in.nii.gz"):
@@ -54,13 +60,14 @@ def _save(folder, data=None, affine=AFFINE, kind=nib.Nifti1Image, name="in.nii.g
     return folder / name
 
 
-def _pair(folder, change, shape=SHAPE, **given):
-    """A source and the target that follows from it, each changed."""
-    source = _data(shape)
+def _pair(folder, change, source=None, **given):
+    """A source and the target that follows from it, each changed within the brain."""
+    source = _data() if source is None else source
     paths = []
     for name, data in (("source", source), ("target", 3 - source)):
         (folder / name).mkdir()
-        paths.append(_save(folder / name, change(data), **given))
+        brain = np.where(source, change(data), np.float32(0))
+        paths.append(_save(folder / name, brain, **given))
     return paths
 
 
@@ -81,15 +88,22 @@ def _assert_accepted(source, target):
     np.testing.assert_allclose(predicted.get_fdata(), expected, atol=tolerance)
 
 
-@pytest.mark.filterwarnings("ignore:.*has voxels of 0.001:UserWarning")
 @pytest.mark.parametrize("grid", GRIDS)
 def test_any_grid_that_places_voxels_is_accepted(grid, tmp_path):
     _assert_accepted(*_pair(tmp_path, lambda data: data, affine=GRIDS[grid]))
 
 
+@pytest.mark.filterwarnings("ignore:.*has voxels of 0.001:UserWarning")
+def test_microscopic_voxels_are_accepted_with_a_warning(tmp_path):
+    affine = np.diag([1e-3, 1e-3, 1e-3, 1.0])
+    with pytest.warns(BrainWarning, match="less than the brain of a mouse"):
+        _assert_accepted(*_pair(tmp_path, lambda data: data, affine=affine))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_small_volumes_are_accepted(shape, tmp_path):
-    _assert_accepted(*_pair(tmp_path, lambda data: data, shape=SHAPES[shape]))
+def test_small_volumes_are_accepted_with_a_warning(shape, tmp_path):
+    with pytest.warns(BrainWarning, match="fills the border of the volume"):
+        _assert_accepted(*_pair(tmp_path, lambda data: data, _filled(SHAPES[shape])))
 
 
 @pytest.mark.filterwarnings("ignore:.*is an Analyze file:UserWarning")
@@ -157,7 +171,8 @@ def test_masks_of_another_grid(mask, tmp_path):
     affine = np.diag([3.0, 3.0, 3.0, 1.0])
     if mask == "elsewhere":
         affine[0, 3] = 500
-    path = _save(tmp_path, np.ones((7, 7, 6), np.uint8), affine, name="mask.nii.gz")
+    data = framed(np.ones((4, 4, 3), np.uint8))
+    path = _save(tmp_path, data, affine, name="mask.nii.gz")
     synthesizer = _synthesizer().set_params(mask_img=path)
     if mask == "elsewhere":
         with pytest.raises(ValueError, match="does not overlap mask_img"):
@@ -294,11 +309,11 @@ REFUSED = {
     "10^12 voxels": (lambda f: _claims(f, (10000,) * 3), "its header claims 4000000"),
     "10^12 voxels, zipped": (_claims_zipped, "its header claims 40000000"),
     "negative size": (lambda f: _claims(f, (-9, 10, 8)), "holds no voxels"),
-    "no voxels": (lambda f: _save(f, _data((4, 0, 3))), "holds no voxels"),
+    "no voxels": (lambda f: _save(f, _filled((4, 0, 3))), "holds no voxels"),
     "wrong magic": (_wrong_magic, "not an image that can be read"),
-    "2-D": (lambda f: _save(f, _data((9, 10))), "is 2-D.*Give a 3-D image"),
-    "4-D": (lambda f: _save(f, _data((*SHAPE, 2))), "is 4-D.*four_to_three"),
-    "5-D": (lambda f: _save(f, _data((*SHAPE, 1, 3))), "is 5-D.*Give a 3-D image"),
+    "2-D": (lambda f: _save(f, _filled((9, 10))), "is 2-D.*Give a 3-D image"),
+    "4-D": (lambda f: _save(f, _filled((*SHAPE, 2))), "is 4-D.*four_to_three"),
+    "5-D": (lambda f: _save(f, _filled((*SHAPE, 1, 3))), "is 5-D.*Give a 3-D image"),
     "NaN": (lambda f: _save(f, np.sqrt(_data() - 1.5)), "NaN or infinite.*Replace"),
     "infinite": (lambda f: _save(f, _data() / 0), "720 NaN or infinite.*Replace"),
     "beyond float32": (lambda f: _save(f, np.full(SHAPE, 1e300)), "infinite"),
@@ -328,10 +343,11 @@ def test_refused_with_name_and_remedy(case, tmp_path):
 
 
 UNTRAINABLE = {
-    "one voxel": (_data((1, 1, 1)), "its brain is constant"),
-    "one voxel of brain": (np.eye(4)[..., None] * np.eye(4)[0], "is constant"),
-    "constant": (np.full(SHAPE, 5.0), "its brain is constant"),
-    "zero": (np.zeros(SHAPE), "No voxel of .* differs from zero"),
+    "one voxel": (_filled((1, 1, 1)), "its brain is constant"),
+    "one voxel of brain": (framed(np.ones((1, 1, 1))), "its brain is constant"),
+    "constant brain": (framed(np.full(SHAPE, 5.0)), "its brain is constant"),
+    "constant": (np.full(SHAPE, 5.0), "No voxel of .* differs from the background"),
+    "zero": (np.zeros(SHAPE), "No voxel of .* differs from the background"),
 }
 
 

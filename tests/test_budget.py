@@ -29,6 +29,9 @@ from sklearn_lsdn.volumes._budget import (
 from sklearn_lsdn.volumes._sampling import Window
 from sklearn_lsdn.volumes._subjects import open_subjects
 
+# A brain up to the border takes most.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fills the border:UserWarning")
+
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 SMALL, LARGE = (8, 9, 7), (60, 50, 55)
 NETWORK = dict(hidden_layer_sizes=(8, 4), max_iter=1)
@@ -37,7 +40,7 @@ TOO_LITTLE = OF_THE_PROGRAM + 2**20
 
 
 def _image(seed, shape=SMALL):
-    """All brain, which takes most; of integers with a slope, which take more."""
+    """All brain, of integers with a slope, which take more."""
     data = np.random.RandomState(seed).uniform(1, 2, shape)
     image = nib.Nifti1Image((1000 * data).astype(np.int16), AFFINE)
     image.header.set_slope_inter(0.123, 4.5)
@@ -246,7 +249,7 @@ def test_as_many_as_fit_and_one_at_least():
 def together(monkeypatch):
     """Most subjects that were predicted at the same time."""
     most, now, lock = [0], [0], threading.Lock()
-    predict, others = VolumeSynthesizer.predict, threading.Event()
+    synthesize, others = VolumeSynthesizer.synthesize, threading.Event()
 
     def counted(self, *args, **kwargs):
         with lock:
@@ -254,12 +257,12 @@ def together(monkeypatch):
             most[0] = max(most[0], now[0])
         others.wait(0.1)  # who might come
         try:
-            return predict(self, *args, **kwargs)
+            return synthesize(self, *args, **kwargs)
         finally:
             with lock:
                 now[0] -= 1
 
-    monkeypatch.setattr(VolumeSynthesizer, "predict", counted)
+    monkeypatch.setattr(VolumeSynthesizer, "synthesize", counted)
     return lambda: most[0]
 
 

@@ -398,7 +398,7 @@ def test_an_interruption_leaves_whole_files_alone(
             raise KeyboardInterrupt
         return predict(self, sources, **kwargs)
 
-    monkeypatch.setattr(VolumeSynthesizer, "predict", interrupted)
+    monkeypatch.setattr(VolumeSynthesizer, "synthesize", interrupted)
     out = tmp_path / "out"
     assert _run("predict", model, dataset, "-o", out, "-j", "1") == 130
     names = sorted(path.name for path in out.rglob("*") if path.is_file())

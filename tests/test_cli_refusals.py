@@ -193,7 +193,7 @@ def _other_grid(good, bad):
 def _not_a_number(good, bad):
     image = nib.load(good)
     voxels = image.get_fdata()
-    voxels[3, 3, 3] = np.nan
+    voxels[tuple(np.array(voxels.shape) // 2)] = np.nan  # in the brain
     nib.save(nib.Nifti1Image(voxels, image.affine), bad)
 
 

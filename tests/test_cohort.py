@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from small_volumes import framed
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
 from sklearn_lsdn._commands.main import main
@@ -20,7 +21,7 @@ N = 4
 
 def _image(seed, change=lambda data: data):
     data = np.random.RandomState(seed).uniform(1, 2, SHAPE).astype(np.float32)
-    return nib.Nifti1Image(change(data), AFFINE)
+    return nib.Nifti1Image(framed(change(data)), AFFINE)
 
 
 @pytest.fixture

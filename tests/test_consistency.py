@@ -15,6 +15,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
+from small_volumes import framed
 
 from sklearn_lsdn import (
     CDNRegressor,
@@ -42,7 +43,8 @@ def _samples():
 
 def _images():
     data = np.random.RandomState(0).uniform(1, 2, SHAPE)
-    return [[nib.Nifti1Image(each, AFFINE)] for each in (data, 3 - data)]
+    scans = framed(data), framed(3 - data)
+    return [[nib.Nifti1Image(each, AFFINE)] for each in scans]
 
 
 def _synthesizer(estimator=NETWORK, **parameters):
@@ -52,7 +54,7 @@ def _synthesizer(estimator=NETWORK, **parameters):
 @pytest.fixture(scope="module")
 def mask(tmp_path_factory):
     path = tmp_path_factory.mktemp("mask") / "mask.nii"
-    nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE), path)
+    nib.save(nib.Nifti1Image(framed(np.ones(SHAPE, np.uint8)), AFFINE), path)
     return str(path)
 
 

@@ -5,6 +5,7 @@ import hashlib
 import nibabel as nib
 import numpy as np
 import pytest
+from small_volumes import framed
 
 from sklearn_lsdn import LSDNRegressor, ShrinkConnect, VolumeSynthesizer
 from sklearn_lsdn.jobs._prediction import predict_files
@@ -17,7 +18,7 @@ def images(n):
         rng = np.random.RandomState(i)
         source = rng.uniform(1, 2, (8 + i, 7, 9)).astype(np.float32)
         for data, part in zip((source, 3 - source**2), pairs, strict=True):
-            part.append(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])))
+            part.append(nib.Nifti1Image(framed(data), np.diag([2.0, 2.0, 2.0, 1.0])))
     return pairs
 
 

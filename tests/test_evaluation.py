@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
+from small_volumes import framed
 
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
 from sklearn_lsdn.jobs import Evaluation, leave_one_subject_out
@@ -53,7 +54,7 @@ def paths(tmp_path):
         target = 10 * source**2 + rng.uniform(0, 3, source.shape)
         for kind, data, files in (("a", source, sources), ("b", target, targets)):
             files.append(str(tmp_path / f"{i}_{kind}.nii"))
-            image = nib.Nifti1Image(data.astype(np.float32), np.eye(4))
+            image = nib.Nifti1Image(framed(data.astype(np.float32)), np.eye(4))
             nib.save(image, files[-1])
     return sources, targets
 
@@ -252,7 +253,7 @@ def test_a_method_is_needed(paths):
 
 
 def test_each_method_is_checked_with_its_own_mask(paths, tmp_path, capsys):
-    mask = np.zeros((5, 6, 4), dtype=np.uint8)
+    mask = np.zeros((7, 8, 6), dtype=np.uint8)
     mask[0, 0, 0] = 1  # where a scan is constant, as it were
     nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "mask.nii")
     methods = {"a": _linear(), "b": _linear(mask_img=tmp_path / "mask.nii")}

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from small_volumes import framed
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
 from sklearn_lsdn._commands.main import main
@@ -47,11 +48,10 @@ def test_a_full_disk_leaves_no_output(tmp_path):
 
 
 def test_a_full_disk_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
-    image = nib.Nifti1Image(_data(), AFFINE)
     source = tmp_path / "in.nii.gz"
-    nib.save(image, source)
+    nib.save(nib.Nifti1Image(framed(_data()), AFFINE), source)
     synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=200)
-    synthesizer.fit([source], [nib.Nifti1Image(3 - _data(), AFFINE)])
+    synthesizer.fit([source], [nib.Nifti1Image(framed(3 - _data()), AFFINE)])
     save_model(synthesizer, tmp_path / "model.skops")
 
     def full(*args):

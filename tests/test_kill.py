@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from small_volumes import framed
 
 SHAPE = (12, 12, 12)
 KILLS = 30
@@ -42,7 +43,7 @@ def _make_images(folder):
     paths = []
     for name, sign in (("T1w", 1), ("T2w", -1)):
         data = 3 + sign * np.random.RandomState(0).uniform(0, 1, SHAPE)
-        image = nib.Nifti1Image(data.astype(np.float32), np.eye(4))
+        image = nib.Nifti1Image(framed(data.astype(np.float32)), np.eye(4))
         paths.append(str(folder / f"sub-01_{name}.nii.gz"))
         nib.save(image, paths[-1])
     return paths

@@ -278,7 +278,7 @@ class MedianNormalizer(LinearNormalizer, name="median"):
 
 volumes = np.random.RandomState(0).uniform(1, 2, (2, 8, 7, 9))
 images = {
-    name: [nib.Nifti1Image(np.float32(values), np.eye(4)) for values in scans]
+    name: [nib.Nifti1Image(np.float32(np.pad(scan, 1)), np.eye(4)) for scan in scans]
     for name, scans in {"T1w": volumes, "T2w": 3 - volumes}.items()
 }
 paths = {name: [f"{name}{i}.nii" for i in range(2)] for name in images}

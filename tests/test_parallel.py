@@ -14,7 +14,7 @@ def predictions():
     X = np.random.RandomState(0).uniform(size=(200, 4))
     yield EnsembleRegressor(network, 2, random_state=0).fit(X, X[:, 0]).predict(X)
     volumes = np.random.RandomState(0).uniform(1, 2, (2, 8, 7, 9))
-    images = [nib.Nifti1Image(each, np.eye(4)) for each in volumes]
+    images = [nib.Nifti1Image(np.pad(each, 1), np.eye(4)) for each in volumes]
     model = VolumeSynthesizer(network, n_voxels=100, n_estimators=2, random_state=0)
     model.fit(images, images[::-1])
     yield model.predict(images[:1])[0].get_fdata()

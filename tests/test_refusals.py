@@ -11,6 +11,7 @@ from small_volumes import (
     SHAPE,
     Cohort,
     count_reads,
+    make_brain,
     make_contrasts,
     make_image,
     small,
@@ -127,10 +128,16 @@ BAD_IMAGES = {
         lambda folder: _saved(folder, np.zeros(SHAPE, np.float32)),
         ValueError,
         "bad.nii.gz",
-        "differs from zero",
+        "differs from the background",
     ),
     "constant": (
         lambda folder: _saved(folder, np.full(SHAPE, 0.1, np.float32)),
+        ValueError,
+        "bad.nii.gz",
+        "differs from the background",
+    ),
+    "constant brain": (
+        lambda folder: _saved(folder, np.float32(0.1 * make_brain(SHAPE)[0])),
         ValueError,
         "bad.nii.gz",
         "constant",
@@ -207,7 +214,15 @@ def test_bad_images_are_refused_in_prediction(cohort, fitted, bad):
 
 @pytest.mark.parametrize(
     "bad",
-    ["truncated", "four-dimensional", "NaN", "empty", "constant", "complex", "RGB"],
+    [
+        "truncated",
+        "four-dimensional",
+        "NaN",
+        "empty",
+        "constant brain",
+        "complex",
+        "RGB",
+    ],
     indirect=True,
 )
 def test_bad_images_that_were_loaded_are_named_by_their_file(cohort, fitted, bad):
@@ -346,12 +361,19 @@ def test_bad_parameters_are_refused_before_images_are_read(cohort, monkeypatch):
             ("mask_img", "empty"),
         ),
         (
-            nib.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE + 999 * np.eye(4, k=3)),
+            nib.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE),
+            ValueError,
+            ("mask_img", "nothing but 1", "Give a mask"),
+        ),
+        (
+            nib.Nifti1Image(
+                np.uint8(make_brain(SHAPE)[0]), AFFINE + 999 * np.eye(4, k=3)
+            ),
             ValueError,
             ("mask", "empty", "sub-0_a.nii.gz", "same space"),
         ),
     ],
-    ids=["missing", "array", "zeros", "elsewhere"],
+    ids=["missing", "array", "zeros", "ones", "elsewhere"],
 )
 def test_bad_masks(cohort, mask_img, error, words):
     s = small(Untouched(), mask_img=mask_img)

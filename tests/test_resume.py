@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small_volumes import framed
 
 from sklearn_lsdn import (
     EnsembleRegressor,
@@ -43,7 +44,7 @@ def paths(tmp_path):
 
 def _write(path, seed):
     data = np.random.RandomState(seed).uniform(1, 2, (7, 8, 6)).astype(np.float32)
-    nib.save(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])), path)
+    nib.save(nib.Nifti1Image(framed(data), np.diag([2.0, 2.0, 2.0, 1.0])), path)
 
 
 @pytest.fixture
@@ -153,11 +154,11 @@ def test_a_changed_image_is_noticed(paths, tmp_path, fits):
 
 def test_a_changed_mask_or_version_is_noticed(paths, tmp_path, fits, monkeypatch):
     mask = str(tmp_path / "mask.nii")
-    data = np.ones((7, 8, 6), dtype=np.uint8)
+    data = framed(np.ones((7, 8, 6), dtype=np.uint8))
     affine = np.diag([2.0, 2.0, 2.0, 1.0])
     nib.save(nib.Nifti1Image(data, affine), mask)
     _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
-    data[:3] = 0
+    data[:4] = 0
     nib.save(nib.Nifti1Image(data, affine), mask)
     fits.clear()
     _run(tmp_path / "folds", paths, a=_linear(mask_img=mask))
@@ -169,14 +170,14 @@ def test_a_changed_mask_or_version_is_noticed(paths, tmp_path, fits, monkeypatch
 
 def test_a_changed_mask_of_the_second_method_is_noticed(paths, tmp_path, fits):
     mask = str(tmp_path / "mask.nii")
-    data = np.ones((7, 8, 6), dtype=np.uint8)
+    data = framed(np.ones((7, 8, 6), dtype=np.uint8))
     methods = {"a": _linear(), "b": _linear(mask_img=mask)}
     for n_done in (6, 3):  # all, and those of the second
         nib.save(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])), mask)
         fits.clear()
         _run(tmp_path / "folds", paths, **methods)
         assert len(fits) == n_done
-        data[:3] = 0
+        data[:4] = 0
 
 
 def _frozen(seed):

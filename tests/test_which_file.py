@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from small_volumes import framed
 
 from sklearn_lsdn import VolumeSynthesizer, save_model
 from sklearn_lsdn._commands.main import main
@@ -31,7 +32,7 @@ REPAIRS = {  # place in a header of NIfTI-1, how it is packed, and what to
 
 def _write(path, seed, kind=nib.Nifti1Image):
     data = np.random.RandomState(seed).uniform(10, 200, SHAPE)
-    image = kind(data.astype(np.int16), AFFINE)
+    image = kind(framed(data.astype(np.int16)), AFFINE)
     image.set_qform(AFFINE, 1)
     nib.save(image, path)
     return path

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 _CONSTANT = 0.1  # share of the border that one value fills, to be a background
 _NEAR = 0.2  # share of it that values fill which hardly differ, to be one
+_FEWEST = 5  # voxels of it, at least
 _WINDOW = 0.02  # of the range of intensities: what hardly differs
 _RESIDUE = 0.1  # of the scale of tissue: what a background may differ by, at most
 _NOISE = 2.5  # times the border's 99th percentile: hardly any noise goes beyond
@@ -59,7 +60,7 @@ def _backgrounds(volume, edge):
         return []
     different, counts = np.unique(edge, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    common = order[counts[order] >= _CONSTANT * edge.size]
+    common = order[counts[order] >= max(_CONSTANT * edge.size, _FEWEST)]
     if len(common):
         return list(different[common])
     finite = volume[np.isfinite(volume)]
@@ -67,7 +68,7 @@ def _backgrounds(volume, edge):
     edge = np.sort(edge)
     inside = np.searchsorted(edge, edge + width, side="right") - np.arange(edge.size)
     densest = inside.argmax()
-    if inside[densest] < _NEAR * edge.size:
+    if inside[densest] < max(_NEAR * edge.size, _FEWEST):
         return []
     return [np.median(edge[densest : densest + inside[densest]])]
 
