@@ -180,7 +180,7 @@ def peak_memory(shape, n_voxels, shares, counts, tasks_per_process):
             paths.append(str(Path(folder) / f"{seed}.nii.gz"))
             nib.save(volume(seed, shape), paths[-1])
         peaks = [
-            processes.submit(fit, paths[:n], paths[:n][::-1], n_voxels).result()[0]
+            processes.submit(fit, paths[:n], paths[:n], n_voxels).result()[0]
             for n in counts
         ]
         yield Growth("peak of training, MB", "subjects", counts, counts, peaks)

@@ -390,13 +390,13 @@ def test_an_interruption_leaves_whole_files_alone(
 ):
     from sklearn_lsdn import VolumeSynthesizer
 
-    predict, calls = VolumeSynthesizer.predict, []
+    synthesize, calls = VolumeSynthesizer.synthesize, []
 
-    def interrupted(self, sources, **kwargs):
-        calls.append(sources)
+    def interrupted(self, source, **kwargs):
+        calls.append(source)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return predict(self, sources, **kwargs)
+        return synthesize(self, source, **kwargs)
 
     monkeypatch.setattr(VolumeSynthesizer, "synthesize", interrupted)
     out = tmp_path / "out"

@@ -154,7 +154,9 @@ def test_leaving_one_subject_out(data, on_cluster, monkeypatch):
         records = leave_one_subject_out(models, sources, targets, names).records
         return [(record["subject"], record["snr"]) for record in records]
 
-    mask = sources[3]
+    scan = nib.load(sources[3])
+    mask = folder / "mask.nii.gz"
+    nib.save(nib.Nifti1Image((scan.get_fdata() > 0).astype("u1"), scan.affine), mask)
     here = scores(sources[:3], targets[:3], mask_img=mask)
     monkeypatch.chdir(folder)  # where the workers are not
     relative = [[path.name for path in paths[:3]] for paths in (sources, targets)]
@@ -195,6 +197,8 @@ def test_processes_that_a_user_names(data, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     synthesizer = _synthesizer(Noted(str(notes))).fit(sources[:2], targets[:2])
+    for note in notes.iterdir():  # of how well they were learned
+        note.unlink()
     with parallel_config(backend="loky", n_jobs=2):
         predict_files(synthesizer, sources[:2], tmp_path / "there")
     assert str(os.getpid()) not in os.listdir(notes)

@@ -19,6 +19,7 @@ from sklearn_lsdn.metrics import (
     ssim_score,
     volume_snr_scorer,
 )
+from sklearn_lsdn.volumes import ZScoreNormalizer
 
 BOTH = pytest.mark.parametrize("score", [snr_score, psnr_score])
 
@@ -245,6 +246,7 @@ def _naive_patches(volume):
 def test_volume_scorer_works_in_the_units_of_the_target_scan_over_the_mask():
     training = [_subject(seed, gain) for seed, gain in enumerate((1.0, 3.0))]
     plain = dict(patch_scales=(1,), augmentation=None, smoothing=0)
+    plain["normalization"] = ZScoreNormalizer(trim=0)
     s = VolumeSynthesizer(LinearRegression(), places=None, random_state=0, **plain)
     s.fit([t[0] for t in training], [t[1] for t in training])
     image, scan, source, target = _subject(9, gain=0.2)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -251,7 +252,8 @@ def predict_subjects(
             synthesizer = copy.copy(synthesizer)
             synthesizer.n_jobs = 1  # a thread a subject
         # What a worker wrote before it died is written again by another.
-        shared = synthesizer, model, uncertainty, overwrite or elsewhere, keep_going
+        options = model, uncertainty, overwrite or elsewhere, keep_going
+        shared = os.getpid(), synthesizer, *options
         jobs = ((subject.anywhere(),) for subject in todo)
 
         def lost(job, error):
@@ -267,8 +269,7 @@ def predict_subjects(
         progress.tell(0, before, before or "")
         for n, (message, failure, doubts) in enumerate(attempts, start=1):
             failures += [failure] if failure else []
-            if elsewhere:  # where nobody read them
-                warn_of(doubts)
+            warn_of(doubts)
             line = f"{n}/{len(todo)} {message}"
             progress.tell(n, line, message)
     if failures:
@@ -305,11 +306,17 @@ def _that_fit(synthesizer, subjects, n_jobs, keep_going):
     return n_fitting
 
 
-def _attempt(synthesizer, model, uncertainty, overwrite, keep_going, subject):
-    """Predict one subject; say how it went, what went wrong, and what is doubtful."""
+def _attempt(home, synthesizer, model, uncertainty, overwrite, keep_going, subject):
+    """Predict one subject; say how it went, what went wrong, and what is doubtful.
+
+    In the process ``home`` doubts are told before anything is written, and are none
+    any more.
+    """
     start, name = time.perf_counter(), subject.outputs[0].name
     try:
-        doubts = _predict_one(synthesizer, model, uncertainty, overwrite, subject)
+        is_home = os.getpid() == home
+        options = synthesizer, model, uncertainty, overwrite, subject, is_home
+        doubts = _predict_one(*options)
     except (OSError, ScanWarning, TypeError, ValueError) as error:
         if not keep_going:
             raise
@@ -317,11 +324,12 @@ def _attempt(synthesizer, model, uncertainty, overwrite, keep_going, subject):
     return f"{name} ({time.perf_counter() - start:.1f} s)", None, doubts
 
 
-def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
+def _predict_one(synthesizer, model, uncertainty, overwrite, subject, is_home):
     files = subject.open()
     maker = maker_of(model, files)
     synthesis = synthesizer.synthesize(files, return_std=uncertainty)
-    warn_of(synthesis.doubts)
+    if is_home:
+        warn_of(synthesis.doubts)
     kinds = [synthesis.images, *([synthesis.std_images] if uncertainty else [])]
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
     if synthesis.doubts:
@@ -342,7 +350,7 @@ def _predict_one(synthesizer, model, uncertainty, overwrite, subject):
     for image, path in zip(images, subject.outputs, strict=True):
         image.header["descrip"] = maker
         save_image(image, path, overwrite=overwrite)
-    return synthesis.doubts
+    return [] if is_home else synthesis.doubts
 
 
 def _expected_snr(synthesis, std):

@@ -104,7 +104,7 @@ def doubt_of_size(millilitres, trained, names) -> list:
     ]
 
 
-def doubts_of_learning(estimator, X, y, n_voxels, names, learned=False) -> list:
+def doubts_of_learning(estimator, X, y, n_voxels, names) -> list:
     """Name subjects that are predicted no better than by the mean, unlike others.
 
     Parameters
@@ -117,8 +117,6 @@ def doubts_of_learning(estimator, X, y, n_voxels, names, learned=False) -> list:
         Rows of each.
     names : list of str
         Of each.
-    learned : bool, default=False
-        As in `doubts_of_scores`.
 
     Returns
     -------
@@ -129,18 +127,16 @@ def doubts_of_learning(estimator, X, y, n_voxels, names, learned=False) -> list:
         rows = slice(start, end, max((end - start) // _ROWS, 1))
         predicted = estimator.predict(X[rows])
         r2.append(r2_score(y[rows], predicted, multioutput="variance_weighted"))
-    return doubts_of_scores(r2, names, learned)
+    return doubts_of_scores(r2, names)
 
 
-def doubts_of_scores(r2, names, learned=False) -> list:
+def doubts_of_scores(r2, names) -> list:
     """The same, from the coefficient of determination of each.
 
     Parameters
     ----------
     r2 : list of float
     names : list of str
-    learned : bool, default=False
-        Whether it is known that there is something to learn, whatever the others say.
 
     Returns
     -------
@@ -149,7 +145,7 @@ def doubts_of_scores(r2, names, learned=False) -> list:
     doubts = []
     for i, (score, name) in enumerate(zip(r2, names, strict=True)):
         others = [*r2[:i], *r2[i + 1 :]]
-        if score < _UNLEARNED and (learned or np.median([0, *others]) > _LEARNED):
+        if others and score < _UNLEARNED and np.median(others) > _LEARNED:
             doubts.append(
                 f"{name}: predicted no better than by the mean (R2 {score:.2f}), while "
                 "others are learned. Do source and target show the same person, "

@@ -647,7 +647,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         n_voxels = [len(sample.patches) for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
         if check:
-            doubts = doubts_of_learning(self.estimator_, X, y, n_voxels, names, True)
+            doubts = doubts_of_learning(self.estimator_, X, y, n_voxels, names)
             warn_of(doubts)
         return X, y, n_jobs
 
