@@ -19,7 +19,7 @@ from sklearn_lsdn.volumes import (
 )
 from sklearn_lsdn.volumes._normalizer import resolve_normalizer
 
-LINEAR = [ZScoreNormalizer(), PercentileNormalizer(), PercentileNormalizer(5, 75)]
+LINEAR = [ZScoreNormalizer(0), PercentileNormalizer(), PercentileNormalizer(5, 75)]
 
 
 def _scan(seed=0, gain=1.0, offset=0.0):
@@ -46,7 +46,7 @@ OF_ANY_OFFSET = pytest.mark.parametrize(
 
 def test_zscore_has_mean_0_and_deviation_1_over_the_brain():
     scan, mask = _scan()
-    values = ZScoreNormalizer().transform(scan, mask)[mask].astype(np.float64)
+    values = ZScoreNormalizer(trim=0).transform(scan, mask)[mask].astype(np.float64)
     assert values.mean() == pytest.approx(0, abs=1e-6)
     assert values.std() == pytest.approx(1, abs=1e-6)
 
@@ -128,7 +128,36 @@ _UNITS = [(0, 1.0, 0.0), (1, 2.0, 100.0), (2, 30.0, -5.0)]
 def test_zscore_describes_mean_and_deviation():
     scan, mask = _scan()
     expected = [scan[mask].mean(dtype="f8"), scan[mask].std(dtype="f8")]
-    np.testing.assert_allclose(ZScoreNormalizer().describe(scan, mask), expected)
+    np.testing.assert_allclose(ZScoreNormalizer(0).describe(scan, mask), expected)
+    low, high = np.quantile(scan[mask], [0.1, 0.9])
+    values = np.clip(scan[mask], low, high)
+    expected = [values.mean(dtype="f8"), values.std(dtype="f8")]
+    np.testing.assert_allclose(ZScoreNormalizer(0.1).describe(scan, mask), expected)
+
+
+def test_a_few_bright_voxels_hardly_move_mean_and_deviation():
+    scan, mask = _scan()
+    usual = ZScoreNormalizer()
+    expected = usual.describe(scan, mask)
+    normalised = usual.transform(scan, mask)
+    scan[3, 3, 3] = 1e5
+    np.testing.assert_allclose(usual.describe(scan, mask), expected, rtol=0.05)
+    described = ZScoreNormalizer(trim=0).describe(scan, mask)
+    assert (described > 2 * expected).all()
+    bright = usual.transform(scan, mask)
+    assert bright[3, 3, 3] == 8
+    bright[3, 3, 3] = normalised[3, 3, 3]
+    np.testing.assert_allclose(bright[mask], normalised[mask], atol=0.3)
+    restored = usual.inverse_transform(usual.transform(scan, mask), scan, mask)
+    scan[3, 3, 3] = restored[3, 3, 3]
+    np.testing.assert_allclose(restored[mask], scan[mask], rtol=1e-5)
+
+
+@pytest.mark.parametrize("trim", [-0.1, 0.5, np.nan])
+def test_a_share_to_be_trimmed_is_less_than_half(trim):
+    scan, mask = _scan()
+    with pytest.raises(ValueError, match="trim must be from 0 to below 0.5, got"):
+        ZScoreNormalizer(trim).describe(scan, mask)
 
 
 def test_percentiles_describe_low_and_distance():

@@ -34,6 +34,7 @@ def test_there_are_files():
     assert len(MODELS) >= 5
 
 
+@pytest.mark.filterwarnings("ignore:.*fills the border:UserWarning")  # of its scans
 @pytest.mark.parametrize(
     ("archive", "name"), MODELS, ids=[f"{a.stem}-{n}" for a, n in MODELS]
 )

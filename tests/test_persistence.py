@@ -23,6 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small_volumes import framed
 
 from sklearn_lsdn import (
     CDNRegressor,
@@ -38,7 +39,8 @@ from sklearn_lsdn.volumes import PercentileNormalizer, ZScoreNormalizer
 
 NETWORKS = [LSDNRegressor, CDNRegressor, VDNRegressor]
 SHAPE = (9, 10, 8)
-AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+# The MNI152 brain fills about what noise is put into.
+AFFINE = nib.affines.from_matvec(np.diag([18.0, 18.0, 18.0]), [-72, -106, -53])
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def _subject(seed, n_images):
     rng = np.random.RandomState(seed)
     scans = gaussian_filter(rng.normal(size=(n_images, *SHAPE)), (0, 1, 1, 1))
     scans = (100 + 100 * scans).astype(np.float32)
-    scans[:, 0] = 0
+    scans *= framed(np.ones(np.subtract(SHAPE, 2), dtype=np.float32))
     return [nib.Nifti1Image(scan, AFFINE) for scan in scans]
 
 
@@ -188,7 +190,7 @@ def test_parameters_of_synthesizers_come_back(
 ):
     monkeypatch.chdir(tmp_path)
     sources, targets = [s[:2] for s in subjects], [s[2:] for s in subjects]
-    if "mask_img" in parameters:  # of a space where voxels at the origin are brain
+    if "mask_img" in parameters:
         sources, targets = [s[0] for s in subjects], [s[2] for s in subjects]
     s = VolumeSynthesizer(_network(), n_voxels=100, random_state=0)
     s.set_params(**parameters).fit(sources, targets)
@@ -243,7 +245,7 @@ class Foreign(RegressorMixin, BaseEstimator):
 def test_what_a_file_cannot_hold_is_named(subjects, which, path):
     parameters, named = {
         "mask_img": (
-            dict(mask_img=nib.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE)),
+            dict(mask_img=nib.Nifti1Image(framed(np.ones((7, 8, 6))), AFFINE)),
             "Nifti1Image",
         ),
         "estimator": (dict(estimator=Foreign()), "Foreign"),

@@ -219,6 +219,7 @@ def test_bad_images_are_refused_in_prediction(cohort, fitted, bad):
         "four-dimensional",
         "NaN",
         "empty",
+        "constant",
         "constant brain",
         "complex",
         "RGB",

@@ -82,17 +82,17 @@ def _run(folder, paths, **methods):
 
 def test_an_evaluation_that_was_cut_off_goes_on(paths, tmp_path, fits, monkeypatch):
     expected = leave_one_subject_out({"a": _linear()}, *paths, SUBJECTS)
-    score, calls = VolumeSynthesizer.score_volumes, []
+    synthesize, calls = VolumeSynthesizer.synthesize, []
 
     def interrupted(self, *args, **kwargs):
         calls.append(self)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return score(self, *args, **kwargs)
+        return synthesize(self, *args, **kwargs)
 
     folder = tmp_path / "folds"
     with monkeypatch.context() as patch:
-        patch.setattr(VolumeSynthesizer, "score_volumes", interrupted)
+        patch.setattr(VolumeSynthesizer, "synthesize", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _run(folder, paths)
     assert len(_units(folder)) == 1

@@ -19,6 +19,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small_volumes import framed
 
 from sklearn_lsdn import (
     CDNRegressor,
@@ -824,7 +825,8 @@ def make_images(seed):
     source = 100 + 20 * source / source.std()
     target = 300 - source + 4 * np.arange(12)[:, None, None]
     affine = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])
-    return [nib.Nifti1Image(v.astype(np.float32), affine) for v in (source, target)]
+    brain = framed(np.ones((10, 12, 8), dtype=np.float32))
+    return [nib.Nifti1Image(np.float32(v * brain), affine) for v in (source, target)]
 
 
 SOURCES, TARGETS = map(
