@@ -248,6 +248,7 @@ def test_volume_scorer_works_in_the_units_of_the_target_scan_over_the_mask():
     plain = dict(patch_scales=(1,), augmentation=None, smoothing=0)
     plain["normalization"] = ZScoreNormalizer(trim=0)
     s = VolumeSynthesizer(LinearRegression(), places=None, random_state=0, **plain)
+    s.set_params(normalization=ZScoreNormalizer(trim=0))
     s.fit([t[0] for t in training], [t[1] for t in training])
     image, scan, source, target = _subject(9, gain=0.2)
 
