@@ -155,15 +155,9 @@ def test_leaving_one_subject_out(data, on_cluster, monkeypatch):
         records = leave_one_subject_out(models, sources, targets, names).records
         return [(record["subject"], record["snr"]) for record in records]
 
-<<<<<<< HEAD
-    scan = nib.load(sources[3])
-    mask = folder / "mask.nii.gz"
-    nib.save(nib.Nifti1Image((scan.get_fdata() > 0).astype("u1"), scan.affine), mask)
-=======
     mask = folder / "mask.nii.gz"
     brain = nib.load(sources[3])
     nib.save(nib.Nifti1Image(np.uint8(brain.get_fdata() != 0), brain.affine), mask)
->>>>>>> 5041f20 (Tests: masks of two values, normalisation without trimming where its formula is asserted)
     here = scores(sources[:3], targets[:3], mask_img=mask)
     monkeypatch.chdir(folder)  # where the workers are not
     relative = [[path.name for path in paths[:3]] for paths in (sources, targets)]
@@ -204,13 +198,8 @@ def test_processes_that_a_user_names(data, tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     synthesizer = _synthesizer(Noted(str(notes))).fit(sources[:2], targets[:2])
-<<<<<<< HEAD
-    for note in notes.iterdir():  # of how well they were learned
-        note.unlink()
-=======
     shutil.rmtree(notes)  # fitting predicts, too
     notes.mkdir()
->>>>>>> 5041f20 (Tests: masks of two values, normalisation without trimming where its formula is asserted)
     with parallel_config(backend="loky", n_jobs=2):
         predict_files(synthesizer, sources[:2], tmp_path / "there")
     assert str(os.getpid()) not in os.listdir(notes)
