@@ -13,7 +13,8 @@ _FEWEST = 5  # voxels of it, at least
 _WINDOW = 0.02  # of the range of intensities: what hardly differs
 _RESIDUE = 0.1  # of the scale of tissue: what a background may differ by, at most
 _NOISE = 2.5  # times the border's 99th percentile: hardly any noise goes beyond
-_ONE_SIDED = 0.02  # share of tissue on the other side of the background, at most
+_ONE_SIDED = 0.15  # share of tissue on the other side of the background, at most
+_FIRST = 0.25  # of undershoots' typical size: those next to tissue exceed it
 _RINGING = 0.02  # of tissue's voxels: so many undershoots come of interpolation
 _PIECE = 0.01  # of the largest piece: smaller ones are specks, or holes
 
@@ -91,10 +92,7 @@ def _residue(distances, edge):
         Whether it is so on one side of the background alone: the other has no tissue.
     """
     sizes = np.abs(distances)
-    # Each weighs as much as itself, so that a wide background counts little; the
-    # highest per cent, vessels or artefacts, is drawn in.
-    drawn_in = np.minimum(sizes, np.percentile(sizes, 99)).astype(np.float64)
-    limit = _RESIDUE * np.square(drawn_in).sum() / drawn_in.sum()
+    limit = _RESIDUE * _typical(sizes)
     near = np.abs(edge[np.abs(edge) <= limit])
     least = min(_NOISE * np.percentile(near, 99), limit) if near.size else 0.0
     n_tissue = np.count_nonzero(sizes > limit)
@@ -104,10 +102,21 @@ def _residue(distances, edge):
     # On one side alone, what lies on the other tells how far interpolation overshoots.
     side = 1 if n_below < n_tissue - n_below else -1
     undershoots = -side * distances
-    undershoots = undershoots[undershoots > max(least, limit / 20)]
+    undershoots = undershoots[undershoots > least]
+    if undershoots.size:
+        undershoots = undershoots[undershoots > _FIRST * _typical(undershoots)]
     if len(undershoots) < _RINGING * n_tissue:
         return least, 0
     return min(np.percentile(undershoots, 95), limit), side
+
+
+def _typical(sizes):
+    """A mean in which each weighs as much as itself, so that many small count little.
+
+    The highest per cent, vessels or artefacts, is drawn in.
+    """
+    drawn_in = np.minimum(sizes, np.percentile(sizes, 99)).astype(np.float64)
+    return np.square(drawn_in).sum() / drawn_in.sum()
 
 
 def in_large_pieces(mask) -> np.ndarray:
