@@ -291,6 +291,7 @@ def test_evaluate_writes_what_it_prints(cohort, tmp_path, capsys):
     page = Page(path)
     page.check_self_contained()
     assert len(list(page.pictures())) == 6 + 2 + 1
+    assert lines.pop().startswith("brain (ml) ")
     for line in lines:
         model, *cells = re.split(r"  +", line)
         rows = [row for row in page.rows if row[0] == model]

@@ -75,13 +75,19 @@ def test_a_subject_that_is_predicted_as_by_the_mean_is_named(tmp_path, capsys):
     (text,) = told[2]
     assert text.startswith("sub-03 is predicted no better than by the mean, while")
     out, err = capsys.readouterr()
-    assert err == f"Warning: {text}\n"
+    *others, last = err.splitlines()
+    assert last == f"Warning: {text}"
+    assert len(others) == 2  # what was seen of the pair, and in training with it
+    assert all("sub-03_T1w.nii" in line for line in others)
     assert out.endswith(f"\n{text}\n")
     assert f"<strong>sub-03</strong>, VDN [54-20-5-1]: {text}" in page
 
     with pytest.warns(PairWarning) as caught:
         leave_one_subject_out({"VDN": small()}, sources, targets, SUBJECTS)
-    assert [(str(w.message), w.filename) for w in caught] == [(text, __file__)]
+    assert {w.filename for w in caught} == {__file__}
+    *others, last = [str(w.message) for w in caught]
+    assert last == text
+    assert all("sub-03_T1w.nii" in line for line in others)
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,8 @@ def _with_absolute_mask(synthesizer):
 def _collected(results, progress, told):
     """Take in the folds' results as they come, and tell of them.
 
-    Doubts are told unless they were told before, whichever place in a list they name.
+    Doubts are told unless they were told before, whichever place in a list or score
+    they name.
     """
     evaluation, told = Evaluation([]), {_said(doubt) for doubt in told}
     for n, (records, inspections, doubts) in enumerate(results, start=1):
@@ -260,7 +261,7 @@ def _collected(results, progress, told):
 
 
 def _said(doubt):
-    return re.sub(r"(sources|targets)(\[\d+\])+ ", "", str(doubt))
+    return re.sub(r"(sources|targets)(\[\d+\])+ | \(R2 .*?\)", "", str(doubt))
 
 
 def score_subject(model, fitted, source, target, subject, fit_seconds) -> dict:
