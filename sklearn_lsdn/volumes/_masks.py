@@ -18,7 +18,7 @@ from ._images import ImageFile, open_image
 _BETWEEN = 0.001  # share of voxels that may lie between the two values of a mask
 _CLOSE = 0.01  # of the distance of both: what lies so close to one is that one
 _PERCENTAGES = 50  # so many different whole numbers are no labels
-_BEYOND = 0.1  # of the range of probabilities: how far splines overshoot it
+_BEYOND = 0.4  # of the range of probabilities: how far splines overshoot it
 
 
 @dataclass
