@@ -59,7 +59,7 @@ MOST_KEPT = 200  # findings whose files are kept
 SHAPE = (7, 8, 6)
 ODD = [0, 1, -1, 2, 3, 7, 255, 256, 32767, -32768, 2**31 - 1, -(2**31), 2**40]
 ODD_FLOATS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e38, -1e38, 1e-38, 1.5]
-ODD_CONTENTS = [*ODD, 0.5, 1e308, True, None, "", "x", [], {}, "nonzero"]
+ODD_CONTENTS = [*ODD, 0.5, 1e308, True, None, "", "x", [], {}, "background"]
 
 
 def main():

@@ -53,6 +53,7 @@ from sklearn_lsdn._utils.files import written_whole
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
 from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._masks import Brain
 from sklearn_lsdn.volumes._subject import Subject
 
 # The paper does not say how many samples an update sees.
@@ -304,7 +305,7 @@ def measure_synthesis(runs, repeats):
     few = mask & (np.cumsum(mask).reshape(mask.shape) <= 1000)
 
     def subject(volume, mask):
-        return Subject([file], [volume.copy()], mask=mask)
+        return Subject([file], [volume.copy()], brain=Brain(mask, 0.0))
 
     ready = {}
     for run in runs:

@@ -129,7 +129,9 @@ class UNetSynthesizer(VolumeSynthesizer):
             crops.add(volumes, subject.mask)
             samples.append(
                 SimpleNamespace(
-                    source_descriptions=described[0], target_descriptions=described[1]
+                    source_descriptions=described[0],
+                    target_descriptions=described[1],
+                    millilitres=subject.brain.millilitres,
                 )
             )
         self.preparation_ = preparation.fitted(samples)

@@ -152,10 +152,9 @@ def test_an_ensemble_is_the_mean_of_its_members(cohort):
     noise = _synthesizer().fit(sources, targets)
     noise.estimator_ = s.estimator_.noise_estimator_
     (files,), _ = noise.preparation_.open(sources[:1])
-    as_normalised = [np.array([0.0, 1.0])]
-    noise = noise._synthesis(noise.preparation_.read(files), as_normalised)
-    noise = noise.intensities[0] * s.estimator_.noise_scale_
-    noise = np.maximum(noise, 0) * s.target_normalizers_[0].typical_[1]
+    noise, _ = noise._synthesize(noise.preparation_.read(files))
+    noise = noise * s.estimator_.noise_scale_
+    noise = np.maximum(noise.ravel(), 0) * s.target_normalizers_[0].typical_[1]
     expected = np.sqrt(np.var(each, axis=0, ddof=1)[0][mask] + noise**2)
     std = _values(std_images)[0]
     np.testing.assert_allclose(std[mask], expected, rtol=1e-3)

@@ -654,6 +654,15 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     def _synthesis(self, subject, units, return_std=False):
         """Predict the brain's voxels. It empties ``subject.volumes``."""
         preparation = self.preparation_
+        means, deviations = self._synthesize(subject, return_std)
+        if return_std:
+            deviations = preparation.deviations(means, deviations, units)
+        intensities = preparation.intensities(means, units)
+        return Synthesis(subject, intensities, deviations)
+
+    def _synthesize(self, subject, return_std=False):
+        """The same on the normalised scale, and standard deviations, or None."""
+        preparation = self.preparation_
         padded = preparation.padded(subject)
         n_targets = len(preparation.target_normalizers)
         slide = SlidingWindow(
@@ -665,10 +674,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             means, deviations = slide.means(padded), None
         del padded
         subject.smooth(means, self.smoothing)
-        intensities = preparation.intensities(means, units)
-        if return_std:
-            deviations = preparation.deviations(means, deviations, units)
-        return Synthesis(subject, intensities, deviations)
+        return means, deviations
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
