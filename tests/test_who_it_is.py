@@ -17,6 +17,7 @@ from sklearn_lsdn._utils.names import (
     subject_label,
     subject_labels,
 )
+from sklearn_lsdn.exceptions import PairWarning
 from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
 from sklearn_lsdn.jobs._names import output_names
 
@@ -382,7 +383,8 @@ def test_several_targets_are_compared(save):
 def test_images_in_memory_have_no_names(sessions):
     sources, targets = ([nib.load(p) for p in paths] for paths in sessions)
     unnamed = [make_image(np.asarray(image.dataobj)) for image in targets[::-1]]
-    small(LinearRegression()).fit(sources, unnamed)
+    with pytest.warns(PairWarning, match="than scans of different persons do"):
+        small(LinearRegression()).fit(sources, unnamed)
     with pytest.raises(ValueError, match="belong together"):
         small(LinearRegression()).fit(sources, targets[::-1])
 

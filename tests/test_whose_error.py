@@ -239,7 +239,7 @@ def _fail(*args, **more):
 
 @pytest.mark.parametrize(("end", "code"), [(_interrupt, 130), (_fail, 1)])
 def test_no_empty_folder_is_left(end, code, cohort, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(VolumeSynthesizer, "predict", end)
+    monkeypatch.setattr(VolumeSynthesizer, "synthesize", end)
     monkeypatch.setattr(demo, "make_brain_cohort", end)
     (tmp_path / "mine").mkdir()
     for folder in ("out", "mine", "mine/a/b"):
@@ -269,22 +269,22 @@ def test_no_dataset_without_an_image_is_left(cohort, tmp_path, monkeypatch):
     model = tmp_path / "model.skops"
     save_model(small(LinearRegression()).fit(cohort.a, cohort.c), model)
     line = ["predict", model, raw, "-o", out, "--source", "T1w", "--target", "T2w"]
-    predict = VolumeSynthesizer.predict
+    synthesize = VolumeSynthesizer.synthesize
     with monkeypatch.context() as patch:
-        patch.setattr(VolumeSynthesizer, "predict", _interrupt)
+        patch.setattr(VolumeSynthesizer, "synthesize", _interrupt)
         assert _run(*line) == 130
         assert not out.exists()
 
-        def second_fails(self, sources, **more):
-            if "sub-1" in str(sources):
+        def second_fails(self, source, **more):
+            if "sub-1" in str(source):
                 raise ValueError("it cannot be used")
-            return predict(self, sources, **more)
+            return synthesize(self, source, **more)
 
-        patch.setattr(VolumeSynthesizer, "predict", second_fails)
+        patch.setattr(VolumeSynthesizer, "synthesize", second_fails)
         assert _run(*line, "--keep-going") == 1
         assert (out / "dataset_description.json").is_file()
         assert [path.name for path in out.glob("sub-*")] == ["sub-0"]
-        patch.setattr(VolumeSynthesizer, "predict", _interrupt)
+        patch.setattr(VolumeSynthesizer, "synthesize", _interrupt)
         assert _run(*line, "--resume") == 130
         # What another run has begun stays.
         assert (out / "dataset_description.json").is_file()
@@ -294,14 +294,14 @@ def test_no_dataset_without_an_image_is_left(cohort, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_another_run_removed_is_made_again(cohort, tmp_path, monkeypatch):
-    out, predict = tmp_path / "out", VolumeSynthesizer.predict
+    out, synthesize = tmp_path / "out", VolumeSynthesizer.synthesize
 
-    def predicted(self, *args, **more):
+    def synthesized(self, *args, **more):
         out.rmdir()
-        return predict(self, *args, **more)
+        return synthesize(self, *args, **more)
 
     synthesizer = small(LinearRegression()).fit(cohort.a[:2], cohort.c[:2])
-    monkeypatch.setattr(VolumeSynthesizer, "predict", predicted)
+    monkeypatch.setattr(VolumeSynthesizer, "synthesize", synthesized)
     (path,) = predict_files(synthesizer, cohort.a[2:], out)
     assert path.is_file()
 
