@@ -95,6 +95,14 @@ def test_z_scores_keep_voxels_that_are_as_the_background():
     assert np.mean(found != INSIDE) < 0.001
 
 
+@pytest.mark.parametrize("share", [1, 4, 8, 12, 20, 50, 80, 88, 92, 96, 99])
+def test_tissue_on_the_other_side_of_the_background_is_brain(share):
+    zero = np.percentile(T1W[INSIDE], share)
+    shifted = np.where(INSIDE, T1W - zero, 0).astype(np.float32)
+    found = in_large_pieces(foreground(shifted))
+    assert np.count_nonzero(found != INSIDE) < 0.001 * np.count_nonzero(INSIDE)
+
+
 def test_scaled_integers_keep_their_brain():
     shifted = np.where(INSIDE, T1W - 130, 0).astype(np.float32)
     stored = image(shifted, dtype=np.int16)

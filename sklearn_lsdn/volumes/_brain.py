@@ -16,6 +16,8 @@ _NOISE = 2.5  # times the border's 99th percentile: hardly any noise goes beyond
 _ONE_SIDED = 0.15  # share of tissue on the other side of the background, at most
 _FIRST = 0.25  # of undershoots' typical size: those next to tissue exceed it
 _RINGING = 0.02  # of tissue's voxels: so many undershoots come of interpolation
+_REACH = 3  # voxels by which gaps in tissue are bridged
+_AMID = 0.2  # share of undershoots in such gaps, at most
 _PIECE = 0.01  # of the largest piece: smaller ones are specks, or holes
 
 
@@ -40,11 +42,11 @@ def foreground(volume) -> np.ndarray:
         return found
     for value in backgrounds:
         found &= volume != value
-    distances = volume[found] - backgrounds[0]
-    if distances.size:
-        least, side = _residue(distances, edge - backgrounds[0])
+    if found.any():
+        distances = volume - backgrounds[0]
+        least, side = _residue(distances, found, edge - backgrounds[0])
         if least:
-            found[found] = (side * distances if side else np.abs(distances)) > least
+            found &= (side * distances if side else np.abs(distances)) > least
     return found
 
 
@@ -74,13 +76,15 @@ def _backgrounds(volume, edge):
     return [np.median(edge[densest : densest + inside[densest]])]
 
 
-def _residue(distances, edge):
+def _residue(distances, found, edge):
     """What noise or interpolation have left in a background.
 
     Parameters
     ----------
-    distances : ndarray
-        Of what differs from the background.
+    distances : ndarray of shape (nx, ny, nz)
+        From the background.
+    found : ndarray of bool of the same shape
+        What differs from it.
     edge : ndarray
         Those of the border.
 
@@ -91,21 +95,28 @@ def _residue(distances, edge):
     side : {1, -1, 0}
         Whether it is so on one side of the background alone: the other has no tissue.
     """
-    sizes = np.abs(distances)
+    sizes = np.abs(distances[found])
     limit = _RESIDUE * _typical(sizes)
     near = np.abs(edge[np.abs(edge) <= limit])
     least = min(_NOISE * np.percentile(near, 99), limit) if near.size else 0.0
     n_tissue = np.count_nonzero(sizes > limit)
-    n_below = np.count_nonzero(distances < -limit)
+    n_below = np.count_nonzero(distances[found] < -limit)
     if min(n_below, n_tissue - n_below) > _ONE_SIDED * n_tissue:
         return least, 0
     # On one side alone, what lies on the other tells how far interpolation overshoots.
     side = 1 if n_below < n_tissue - n_below else -1
-    undershoots = -side * distances
-    undershoots = undershoots[undershoots > least]
+    below = -side * distances
+    undershoots = below[found & (below > least)]
     if undershoots.size:
-        undershoots = undershoots[undershoots > _FIRST * _typical(undershoots)]
+        first = max(least, _FIRST * _typical(undershoots))
+        undershoots = below[found & (below > first)]
     if len(undershoots) < _RINGING * n_tissue:
+        return least, 0
+    # Undershoots lie around tissue; what lies amid it is tissue of the other sign.
+    tissue = np.pad(found & (below < -limit), _REACH)
+    bridged = ndimage.binary_closing(tissue, iterations=_REACH)
+    bridged = bridged[(slice(_REACH, -_REACH),) * 3]
+    if bridged[found & (below > first)].mean() > _AMID:
         return least, 0
     return min(np.percentile(undershoots, 95), limit), side
 
