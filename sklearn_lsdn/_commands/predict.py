@@ -39,6 +39,14 @@ def add_arguments(command):
         "lsdn fit --n-estimators 2 or more",
     )
     command.add_argument(
+        "--interval",
+        type=float,
+        metavar="LEVEL",
+        help="also write the ends of an interval that keeps this level, such as 0.9, "
+        "as .._lower and .._upper; the model needs --n-estimators 2 or more, and n "
+        "subjects of training keep no level above n / (n + 1)",
+    )
+    command.add_argument(
         "--resume",
         action="store_true",
         help="leave alone subjects whose outputs are there and whole, by this model of "
@@ -96,6 +104,7 @@ def _predict_images(synthesizer, arguments, verbose):
         by_subject([arguments.images, *arguments.also]),
         arguments.output,
         uncertainty=arguments.uncertainty,
+        interval=arguments.interval,
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         keep_going=arguments.keep_going,
@@ -127,6 +136,7 @@ def _predict_dataset(synthesizer, arguments, verbose):
         target=query["target"],
         model_file=arguments.model,
         uncertainty=arguments.uncertainty,
+        interval=arguments.interval,
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         keep_going=arguments.keep_going,

@@ -18,7 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.callbacks import FitTasks
 from .._utils.checks import check_numbers, ensure
@@ -34,6 +34,8 @@ from .._utils.sklearn_private import (
     check_weights,
 )
 from .._utils.store import Store
+from .conformal import HeldBackScores, scores_that_keep
+from .metadata import given_to_fit
 from .networks import LSDNRegressor
 from .roles import Role, facts_of_part, role_of
 from .training import interrupts_end_all
@@ -82,6 +84,9 @@ class EnsembleRegressor(
         Predicts the absolute residual of samples that training did not see.
     noise_scale_ : ndarray of shape (n_outputs,)
         Root mean square of the residuals beside that of their predicted size.
+    held_back_ : HeldBackScores or None
+        Distributions of the residuals in such deviations, for intervals; None if
+        nothing was held back, or an older release trained.
     n_features_in_ : int
         Columns of ``X``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -101,6 +106,16 @@ class EnsembleRegressor(
     by at most three folds, and count what a new subject brings; without, they are
     those in samples held back at random.
 
+    Intervals come of split conformal prediction over groups [2]_: of each group held
+    back, the absolute residuals in units of the predicted deviation have a distribution
+    function F; the interval reaches as many deviations q as make the sum of all F(q)
+    at least ``level`` (n + 1), for n groups, and so leaves to the new one to be worse
+    than all. It promises ``level`` for a random sample of a random new group, on
+    average over such cohorts, if groups are exchangeable and the members, which have
+    seen all of them, err no more on a new one than the networks of the folds do, which
+    have seen fewer. Without ``groups``, each sample is one. Where members may know
+    samples by heart, as forests do, these deviations are learned without their fold.
+
     Callbacks are told of each training: "fit-member", "fit-fold" and "fit-noise", but
     not of what ``memory`` holds. With
     ``n_jobs`` they are called from several threads. One that asks to stop ends the
@@ -108,8 +123,10 @@ class EnsembleRegressor(
 
     References
     ----------
-    B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and scalable predictive
-    uncertainty estimation using deep ensembles", NeurIPS 2017.
+    .. [1] B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and scalable predictive
+       uncertainty estimation using deep ensembles", NeurIPS 2017.
+    .. [2] Y. Lee, R. F. Barber, R. Willett, "Distribution-free inference with
+       hierarchical data", 2023, arXiv:2306.06342.
 
     Examples
     --------
@@ -126,6 +143,7 @@ class EnsembleRegressor(
     """
 
     __metadata_request__fit = {"groups": True}  # as scikit-learn's splitters do
+    held_back_: HeldBackScores | None = None
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"]), None],
@@ -198,35 +216,43 @@ class EnsembleRegressor(
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=self.n_estimators + _FOLDS + 1)
         folds = list(self._folds(len(y), groups, rng))
+        sizes_apart = folds if role_of(base).memorises else []
         names = ["fit-member"] * self.n_estimators + ["fit-fold"] * len(folds)
-        tasks = FitTasks(self, len(names) + 1, *given)
-        planned = tasks.planned([*names, "fit-noise"])
-
-        jobs = [(seed, None) for seed in seeds[: self.n_estimators]]
-        others = zip(seeds[self.n_estimators :], folds, strict=False)
-        jobs += [(seed, rows) for seed, (rows, _) in others]
-        jobs = [(task, *job) for task, job in zip(planned, jobs, strict=False)]
+        names += ["fit-noise"] * (1 + len(sizes_apart))
+        tasks = FitTasks(self, len(names), *given)
+        planned = iter(tasks.planned(names))
         store = Store(self.memory)
-        shared = store, tasks, base, X, y, metadata
-        trained = list(
-            parallel_map(_train, shared, jobs, n_jobs=self.n_jobs, prefer="threads")
-        )
-        self.estimators_ = trained[: self.n_estimators]
+
+        def trained(targets, seeds, folds):
+            jobs = [(next(planned), s, f) for s, f in zip(seeds, folds, strict=False)]
+            shared = store, tasks, base, X, targets, metadata
+            return list(
+                parallel_map(_train, shared, jobs, n_jobs=self.n_jobs, prefer="threads")
+            )
+
+        n_members = self.n_estimators
+        every = [None] * n_members + [rows for rows, _ in folds]
+        members = trained(y, seeds, every)
+        self.estimators_ = members[:n_members]
         residuals = np.zeros(y.shape)
-        for member, (_, rows) in zip(trained[self.n_estimators :], folds, strict=True):
+        for member, (_, rows) in zip(members[n_members:], folds, strict=True):
             predicted = member.predict(_rows(X, rows)).reshape(y[rows].shape)
             residuals[rows] = y[rows] - predicted
         size = abs(residuals).astype(np.result_type(y, np.float32))
-        last = planned[-1], seeds[-1]
+        residuals = residuals.reshape(len(y), -1)
+        last = next(planned), seeds[-1]
         self.noise_estimator_ = _train(store, tasks, base, X, size, metadata, *last)
-        predicted = np.maximum(self.noise_estimator_.predict(X), 0).reshape(len(y), -1)
-        rms = _root_mean_square(residuals.reshape(predicted.shape), weight)
-        rms_predicted = _root_mean_square(predicted, weight)
-        # A network that predicts next to nothing has learned nothing to be scaled.
-        self.noise_scale_ = np.ones(len(rms))
-        learned = rms_predicted > 1e-3 * rms
-        self.noise_scale_[learned] = rms[learned] / rms_predicted[learned]
-        self.n_outputs_ = predicted.shape[1]
+        noise = _sizes(self.noise_estimator_, X)
+        self.noise_scale_ = _scale(residuals, noise, weight)
+        noise *= self.noise_scale_
+        apart = [rows for rows, _ in sizes_apart]
+        apart = zip(trained(size, seeds[n_members:], apart), sizes_apart, strict=True)
+        for regressor, (known, rows) in apart:  # lest errors be known by heart
+            sizes = _sizes(regressor, _rows(X, known))
+            scale = _scale(residuals[known], sizes, weight[known])
+            noise[rows] = scale * _sizes(regressor, _rows(X, rows))
+        self.n_outputs_ = residuals.shape[1]
+        self.held_back_ = self._scores(X, residuals, noise, weight, groups)
         tasks.close()
         return self
 
@@ -242,8 +268,11 @@ class EnsembleRegressor(
         return router.add(estimator=self._base(), method_mapping=mapping)
 
     def predict(
-        self, X: ArrayLike, return_std: bool = False
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        self,
+        X: ArrayLike,
+        return_std: bool = False,
+        return_interval: float | None = None,
+    ) -> np.ndarray | tuple:
         """Predict the targets.
 
         Parameters
@@ -252,6 +281,9 @@ class EnsembleRegressor(
             The columns of `fit`.
         return_std : bool, default=False
             Also return the standard deviation.
+        return_interval : float, default=None
+            Also return ends of an interval that holds the target of a random sample of
+            a new group, or without ``groups`` of a new sample, with this probability.
 
         Returns
         -------
@@ -259,17 +291,46 @@ class EnsembleRegressor(
             Mean of the members' predictions.
         std : ndarray of the same shape
             With ``return_std``, in the units of ``y``.
+        interval : (lower, upper), ndarrays of the same shape
+            With ``return_interval``, after ``std`` where both are asked for.
+
+        Raises
+        ------
+        ValueError
+            If intervals cannot keep the level, or nothing was held back.
         """
         check_is_fitted(self)
+        scores = None
+        if return_interval is not None:
+            scores = scores_that_keep(self.held_back_, return_interval)
         if getattr(X, "columns", None) is None:
             X = validate_rows(self, X)
         each = np.array([member.predict(X) for member in self.estimators_])
         mean = each.mean(axis=0)
-        if not return_std:
+        if not return_std and scores is None:
             return mean
-        noise = np.maximum(self.noise_estimator_.predict(X), 0)
-        noise *= self.noise_scale_ if noise.ndim > 1 else self.noise_scale_[0]
-        return mean, np.sqrt(each.var(axis=0, ddof=len(each) > 1) + noise**2)
+        noise = self.noise_scale_ * _sizes(self.noise_estimator_, X)
+        std = _deviations(each, noise.reshape(mean.shape))
+        if scores is None:
+            return mean, std
+        reach = scores.reach(std.reshape(len(std), -1), return_interval)
+        reach = reach.reshape(mean.shape)
+        interval = mean - reach, mean + reach
+        return (mean, std, interval) if return_std else (mean, interval)
+
+    def _scores(self, X, residuals, noise, weight, groups):
+        """Of the samples, each held back by a fold; None if groups could not be."""
+        n_held_back = len(residuals) if groups is None else len(np.unique(groups))
+        if n_held_back < 2:
+            return None
+        members = self.estimators_
+
+        def deviations(rows):
+            part, size = _rows(X, rows), noise[rows]
+            each = [member.predict(part).reshape(size.shape) for member in members]
+            return _deviations(np.array(each), size)
+
+        return HeldBackScores.of(deviations, residuals, weight, groups)
 
     def _base(self):
         """What is cloned; the default takes all metadata that there are."""
@@ -312,6 +373,8 @@ class EnsembleRegressor(
         for member in members:
             role_of(member).check_sizes(self.n_features_in_, self.n_outputs_)
         check_numbers(self, "noise_scale_", self.noise_scale_, (self.n_outputs_,))
+        if self.held_back_ is not None:
+            self.held_back_.check_size(self.n_outputs_)
 
 
 def _check_members(base):
@@ -322,35 +385,6 @@ def _check_members(base):
             "An ensemble trains its members, which a FrozenEstimator forbids. Give the "
             "estimator itself, unfitted."
         )
-
-
-def given_to_fit(owner, estimator, **metadata) -> dict:
-    """What of its metadata a meta-estimator gives to its estimator's ``fit``.
-
-    Parameters
-    ----------
-    owner : meta-estimator
-        Whose ``get_metadata_routing`` counts where scikit-learn's routing is enabled.
-    estimator : regressor
-    **metadata
-        ``sample_weight`` and ``groups``, which may be None.
-
-    Raises
-    ------
-    TypeError
-        If there is a ``sample_weight``, which the estimator does not take.
-    """
-    given = {name: value for name, value in metadata.items() if value is not None}
-    if get_config()["enable_metadata_routing"]:
-        return routing.process_routing(owner, "fit", **given).estimator.fit
-    if "sample_weight" in given and not has_fit_parameter(estimator, "sample_weight"):
-        raise TypeError(
-            f"{type(estimator).__name__} takes no sample_weight. To pass it to what a "
-            "Pipeline holds, enable scikit-learn's metadata routing."
-        )
-    if not role_of(estimator).takes_groups:
-        given.pop("groups", None)
-    return given
 
 
 def _train(store, tasks, base, X, y, metadata, task, seed, rows=None):
@@ -374,6 +408,28 @@ def _train(store, tasks, base, X, y, metadata, task, seed, rows=None):
     return store.made(fit, member, X, y, metadata)
 
 
+def _sizes(regressor, X):
+    """Sizes of residuals that a regressor predicts, of shape (n_samples, n_outputs)."""
+    sizes = np.maximum(regressor.predict(X), 0)
+    return sizes.reshape(len(sizes), -1)
+
+
+def _scale(residuals, sizes, weight):
+    """Root mean square of residuals beside that of their predicted sizes."""
+    rms = _root_mean_square(residuals, weight)
+    rms_of_sizes = _root_mean_square(sizes, weight)
+    # A network that predicts next to nothing has learned nothing to be scaled.
+    scale = np.ones(len(rms))
+    learned = rms_of_sizes > 1e-3 * rms
+    scale[learned] = rms[learned] / rms_of_sizes[learned]
+    return scale
+
+
+def _deviations(each, noise):
+    """Disagreement of members, and noise, together."""
+    return np.sqrt(each.var(axis=0, ddof=len(each) > 1) + noise**2)
+
+
 def _root_mean_square(values, weight):
     return np.sqrt(np.average(np.square(values, dtype=float), axis=0, weights=weight))
 
@@ -394,6 +450,10 @@ class _EnsembleRole(Role):
     def noise(self):
         return self.regressor.noise_estimator_, self.regressor.noise_scale_
 
+    @property
+    def held_back(self):
+        return self.regressor.held_back_
+
     def members(self):
         return self.regressor.estimators_
 
@@ -413,7 +473,11 @@ class _EnsembleRole(Role):
 
     def facts(self):
         first, *others = self.members()
-        return {"members": 1 + len(others), **facts_of_part("each", first)}
+        return {
+            "members": 1 + len(others),
+            "levels of intervals": str(self.held_back or "none"),
+            **facts_of_part("each", first),
+        }
 
 
 @role_of.register

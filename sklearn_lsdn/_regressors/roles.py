@@ -31,11 +31,17 @@ class Role:
     copies = 5
     """Copies of its training data that ``fit`` makes, as of boosted trees."""
 
+    memorises = True
+    """Whether it may know samples that it was trained on by heart, as a forest does."""
+
     takes_images = False
     """Whether it predicts images, and not rows."""
 
     noise = None
     """What predicts the size of its errors and the factor on that, of an ensemble."""
+
+    held_back = None
+    """`HeldBackScores` of its errors where training was kept from, of an ensemble."""
 
     def __init__(self, regressor):
         self.regressor = regressor
@@ -140,6 +146,7 @@ class NetworkRole(LocatedRole):
     """LSDN, CDN or VDN."""
 
     is_network = True
+    memorises = False
 
     @property
     def n_outputs(self):

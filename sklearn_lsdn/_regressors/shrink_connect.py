@@ -461,6 +461,8 @@ class ShrinkConnect(
 
 
 class _ShrunkenRole(Role):
+    memorises = False
+
     @property
     def takes_groups(self):
         return role_of(self.regressor.estimator).takes_groups

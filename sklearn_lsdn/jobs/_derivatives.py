@@ -9,8 +9,19 @@ from .._version import __version__
 from ..volumes._subjects import open_subjects
 from ._dataset import begun_dataset, read_json, source_uri
 from ._names import beside, derived_path
-from ._prediction import SubjectFiles, predict_subjects
+from ._prediction import (
+    SubjectFiles,
+    check_outputs,
+    kinds_of_outputs,
+    predict_subjects,
+)
 
+_WHAT = {
+    "synth": ("synth", "{} synthesised"),
+    "std": ("synthstd", "Standard deviation of the {} synthesised"),
+    "lower": ("synthlower", "Lower end of an interval around the {} synthesised"),
+    "upper": ("synthupper", "Upper end of an interval around the {} synthesised"),
+}
 _NOT_TOLD = {"n_jobs", "verbose", "memory", "max_memory", "mask_img"}
 
 
@@ -34,7 +45,8 @@ def predict_dataset(
     model_file : path-like
         Where the synthesizer was loaded from.
     **options
-        As `predict_files` takes them; standard deviations are ``desc-synthstd``.
+        As `predict_files` takes them; standard deviations are ``desc-synthstd``, ends
+        of intervals ``desc-synthlower`` and ``desc-synthupper``.
 
     Returns
     -------
@@ -50,13 +62,16 @@ def predict_dataset(
         As `predict_files`.
     """
     dataset, folder = Path(dataset), Path(folder)
-    outputs = [("synth", f"{name} synthesised", name) for name in target]
-    if options.get("uncertainty"):
-        synthesizer.check_ensemble()
-        what = "Standard deviation of the {} synthesised"
-        outputs += [("synthstd", what.format(name), name) for name in target]
+    asked = options.get("uncertainty"), options.get("interval")
+    check_outputs(synthesizer, *asked)
+    outputs = [(*kind, name) for kind in kinds_of_outputs(*asked) for name in target]
     made_from = f"synthesised from {' and '.join(source)}"
     about = _about(synthesizer, model_file)
+    scores = role_of(synthesizer.estimator_).held_back
+    interval = {
+        "Level": options.get("interval"),
+        "SubjectsHeldBack": scores and scores.n_held_back,
+    }
     subjects = []
     for session in sessions:
         scans = [scan.path for scan in session.scans]
@@ -66,12 +81,16 @@ def predict_dataset(
         }
         if space := read_json(beside(scans[0], ".json")).get("SpatialReference"):
             shared["SpatialReference"] = space
-        paths, sidecars = [], []
-        for desc, what, name in outputs:
+        paths, sidecars, marks = [], [], []
+        for kind, mark, name in outputs:
+            desc, what = _WHAT[kind]
             paths.append(derived_path(folder, session.scans[0], name, desc=desc))
-            text = f"{what} from {' and '.join(source)}; not acquired"
+            text = f"{what.format(name)} from {' and '.join(source)}; not acquired"
             sidecars.append({"Description": text, **shared, **about})
-        subjects.append(SubjectFiles(scans, paths, sidecars))
+            if kind in ("lower", "upper"):
+                sidecars[-1]["Interval"] = interval
+            marks.append(mark)
+        subjects.append(SubjectFiles(scans, paths, sidecars, marks))
     if not options.get("keep_going"):
         open_subjects([subject.source for subject in subjects], "sources")
     overwrite, resume = options.get("overwrite"), options.get("resume")

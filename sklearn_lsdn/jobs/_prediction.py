@@ -5,7 +5,8 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 
@@ -39,11 +40,14 @@ class SubjectFiles:
         Where its syntheses go, and after them their standard deviations.
     sidecars : list of dict, default=()
         What to write beside each of them.
+    marks : list of str, default=()
+        What the header of each tells, beside who made it.
     """
 
     source: object
     outputs: list
     sidecars: list = ()
+    marks: list = ()
 
     @property
     def images(self):
@@ -59,7 +63,7 @@ class SubjectFiles:
     def anywhere(self):
         """The same for a process in another folder."""
         outputs = [path.absolute() for path in self.outputs]
-        return SubjectFiles(absolute_paths(self.source), outputs, self.sidecars)
+        return replace(self, source=absolute_paths(self.source), outputs=outputs)
 
     def open(self):
         """Its images, whose headers have been checked."""
@@ -69,8 +73,7 @@ class SubjectFiles:
         """Whether its outputs are there and whole, by this model of these images."""
         try:
             files = self.open()
-            maker = maker_of(model, files)
-            for path in self.outputs:
+            for path, maker in self.makers(model, files):
                 output = open_image(path, "output")
                 check_same_grid(files[0], output)
                 output.read()
@@ -80,11 +83,22 @@ class SubjectFiles:
             return False
         return all(map(read_json, self.files[len(self.outputs) :]))
 
+    def makers(self, model, files):
+        """Each output, and what it says of who made it in 80 bytes."""
+        images = [file.fingerprint() for file in files]
+        maker = f"sklearn_lsdn {__version__} {identity(model, images)}"
+        for path, mark in zip_longest(self.outputs, self.marks, fillvalue=""):
+            yield path, f"{maker} {mark}".rstrip()
 
-def maker_of(model, files) -> str:
-    """What outputs say of who made them, in the 80 bytes for a description."""
-    images = [file.fingerprint() for file in files]
-    return f"sklearn_lsdn {__version__} {identity(model, images)}"
+
+def kinds_of_outputs(uncertainty, interval) -> list[tuple[str, str]]:
+    """What is written of each target, in order: names, and marks for headers."""
+    kinds = [("synth", "")]
+    if uncertainty:
+        kinds.append(("std", ""))
+    if interval is not None:
+        kinds += [(end, f"interval {interval:g}") for end in ("lower", "upper")]
+    return kinds
 
 
 def predict_files(
@@ -93,6 +107,7 @@ def predict_files(
     folder: str | PathLike,
     *,
     uncertainty: bool = False,
+    interval: float | None = None,
     overwrite: bool = False,
     resume: bool = False,
     keep_going: bool = False,
@@ -118,6 +133,9 @@ def predict_files(
     uncertainty : bool, default=False
         Save the standard deviation of each voxel as well, beside the synthesis under
         its name with ``_std`` for ``_synth``.
+    interval : float, default=None
+        Save the ends of an interval of this level as well, as ``_lower`` and
+        ``_upper``; see `VolumeSynthesizer.predict`.
     overwrite : bool, default=False
         Replace existing files.
     resume : bool, default=False
@@ -142,7 +160,7 @@ def predict_files(
     ValueError
         If a subject has no image, an image cannot be used, two subjects would get
         the same file name, or the synthesizer has no ensemble to take the uncertainty
-        from.
+        or the interval from.
         Headers of all images are checked before the first is synthesised, unless
         with ``keep_going``.
     SubjectsFailed
@@ -177,18 +195,24 @@ def predict_files(
     """
     folder = Path(folder)
     n_targets = len(synthesizer.target_normalizers_)
-    kinds = ("synth", "std") if uncertainty else ("synth",)
+    check_outputs(synthesizer, uncertainty, interval)
+    kinds = kinds_of_outputs(uncertainty, interval)
+    marks = [mark for _, mark in kinds for _ in range(n_targets)]
     subjects = []
     for i, source in enumerate(as_list(sources, "sources")):
         images = SubjectFiles(source, []).images
         if not images:
             raise ValueError(f"sources[{i}] is empty: it names no image.")
-        names = [n for kind in kinds for n in output_names(images[0], n_targets, kind)]
-        subjects.append(SubjectFiles(source, [folder / name for name in names]))
+        names = [
+            n for kind, _ in kinds for n in output_names(images[0], n_targets, kind)
+        ]
+        outputs = [folder / name for name in names]
+        subjects.append(SubjectFiles(source, outputs, marks=marks))
     return predict_subjects(
         synthesizer,
         subjects,
         uncertainty=uncertainty,
+        interval=interval,
         overwrite=overwrite,
         resume=resume,
         keep_going=keep_going,
@@ -196,11 +220,20 @@ def predict_files(
     )
 
 
+def check_outputs(synthesizer, uncertainty, interval) -> None:
+    """Raise ValueError unless a synthesizer can give what is asked for."""
+    if uncertainty:
+        synthesizer.check_ensemble()
+    if interval is not None:
+        synthesizer.check_interval(interval)
+
+
 def predict_subjects(
     synthesizer,
     subjects,
     *,
     uncertainty=False,
+    interval=None,
     overwrite=False,
     resume=False,
     keep_going=False,
@@ -211,9 +244,9 @@ def predict_subjects(
     Parameters
     ----------
     synthesizer : VolumeSynthesizer
-        A fitted one.
+        A fitted one, which can give what is asked for.
     subjects : list of SubjectFiles
-    uncertainty, overwrite, resume, keep_going, verbose
+    uncertainty, interval, overwrite, resume, keep_going, verbose
         As `predict_files` takes them.
 
     Returns
@@ -221,8 +254,6 @@ def predict_subjects(
     paths : list of Path
         Of all images.
     """
-    if uncertainty:
-        synthesizer.check_ensemble()
     if keep_going:
         check_contrast_order([subject.images for subject in subjects])
     else:
@@ -252,7 +283,8 @@ def predict_subjects(
             synthesizer = copy.copy(synthesizer)
             synthesizer.n_jobs = 1  # a thread a subject
         # What a worker wrote before it died is written again by another.
-        options = model, uncertainty, overwrite or elsewhere, keep_going
+        asked = {"return_std": uncertainty, "return_interval": interval}
+        options = model, asked, overwrite or elsewhere, keep_going
         shared = os.getpid(), synthesizer, *options
         jobs = ((subject.anywhere(),) for subject in todo)
 
@@ -306,7 +338,7 @@ def _that_fit(synthesizer, subjects, n_jobs, keep_going):
     return n_fitting
 
 
-def _attempt(home, synthesizer, model, uncertainty, overwrite, keep_going, subject):
+def _attempt(home, synthesizer, model, asked, overwrite, keep_going, subject):
     """Predict one subject; say how it went, what went wrong, and what is doubtful.
 
     In the process ``home`` doubts are told before anything is written, and are none
@@ -315,7 +347,7 @@ def _attempt(home, synthesizer, model, uncertainty, overwrite, keep_going, subje
     start, name = time.perf_counter(), subject.outputs[0].name
     try:
         is_home = os.getpid() == home
-        options = synthesizer, model, uncertainty, overwrite, subject, is_home
+        options = synthesizer, model, asked, overwrite, subject, is_home
         doubts = _predict_one(*options)
     except (OSError, ScanWarning, TypeError, ValueError) as error:
         if not keep_going:
@@ -324,13 +356,13 @@ def _attempt(home, synthesizer, model, uncertainty, overwrite, keep_going, subje
     return f"{name} ({time.perf_counter() - start:.1f} s)", None, doubts
 
 
-def _predict_one(synthesizer, model, uncertainty, overwrite, subject, is_home):
+def _predict_one(synthesizer, model, asked, overwrite, subject, is_home):
     files = subject.open()
-    maker = maker_of(model, files)
-    synthesis = synthesizer.synthesize(files, return_std=uncertainty)
+    makers = list(subject.makers(model, files))
+    synthesis = synthesizer.synthesize(files, **asked)
     if is_home:
         warn_of(synthesis.doubts)
-    kinds = [synthesis.images, *([synthesis.std_images] if uncertainty else [])]
+    kinds = synthesis.all_images
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
     if synthesis.doubts:
         about["Warnings"] = [str(doubt) for doubt in synthesis.doubts]
@@ -338,8 +370,9 @@ def _predict_one(synthesizer, model, uncertainty, overwrite, subject, is_home):
     sidecars = [content | about for content in subject.sidecars]
     for path in subject.outputs:  # another run may have removed what was empty
         make_folder(path.parent)
-    if uncertainty and sidecars:
-        snr = [_expected_snr(*pair) for pair in zip(*kinds, strict=True)] * 2
+    if asked["return_std"] and sidecars:
+        pairs = zip(synthesis.images, synthesis.std_images, strict=True)
+        snr = [_expected_snr(*pair) for pair in pairs] * len(kinds)
         sidecars = [
             content | {"ExpectedSNR": {"Value": value, "Units": "dB"}}
             for content, value in zip(sidecars, snr, strict=True)
@@ -347,7 +380,7 @@ def _predict_one(synthesizer, model, uncertainty, overwrite, subject, is_home):
     # Sidecars first, for the images tell that all is there.
     for path, content in zip(subject.files[len(images) :], sidecars, strict=True):
         write_json(path, content, overwrite)
-    for image, path in zip(images, subject.outputs, strict=True):
+    for image, (path, maker) in zip(images, makers, strict=True):
         image.header["descrip"] = maker
         save_image(image, path, overwrite=overwrite)
     return [] if is_home else synthesis.doubts

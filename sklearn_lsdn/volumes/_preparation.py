@@ -241,11 +241,15 @@ class Preparation:
         parts = zip(self.target_normalizers, values.T, units, strict=True)
         return [normalizer.from_shared(*part) for normalizer, *part in parts]
 
+    def ends(self, values, reach, units) -> tuple[list, list]:
+        """Bring what lies so far below and above them to such units, likewise."""
+        lower, upper = values - reach, values + reach
+        return self.intensities(lower, units), self.intensities(upper, units)
+
     def deviations(self, values, deviations, units) -> list[np.ndarray]:
         """Bring standard deviations of predictions to such units, likewise."""
-        high = self.intensities(values + deviations, units)
-        low = self.intensities(values - deviations, units)
-        return [(upper - lower) / 2 for upper, lower in zip(high, low, strict=True)]
+        ends = self.ends(values, deviations, units)
+        return [(upper - lower) / 2 for lower, upper in zip(*ends, strict=True)]
 
     # What to train on
 

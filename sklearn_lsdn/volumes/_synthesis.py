@@ -23,11 +23,14 @@ class Synthesis:
         Of the brain's voxels in each target contrast.
     deviations : list of float32 arrays of shape (n_voxels,), default=None
         Their standard deviations.
+    interval : (lower, upper), such lists, default=None
+        Ends of an interval around each.
     """
 
     subject: Subject
     intensities: list[np.ndarray]
     deviations: list[np.ndarray] | None = None
+    interval: tuple[list[np.ndarray], list[np.ndarray]] | None = None
 
     @property
     def images(self) -> list[nib.Nifti1Image]:
@@ -38,6 +41,23 @@ class Synthesis:
     def std_images(self) -> list[nib.Nifti1Image]:
         """The standard deviation of each."""
         return [self.subject.image(each) for each in self.deviations]
+
+    @property
+    def interval_images(self) -> tuple[list, list]:
+        """Lower ends, and upper ends, of the interval around each."""
+        lower, upper = self.interval
+        image = self.subject.image
+        return [image(each) for each in lower], [image(each) for each in upper]
+
+    @property
+    def all_images(self) -> list[list]:
+        """Of each kind that was asked for; the ends of intervals are two kinds."""
+        kinds = [self.images]
+        if self.deviations is not None:
+            kinds.append(self.std_images)
+        if self.interval is not None:
+            kinds += self.interval_images
+        return kinds
 
     @property
     def millilitres(self) -> float:

@@ -14,7 +14,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressors.ensemble import given_to_fit
+from .._regressors.conformal import scores_that_keep
+from .._regressors.metadata import given_to_fit
 from .._regressors.roles import Role, facts_of_part, role_of
 from .._regressors.shrink_connect import ShrinkConnect
 from .._utils.callbacks import FitTasks
@@ -377,7 +378,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         *,
         scale_to: Subjects | None = None,
         return_std: bool = False,
-    ) -> list | tuple[list, list]:
+        return_interval: float | None = None,
+    ) -> list | tuple:
         """Synthesise the target contrast of each subject.
 
         Parameters
@@ -390,6 +392,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             answers come in the units of a typical training scan.
         return_std : bool, default=False
             Also return how far the synthesis may be off; it takes an ensemble.
+        return_interval : float, default=None
+            Also return an interval that keeps this level, such as 0.9: in a new
+            subject, exchangeable with those of training, it holds the scan in this
+            share of the voxels or more, on average over subjects. It takes an ensemble
+            trained on two or more subjects; n of them keep no level above n / (n + 1).
 
         Returns
         -------
@@ -399,27 +406,35 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         std_images : list of Nifti1Image
             With ``return_std``: the standard deviation in each voxel, likewise, as
             it was before ``smoothing``.
+        interval_images : (lower, upper), lists of Nifti1Image
+            With ``return_interval``: the ends of the interval, likewise.
+
+            What is asked for comes in this order, after ``images``, as a tuple.
 
         Raises
         ------
-        FileNotFoundError, TypeError, ValueError
+        FileNotFoundError, TypeError
             As `fit`.
+        ValueError
+            As `fit`; if there is no ensemble to take deviations or an interval from,
+            or the level cannot be kept.
         """
         check_is_fitted(self)
         sources, scans = self.preparation_.open(sources, scale_to, "scale_to")
-        if return_std:
-            self.check_ensemble()
-        subjects_at_once(self, sources, scans, n_images=1 + bool(return_std))
-        images, std_images = [], []
+        n_images = self._check_asked(return_std, return_interval)
+        subjects_at_once(self, sources, scans, n_images=n_images)
+        subjects = []
         for source, scan in zip(sources, scans, strict=True):
             subject = self.preparation_.read(source)
             units = self.preparation_.units(subject, scan)
-            synthesis = self._synthesis(subject, units, return_std)
+            synthesis = self._synthesis(subject, units, return_std, return_interval)
             warn_of(synthesis.doubts)
-            images.append(_one_or_all(synthesis.images))
-            if return_std:
-                std_images.append(_one_or_all(synthesis.std_images))
-        return (images, std_images) if return_std else images
+            subjects.append([_one_or_all(kind) for kind in synthesis.all_images])
+        images, *more = map(list, zip(*subjects, strict=True))
+        if return_interval is not None:
+            lower_images, upper_images = more[-2:]
+            more[-2:] = [(lower_images, upper_images)]
+        return (images, *more) if more else images
 
     def synthesize(
         self,
@@ -427,6 +442,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         target: Image | Sequence[Image] | None = None,
         *,
         return_std: bool = False,
+        return_interval: float | None = None,
     ) -> Synthesis:
         """Synthesise one subject, and tell what is doubtful rather than warn of it.
 
@@ -439,11 +455,14 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             one, too, and the synthesis comes in their units.
         return_std : bool, default=False
             Also find the standard deviation, which takes an ensemble.
+        return_interval : float, default=None
+            Also find an interval of this level, as `predict`.
 
         Returns
         -------
         synthesis : Synthesis
-            With ``images`` and ``std_images``, a list each; the brain's volume in
+            With ``images`` and ``std_images``, a list each; ``interval_images``, a
+            list of lower ends and one of upper ends; the brain's volume in
             ``millilitres``; ``doubts``, a list of `ScanWarning`; and a method
             ``scores(metric)``.
 
@@ -455,11 +474,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         targets = None if target is None else [target]
         (sources,), (scans,) = self.preparation_.open([source], targets)
-        if return_std:
-            self.check_ensemble()
-        subjects_at_once(self, [sources], [scans], n_images=1 + return_std)
+        n_images = self._check_asked(return_std, return_interval)
+        subjects_at_once(self, [sources], [scans], n_images=n_images)
         subject = self.preparation_.read(sources, scans)
-        return self._synthesis(subject, self.preparation_.units(subject), return_std)
+        units = self.preparation_.units(subject)
+        return self._synthesis(subject, units, return_std, return_interval)
 
     def check_ensemble(self) -> None:
         """Raise ValueError unless there are several members to disagree."""
@@ -469,6 +488,27 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
                 "A standard deviation needs an ensemble: fit with n_estimators=2 or "
                 "more (lsdn fit --n-estimators)."
             )
+
+    def check_interval(self, level: float) -> None:
+        """Raise ValueError unless intervals can keep a level.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+        """
+        check_is_fitted(self)
+        scores = role_of(self.estimator_).held_back
+        by_subjects = scores is not None and scores.of_groups
+        scores_that_keep(scores if by_subjects else None, level, "subjects")
+
+    def _check_asked(self, return_std, return_interval):
+        """How many images of each target contrast are asked for, if they can be."""
+        if return_std:
+            self.check_ensemble()
+        if return_interval is not None:
+            self.check_interval(return_interval)
+        return 1 + bool(return_std) + 2 * (return_interval is not None)
 
     def score(
         self,
@@ -651,14 +691,17 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             warn_of(doubts)
         return X, y, n_jobs
 
-    def _synthesis(self, subject, units, return_std=False):
+    def _synthesis(self, subject, units, return_std=False, level=None):
         """Predict the brain's voxels. It empties ``subject.volumes``."""
         preparation = self.preparation_
-        means, deviations = self._synthesize(subject, return_std)
+        means, deviations = self._synthesize(subject, return_std or level is not None)
+        synthesis = Synthesis(subject, preparation.intensities(means, units))
         if return_std:
-            deviations = preparation.deviations(means, deviations, units)
-        intensities = preparation.intensities(means, units)
-        return Synthesis(subject, intensities, deviations)
+            synthesis.deviations = preparation.deviations(means, deviations, units)
+        if level is not None:
+            reach = role_of(self.estimator_).held_back.reach(deviations, level)
+            synthesis.interval = preparation.ends(means, reach, units)
+        return synthesis
 
     def _synthesize(self, subject, return_std=False):
         """The same on the normalised scale, and standard deviations, or None."""
