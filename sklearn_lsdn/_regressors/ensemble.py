@@ -114,7 +114,8 @@ class EnsembleRegressor(
     average over such cohorts, if groups are exchangeable and the members, which have
     seen all of them, err no more on a new one than the networks of the folds do, which
     have seen fewer. Without ``groups``, each sample is one. Where members may know
-    samples by heart, as forests do, these deviations are learned without their fold.
+    samples by heart, as forests do, these deviations are learned without their fold;
+    of a single nearest neighbour, say, that is not enough.
 
     Callbacks are told of each training: "fit-member", "fit-fold" and "fit-noise", but
     not of what ``memory`` holds. With
