@@ -37,6 +37,7 @@ OPTIONS = {
     "shrink": ["--source", "--target", "--n-voxels", "--seed", "--keep", "--output"],
     "predict": ["NIFTI", "--also", "--output", "--resume", "--keep-going"],
     "evaluate": ["--source", "--target", "--model", "--json", "--report"],
+    "score": ["--source", "--target", "--json", "--report", "--max-memory"],
     "info": ["model"],
     "register": ["--source", "--target", "--reference", "--output"],
 }
@@ -44,7 +45,7 @@ DATA = ["--mask", "--normalization", "--n-voxels", "--patch-size", "--seed"]
 NETWORK = ["--hidden-layer-sizes", "--sigma", "--max-iter"]
 RUNNING = ["--jobs", "--overwrite", "--quiet", "--traceback"]
 DATASET = ["BIDS_DIR", "--space", "--desc"]
-for _command in ("fit", "shrink", "predict", "evaluate", "register"):
+for _command in ("fit", "shrink", "predict", "score", "evaluate", "register"):
     OPTIONS[_command] += DATASET
 OPTIONS["register"] += ["--overwrite", "--quiet", "--traceback"]
 OPTIONS["predict"] += ["--source", "--target"]

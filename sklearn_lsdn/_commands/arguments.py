@@ -4,6 +4,9 @@ import os
 
 from .options import NETWORKS
 
+QUERY = ("source", "target", "space", "desc")
+"""What chooses among the images of a dataset."""
+
 
 def inputs(arguments):
     """Paths that no output may replace."""
@@ -21,29 +24,68 @@ def find_images(arguments):
         None where they differ; None without a dataset.
     """
     if arguments.dataset is None:
-        refuse_entities(arguments, ("space", "desc"))
-        refuse_folders(arguments)
-        _refuse_own_targets(arguments)
+        _check_plain(arguments)
         return None
-    query = {
-        "source": sum(arguments.source, []),
-        "target": sum(arguments.target, []),
-        "space": arguments.space,
-        "desc": arguments.desc,
-    }
-    sessions = find_sessions(arguments.dataset, query, ("source", "target"))
+    query = {name: getattr(arguments, name) for name in QUERY}
+    query |= {name: sum(query[name], []) for name in ("source", "target")}
+    return query | _find(arguments, query)
+
+
+def find_images_of_model(arguments, synthesizer):
+    """The same, where a model may remember what is not given."""
+    if arguments.dataset is None:
+        for name in ("source", "target"):
+            if getattr(arguments, name) is None:
+                raise ValueError(
+                    f"There is no --{name}. Give the images of both contrasts, or the "
+                    "folder of a BIDS dataset before the options."
+                )
+        _check_plain(arguments)
+        return
+    given = {name: getattr(arguments, name) for name in QUERY}
+    for name in ("source", "target"):
+        given[name] = given[name] and sum(given[name], [])
+    _find(arguments, *completed(synthesizer, arguments.dataset, given))
+
+
+def completed(synthesizer, dataset, given):
+    """What to look for in a dataset, and how to undo what the model decides of it."""
+    from ..jobs._bids import complete_query
+
+    query = complete_query(synthesizer, dataset, **given)
+    remembered = [
+        name for name in ("space", "desc") if given[name] is None and query[name]
+    ]
+    if not remembered:
+        return query, ""
+    labels = " ".join(f"{name}-{query[name]}" for name in remembered)
+    options = " and ".join(f'--{name} ""' for name in remembered)
+    return query, f"The model was trained on {labels}; to take any, give {options}."
+
+
+def _find(arguments, query, hint=""):
+    """Put files in the place of names, and return the entities that sources share."""
+    roles = "source", "target"
+    sessions = find_sessions(arguments.dataset, query, roles, hint=hint)
     paths = [[str(scan.path) for scan in session.scans] for session in sessions]
     contrasts = [list(each) for each in zip(*paths, strict=True)]
     n_sources = len(query["source"])
     arguments.source, arguments.target = contrasts[:n_sources], contrasts[n_sources:]
     sources = [scan for session in sessions for scan in session.scans[:n_sources]]
-    return query | {name: _shared(name, sources) for name in ("space", "desc")}
+    return {name: _shared(name, sources) for name in ("space", "desc")}
 
 
 def _shared(entity, scans):
     """The value of an entity that all scans have, or None."""
     values = {scan.entities.get(entity) for scan in scans}
     return values.pop() if len(values) == 1 else None
+
+
+def _check_plain(arguments):
+    """Raise ValueError for what files given one by one do not go with."""
+    refuse_entities(arguments, ("space", "desc"))
+    refuse_folders(arguments)
+    _refuse_own_targets(arguments)
 
 
 def _refuse_own_targets(arguments):

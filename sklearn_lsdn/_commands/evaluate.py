@@ -1,9 +1,6 @@
 """`lsdn evaluate`."""
 
-import json
-from pathlib import Path
-
-from .arguments import by_subject, find_images, inputs, layers, make_synthesizer
+from .arguments import by_subject, find_images, layers, make_synthesizer
 from .options import (
     NETWORKS,
     add_dataset,
@@ -14,6 +11,12 @@ from .options import (
     running,
 )
 from .progress import shown
+from .scores import (
+    add_scores_output,
+    check_scores_output,
+    refuse_one_file_for_two,
+    written_scores,
+)
 
 HELP = "leave one subject out"
 PARENTS = (images, preparation, network, running, cluster)
@@ -29,15 +32,7 @@ def add_arguments(command):
         default=["lsdn"],
         help="one or more (default: lsdn)",
     )
-    command.add_argument(
-        "--json", metavar="FILE", help="write scores of every volume to a file"
-    )
-    command.add_argument(
-        "--report",
-        metavar="FILE",
-        help="write a page for the browser, .html: slices of every subject with errors "
-        "and scores, the networks and their training, warnings; not with --resume",
-    )
+    add_scores_output(command, "; not with --resume")
     command.add_argument(
         "--resume",
         metavar="DIR",
@@ -51,20 +46,15 @@ def run(arguments):
     """Train on all subjects but one and predict that one, for each in turn; print the
     signal-to-noise ratio of each synthesis in dB. Files of one subject, by the sub-
     entity of their names, are held back together."""
-    from .._utils.files import check_output
     from .._utils.names import subject_labels
     from ..jobs._leave_one_out import leave_one_subject_out
 
     inspect = None
     if arguments.report:
         from ..report._inspection import inspect_fold as inspect
-        from ..report._page import require_report
-
-        require_report()
-    _refuse_one_file_for_two(arguments)
+    refuse_one_file_for_two(arguments)
     find_images(arguments)
-    for path in filter(None, (arguments.json, arguments.report)):
-        check_output(path, overwrite=arguments.overwrite, inputs=inputs(arguments))
+    check_scores_output(arguments)
     synthesizers = {
         layers(arguments, model): make_synthesizer(arguments, model)
         for model in arguments.model
@@ -81,39 +71,6 @@ def run(arguments):
             inspect=inspect,
             resume=arguments.resume,
         )
-    try:
-        _write(arguments, evaluation)
-    except Exception as error:
-        error.result = evaluation.table()  # to be printed all the same
-        raise
-    return evaluation.table()
-
-
-def _refuse_one_file_for_two(arguments):
-    """Raise ValueError if scores and report would be written to one file."""
-    outputs = [path for path in (arguments.json, arguments.report) if path]
-    if len({Path(path).resolve() for path in outputs}) < len(outputs):
-        raise ValueError(
-            f"--json and --report would both be written to {arguments.report}. Give "
-            "each a file of its own."
-        )
-
-
-def _write(arguments, evaluation):
-    """Write the files that were asked for."""
-    from .._utils.files import written_whole
-
-    if arguments.json:
-        with written_whole(arguments.json, overwrite=arguments.overwrite) as path:
-            path.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n")
-    if arguments.report:
-        from ..report import write_page
-
-        results, networks = zip(*evaluation.inspections, strict=True)
-        for result, record in zip(results, evaluation.records, strict=True):
-            told = [*result["warnings"], *record["warnings"]]
-            result["warnings"] = list(dict.fromkeys(told))
-        title = "Each subject predicted by networks that have not seen it"
-        write_page(
-            arguments.report, title, results, networks, overwrite=arguments.overwrite
-        )
+    pages = zip(*evaluation.inspections, strict=True) if inspect else ()
+    title = "Each subject predicted by networks that have not seen it"
+    return written_scores(arguments, evaluation, title, *pages)

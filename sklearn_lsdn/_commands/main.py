@@ -10,7 +10,16 @@ from importlib import import_module
 from .._version import __version__
 from ..exceptions import ScanWarning, TrainingInterrupted
 
-_COMMANDS = ("demo", "register", "fit", "shrink", "predict", "evaluate", "info")
+_COMMANDS = (
+    "demo",
+    "register",
+    "fit",
+    "shrink",
+    "predict",
+    "score",
+    "evaluate",
+    "info",
+)
 
 _DESCRIPTION = """\
 Synthesise a missing MR contrast from one that was taken.
@@ -27,6 +36,7 @@ examples:
   lsdn register --source raw/*_T1w.nii.gz --target raw/*_T2w.nii.gz -o aligned/
   lsdn fit --source train/*_T1w.nii.gz --target train/*_T2w.nii.gz -o t2w.skops
   lsdn predict t2w.skops new/*_T1w.nii.gz -o synthesised/
+  lsdn score t2w.skops --source test/*_T1w.nii.gz --target test/*_T2w.nii.gz
   lsdn evaluate --source all/*_T1w.nii.gz --target all/*_T2w.nii.gz --model lsdn cdn vdn
   lsdn shrink t2w.skops --source a/*_T1w.nii.gz --target a/*_T2w.nii.gz -o small.skops
   lsdn info t2w.skops

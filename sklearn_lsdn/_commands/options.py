@@ -130,20 +130,9 @@ def cluster():
 
 
 def images():
-    """Subjects who have both contrasts."""
+    """Subjects who have both contrasts, to draw voxels from."""
     parser = argparse.ArgumentParser(add_help=False)
-    group = parser.add_argument_group("images")
-    what = {"source": ("taken", "T1w"), "target": ("to be synthesised", "T2w")}
-    for name, (role, example) in what.items():
-        group.add_argument(
-            f"--{name}",
-            nargs="+",
-            action="append",
-            required=True,
-            metavar="NIFTI",
-            help=f"images of the contrast {role}, one a subject; repeat the option for "
-            f"several contrasts. With BIDS_DIR: suffixes, such as {example}",
-        )
+    group = add_pairs(parser)
     group.add_argument(
         "--n-voxels",
         type=_count,
@@ -158,6 +147,24 @@ def images():
         help="of everything random (default: %(default)s)",
     )
     return parser
+
+
+def add_pairs(command, required=True):
+    """Images of subjects who have both contrasts."""
+    group = command.add_argument_group("images")
+    what = {"source": ("taken", "T1w"), "target": ("to be synthesised", "T2w")}
+    for name, (role, example) in what.items():
+        group.add_argument(
+            f"--{name}",
+            nargs="+",
+            action="append",
+            required=required,
+            metavar="NIFTI",
+            help=f"images of the contrast {role}, one a subject; repeat the option for "
+            f"several contrasts. With BIDS_DIR: suffixes, such as {example}"
+            + ("" if required else " (default: those of training)"),
+        )
+    return group
 
 
 def add_dataset(command):

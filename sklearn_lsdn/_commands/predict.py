@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from .arguments import by_subject, find_sessions, refuse_entities
+from .arguments import QUERY, by_subject, completed, find_sessions, refuse_entities
 from .options import add_entities, add_keep_going, cluster, running
 from .progress import shown
 
 HELP = "synthesise images by a model"
 PARENTS = (running, cluster)
-_QUERY = ("source", "target", "space", "desc")
 
 
 def add_arguments(command):
@@ -98,7 +97,7 @@ def _is_dataset(arguments):
 def _predict_images(synthesizer, arguments, verbose):
     from ..jobs._prediction import predict_files
 
-    refuse_entities(arguments, _QUERY)
+    refuse_entities(arguments, QUERY)
     return predict_files(
         synthesizer,
         by_subject([arguments.images, *arguments.also]),
@@ -113,20 +112,11 @@ def _predict_images(synthesizer, arguments, verbose):
 
 
 def _predict_dataset(synthesizer, arguments, verbose):
-    from ..jobs._bids import complete_query
     from ..jobs._derivatives import predict_dataset
 
     (dataset,) = arguments.images
-    given = {name: getattr(arguments, name) for name in _QUERY}
-    query = complete_query(synthesizer, dataset, **given)
-    remembered = [
-        name for name in ("space", "desc") if given[name] is None and query[name]
-    ]
-    hint = ""
-    if remembered:
-        labels = " ".join(f"{name}-{query[name]}" for name in remembered)
-        options = " and ".join(f'--{name} ""' for name in remembered)
-        hint = f"The model was trained on {labels}; to take any, give {options}."
+    given = {name: getattr(arguments, name) for name in QUERY}
+    query, hint = completed(synthesizer, dataset, given)
     return predict_dataset(
         synthesizer,
         dataset,

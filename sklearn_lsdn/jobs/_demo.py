@@ -11,7 +11,7 @@ from ..display._synthesis import SynthesisDisplay
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import save_image
 from ._evaluation import Evaluation
-from ._leave_one_out import score_subject
+from ._scoring import score_subject
 
 
 def run_demo(
@@ -106,5 +106,6 @@ def _trained(n_subjects, voxel_size, n_jobs, random_state, say):
         if name.startswith("LSDN"):
             (shown,) = synthesizer.predict(t1w[-1:], scale_to=t2w[-1:])
         case = t1w[-1], t2w[-1], cohort.subjects[-1]
-        records.append(score_subject(name, synthesizer, *case, fit_seconds))
+        record, _ = score_subject(name, synthesizer, *case, fit_seconds)
+        records.append(record)
     return records, (t1w[-1], t2w[-1], shown)

@@ -11,6 +11,7 @@ WHAT_COUNTS = (
     "scan's mean."
 )
 _LEARNED = 0.3  # R2 from which something was learned; tumours alone brought 0.05
+_TIMES = {"fit_seconds": "fit (s)", "predict_seconds": "predict (s)"}
 
 
 @dataclass
@@ -21,9 +22,9 @@ class Evaluation:
     ----------
     records : list of dict
         One for each method and volume: "model", "subject", "snr" and "psnr" in
-        dB and "r2", the mean over target contrasts; "fit_seconds" and
-        "predict_seconds". It may have "brain_ml", the brain's volume in
-        millilitres, and "warnings", a list of str.
+        dB and "r2", the mean over target contrasts; "predict_seconds" and, where
+        they were trained for this, "fit_seconds". It may have "brain_ml", the
+        brain's volume in millilitres, and "warnings", a list of str.
     inspections : list
         What ``inspect`` of `leave_one_subject_out` said, in the same order.
     warnings : list of str
@@ -57,7 +58,8 @@ class Evaluation:
         -------
         summary : dict of str to dict
             For each model "snr_mean", "snr_sd", "psnr_mean", "psnr_sd" in dB,
-            "r2_mean", "r2_sd", and mean "fit_seconds" and "predict_seconds".
+            "r2_mean", "r2_sd", and mean "fit_seconds", where there are any, and
+            "predict_seconds".
         """
         summary = {}
         for model in dict.fromkeys(record["model"] for record in self.records):
@@ -67,7 +69,7 @@ class Evaluation:
                 values = [row[key] for row in rows]
                 summary[model][f"{key}_mean"] = float(np.mean(values))
                 summary[model][f"{key}_sd"] = float(np.std(values))
-            for key in ("fit_seconds", "predict_seconds"):
+            for key in _seconds(rows):
                 summary[model][key] = float(np.mean([row[key] for row in rows]))
         return summary
 
@@ -82,8 +84,9 @@ class Evaluation:
         table : str
         """
         subjects = list(dict.fromkeys(record["subject"] for record in self.records))
-        header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "R2", "fit (s)"]
-        rows = [[*header, "predict (s)"]]
+        seconds = _seconds(self.records)
+        header = ["SNR (dB)", *subjects, "mean +- sd", "PSNR (dB)", "R2"]
+        rows = [header + [_TIMES[key] for key in seconds]]
         for model, mean in self.summary().items():
             of_model = [each for each in self.records if each["model"] == model]
             rows.append(
@@ -93,15 +96,14 @@ class Evaluation:
                     f"{mean['snr_mean']:.2f} +- {mean['snr_sd']:.2f}",
                     f"{mean['psnr_mean']:.2f}",
                     f"{mean['r2_mean']:.3f}",
-                    f"{mean['fit_seconds']:.1f}",
-                    f"{mean['predict_seconds']:.1f}",
+                    *(f"{mean[key]:.1f}" for key in seconds),
                 ]
             )
         if all("brain_ml" in record for record in self.records):
             brains = _by_subject(self.records, "brain_ml", subjects)
             spread = f"{np.mean(brains):.0f} +- {np.std(brains):.0f}"
             cells = [f"{brain:.0f}" for brain in brains]
-            rows.append(["brain (ml)", *cells, spread, *[""] * 4])
+            rows.append(["brain (ml)", *cells, spread, *[""] * (2 + len(seconds))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(
@@ -147,6 +149,18 @@ class Evaluation:
                 found.append((i, PairWarning(doubt)))
         return found
 
+    def add_doubts(self) -> list[PairWarning]:
+        """Add what `doubts` finds to the records, and return it, each once.
+
+        Returns
+        -------
+        doubts : list of PairWarning
+        """
+        found = self.doubts()
+        for i, doubt in found:
+            self.records[i]["warnings"].append(str(doubt))
+        return list({str(doubt): doubt for _, doubt in found}.values())
+
     def to_dict(self) -> dict:
         """Give everything, for JSON.
 
@@ -156,6 +170,11 @@ class Evaluation:
         """
         content = {"unit": "dB", "summary": self.summary(), "volumes": self.records}
         return content | {"warnings": self.warnings}
+
+
+def _seconds(records):
+    """Times that all records tell."""
+    return [key for key in _TIMES if all(key in record for record in records)]
 
 
 def _by_subject(records, key, subjects):

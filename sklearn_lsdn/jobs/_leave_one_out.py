@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
-from sklearn.metrics import r2_score
 from sklearn.model_selection import LeaveOneGroupOut
 
 from .._regressors.training import interrupts_end_all
@@ -18,15 +16,13 @@ from .._utils.lists import as_list
 from .._utils.parallel import parallel_map
 from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
-from ..metrics import psnr_score, snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import folds_at_once, tighter
 from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
 from ..volumes._subjects import absolute_paths, check_voxels, pair_subjects
 from ._evaluation import Evaluation
-
-_MEASURES = {"snr": snr_score, "psnr": psnr_score, "r2": r2_score}
+from ._scoring import MEASURES, score_subject
 
 
 def leave_one_subject_out(
@@ -142,10 +138,7 @@ def leave_one_subject_out(
     )
     with shown_by(None):  # lest each fold show how far it is itself
         evaluation = _collected(results, progress, doubts)
-    found = evaluation.doubts()
-    for i, doubt in found:
-        evaluation.records[i]["warnings"].append(str(doubt))
-    warn_of({str(doubt): doubt for _, doubt in found}.values())
+    warn_of(evaluation.add_doubts())
     return evaluation
 
 
@@ -224,7 +217,7 @@ def _identities(tasks, pairs, subjects, maskers):
     return [
         identity(
             name,
-            [*_MEASURES],
+            [*MEASURES],
             clone(synthesizer),
             maskers[name],
             [[(files[i], subjects[i]) for i in part] for part in fold],
@@ -264,27 +257,6 @@ def _said(doubt):
     return re.sub(r"(sources|targets)(\[\d+\])+ | \(R2 .*?\)", "", str(doubt))
 
 
-def score_subject(model, fitted, source, target, subject, fit_seconds) -> dict:
-    """Predict a subject held back; a record of an `Evaluation`."""
-    start = time.perf_counter()
-    synthesis = fitted.synthesize(source, target)
-    scores = np.mean(synthesis.scores(_measured), axis=0)
-    return {
-        "model": model,
-        "subject": subject,
-        **dict(zip(_MEASURES, scores.tolist(), strict=True)),
-        "brain_ml": round(synthesis.millilitres, 3),
-        "warnings": [str(doubt) for doubt in synthesis.doubts],
-        "fit_seconds": fit_seconds,
-        "predict_seconds": time.perf_counter() - start,
-    }
-
-
-def _measured(y_true, y_pred):
-    pair = np.float64(y_true), np.float64(y_pred)
-    return [measure(*pair) for measure in _MEASURES.values()]
-
-
 def _kept_fold(store, sources, targets, subjects, inspect, key, *task):
     """What a fold gave, or gives."""
     fold = partial(_evaluate_fold, sources, targets, subjects, inspect, *task)
@@ -305,7 +277,8 @@ def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold,
     for i in test:
         case = sources[i], targets[i], subjects[i]
         with doubts_kept() as more:
-            records.append(score_subject(name, fitted, *case, fit_seconds))
+            record, _ = score_subject(name, fitted, *case, fit_seconds)
+            records.append(record)
             if inspect is not None:
                 inspections.append(inspect(name, fitted, *case))
         doubts += more

@@ -20,7 +20,7 @@ _OTHER_SIZE = 0.1  # relative difference of voxel sizes, likewise
 
 
 def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
-    """Predict a subject, score the synthesis and draw it.
+    """Predict a subject, and see what `inspect_synthesis` makes of it.
 
     Parameters
     ----------
@@ -33,16 +33,33 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
     Returns
     -------
     result : dict
+        As `inspect_synthesis` gives it.
+    """
+    check_is_fitted(synthesizer)
+    ensemble = role_of(synthesizer.estimator_).noise is not None
+    synthesis = synthesizer.synthesize(source, target, return_std=ensemble)
+    return inspect_synthesis(synthesizer, synthesis, subject, model)
+
+
+def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
+    """Draw a synthesis, and score it where there is a scan that it should be.
+
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+        That made it.
+    synthesis : Synthesis
+    subject, model : str
+        What to call them.
+
+    Returns
+    -------
+    result : dict
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files"
         and "warnings"; for each target contrast one of "pictures" and, with a target,
         of "scores".
     """
-    check_is_fitted(synthesizer)
-    ensemble = role_of(synthesizer.estimator_).noise is not None
-    targets = None if target is None else [target]
-    (sources,), (scans,) = synthesizer.preparation_.open([source], targets)
-    read = synthesizer.preparation_.read(sources, scans)  # of which pictures are drawn
-    synthesis = synthesizer.synthesize(sources, scans or None, return_std=ensemble)
+    read = synthesis.subject.with_volumes()
 
     def shown(values):
         return [in_brain(each, read.mask) for each in values]
@@ -58,14 +75,15 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
 
     truths = shown(scan[read.mask] for scan in read.scans)
     drawn = [truths, shown(synthesis.intensities), shown(synthesis.deviations or [])]
+    files = [*read.sources, *read.targets]
     doubts = [str(doubt) for doubt in synthesis.doubts]
     return {
         "model": model,
         "subject": subject,
         "brain_ml": synthesis.millilitres,
-        "files": [Path(file.path).name for file in [*sources, *scans] if file.path],
+        "files": [Path(file.path).name for file in files if file.path],
         "pictures": [draw_subject(read, *each) for each in zip_longest(*drawn)],
-        "scores": synthesis.scores(scored) if scans else [],
+        "scores": synthesis.scores(scored) if truths else [],
         "warnings": doubts + _warnings(synthesizer, read),
     }
 

@@ -59,6 +59,14 @@ class Subject:
         doubts = [doubt for file in files for doubt in file.doubts] + brain.doubts
         return replace(self, targets=targets, scans=scans, brain=brain, doubts=doubts)
 
+    def with_volumes(self) -> "Subject":
+        """The same with what sources hold, read again after it was given up."""
+        volumes = [file.read(finite=False) for file in self.sources]
+        for file, volume in zip(self.sources, volumes, strict=True):
+            _keep_finite(volume, self.mask, file.name)
+            _draw_in_artefacts(volume, self.mask)
+        return replace(self, volumes=volumes)
+
     def describe_sources(self, normalizers) -> list[np.ndarray]:
         """Let the normalizer of each source contrast describe its volume.
 
