@@ -35,7 +35,7 @@ def stages(synthesizer, path, folder):
     preparation = synthesizer.preparation_
     subject = preparation.read([open_image(path, "scan")])
     lap("read, unzip and mask")
-    values, _ = synthesizer._synthesize(subject)
+    values, *_ = synthesizer._synthesize(subject)
     lap("normalise, compute")
     (values,) = preparation.intensities(values, preparation.units(subject))
     image = subject.image(values)

@@ -152,7 +152,7 @@ def test_an_ensemble_is_the_mean_of_its_members(cohort):
     noise = _synthesizer().fit(sources, targets)
     noise.estimator_ = s.estimator_.noise_estimator_
     (files,), _ = noise.preparation_.open(sources[:1])
-    noise, _ = noise._synthesize(noise.preparation_.read(files))
+    noise, *_ = noise._synthesize(noise.preparation_.read(files))
     noise = noise * s.estimator_.noise_scale_
     noise = np.maximum(noise.ravel(), 0) * s.target_normalizers_[0].typical_[1]
     expected = np.sqrt(np.var(each, axis=0, ddof=1)[0][mask] + noise**2)

@@ -1,5 +1,6 @@
 """`lsdn predict`."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 from .arguments import QUERY, by_subject, completed, find_sessions, refuse_entities
@@ -46,6 +47,19 @@ def add_arguments(command):
         "subjects of training keep no level above n / (n + 1)",
     )
     command.add_argument(
+        "--novelty",
+        action="store_true",
+        help="also write how unlike training each voxel's surroundings are, as "
+        ".._novelty: 2 is as unusual as one voxel of training in a hundred",
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write a page for the browser, .html: slices of every subject that this "
+        "run predicts (with --resume of no others) with the maps of --uncertainty and "
+        "--novelty, warnings, the networks and their training",
+    )
+    command.add_argument(
         "--resume",
         action="store_true",
         help="leave alone subjects whose outputs are there and whole, by this model of "
@@ -77,9 +91,67 @@ def run(arguments):
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     predict = _predict_dataset if is_dataset else _predict_images
-    with shown(arguments) as verbose:
-        written = predict(synthesizer, arguments, verbose)
+    with _page(arguments, synthesizer) as seen, shown(arguments) as verbose:
+        written = predict(synthesizer, arguments, _options(arguments, seen, verbose))
     return "\n".join(map(str, written))
+
+
+@contextmanager
+def _page(arguments, synthesizer):
+    """Write the page, if one is asked for, once subjects were predicted.
+
+    Yields
+    ------
+    seen : list or None
+        To be filled with the source of each subject, and what there is to see.
+    """
+    if not arguments.report:
+        yield None
+        return
+    from .._utils.files import prepared_outputs
+    from ..exceptions import SubjectsFailed
+    from ..report._inspection import inspect_network
+    from ..report._page import require_report, write_page
+
+    require_report()
+    inputs = [arguments.model, *sum(arguments.also, arguments.images)]
+    overwrite = arguments.overwrite
+    seen, notes, failure = [], [], None
+    with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
+        try:
+            yield seen
+        except SubjectsFailed as error:
+            failure, notes = error, str(error).splitlines()
+        if arguments.resume:
+            notes.append(
+                f"Predicted now, and shown: {len(seen)}. Subjects that were done "
+                "before are not on this page."
+            )
+        sources, results = zip(*seen, strict=True) if seen else ([None], [])
+        networks = [inspect_network(synthesizer, sources[0])]
+        title = f"Syntheses by {Path(arguments.model).name}"
+        write_page(
+            arguments.report,
+            title,
+            results,
+            networks,
+            notes=notes,
+            overwrite=overwrite,
+        )
+    if failure:
+        raise failure
+
+
+def _options(arguments, seen, verbose):
+    """What predictions of files and of datasets have in common."""
+    names = "uncertainty interval novelty overwrite resume keep_going"
+    options = {name: getattr(arguments, name) for name in names.split()}
+    if seen is not None:
+        from ..report._inspection import inspect_synthesis
+
+        options["inspect"] = inspect_synthesis
+        options["keep"] = lambda *each: seen.append(each)
+    return options | {"verbose": verbose}
 
 
 def _is_dataset(arguments):
@@ -94,7 +166,7 @@ def _is_dataset(arguments):
     return bool(folders)
 
 
-def _predict_images(synthesizer, arguments, verbose):
+def _predict_images(synthesizer, arguments, options):
     from ..jobs._prediction import predict_files
 
     refuse_entities(arguments, QUERY)
@@ -102,16 +174,11 @@ def _predict_images(synthesizer, arguments, verbose):
         synthesizer,
         by_subject([arguments.images, *arguments.also]),
         arguments.output,
-        uncertainty=arguments.uncertainty,
-        interval=arguments.interval,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        keep_going=arguments.keep_going,
-        verbose=verbose,
+        **options,
     )
 
 
-def _predict_dataset(synthesizer, arguments, verbose):
+def _predict_dataset(synthesizer, arguments, options):
     from ..jobs._derivatives import predict_dataset
 
     (dataset,) = arguments.images
@@ -125,10 +192,5 @@ def _predict_dataset(synthesizer, arguments, verbose):
         source=query["source"],
         target=query["target"],
         model_file=arguments.model,
-        uncertainty=arguments.uncertainty,
-        interval=arguments.interval,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        keep_going=arguments.keep_going,
-        verbose=verbose,
+        **options,
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Colours of a column, and its window, in parts of what is drawn white.
 _SCANS = "gray", 0, 1
 _LOOKS = {"error": ("RdBu_r", -0.5, 0.5), "standard deviation": ("magma", 0, 0.5)}
+_LOOKS["novelty"] = "inferno", 0, 4  # in its own unit
 
 
 def synthesize_one(synthesizer, source, target):
@@ -71,8 +72,8 @@ class SynthesisDisplay(Display):
     ----------
     volumes : dict of str to ndarray of shape (nx, ny, nz)
         The columns: sources under names that begin with "source", "synthesis" and,
-        where there are any, "target", "error" and "standard deviation", axes
-        towards right, anterior and superior.
+        where there are any, "target", "error", "standard deviation" and "novelty",
+        axes towards right, anterior and superior.
     mask : ndarray of bool of shape (nx, ny, nz)
         The brain.
     affine : ndarray of shape (4, 4)
@@ -191,7 +192,7 @@ class SynthesisDisplay(Display):
 
         Target and synthesis share one grey window, 0 to the target's 99.5th
         percentile over the brain; errors are drawn from blue (too dark) to red (too
-        bright), and standard deviations in a window as wide.
+        bright), and standard deviations in a window as wide; novelty from 0 to 4.
 
         Parameters
         ----------
@@ -219,6 +220,9 @@ class SynthesisDisplay(Display):
         for column, (name, volume) in zip(axes.T, self.volumes.items(), strict=True):
             is_source = name.startswith("source")
             white = white_of(volume if is_source else shared, self.mask)
+            unit = f"scanner units of the {'source' if is_source else 'target'}"
+            if name == "novelty":
+                white, unit = 1, "one voxel of training in 10 to the power of"
             cmap, low, high = _LOOKS.get(name, _SCANS)
             if name in _LOOKS:
                 volume = np.where(self.mask, volume, np.nan)
@@ -230,7 +234,7 @@ class SynthesisDisplay(Display):
                 ax=list(column),
                 location="bottom",
                 shrink=0.9,
-                label=f"scanner units of the {'source' if is_source else 'target'}",
+                label=unit,
             ).ax.locator_params(nbins=4)
         for ax, plane in zip(axes[:, 0], PLANES, strict=True):
             ax.set_ylabel(plane)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .._regressors.roles import role_of
 from .._version import __version__
+from ..volumes._novelty import WHAT_COUNTS
 from ..volumes._subjects import open_subjects
 from ._dataset import begun_dataset, read_json, source_uri
 from ._names import beside, derived_path
@@ -21,6 +22,7 @@ _WHAT = {
     "std": ("synthstd", "Standard deviation of the {} synthesised"),
     "lower": ("synthlower", "Lower end of an interval around the {} synthesised"),
     "upper": ("synthupper", "Upper end of an interval around the {} synthesised"),
+    "novelty": ("synthnovelty", "Novelty around each voxel of the {} synthesised"),
 }
 _NOT_TOLD = {"n_jobs", "verbose", "memory", "max_memory", "mask_img"}
 
@@ -46,7 +48,8 @@ def predict_dataset(
         Where the synthesizer was loaded from.
     **options
         As `predict_files` takes them; standard deviations are ``desc-synthstd``, ends
-        of intervals ``desc-synthlower`` and ``desc-synthupper``.
+        of intervals ``desc-synthlower`` and ``desc-synthupper``, and novelty is
+        ``desc-synthnovelty`` under the name of the first target.
 
     Returns
     -------
@@ -62,9 +65,13 @@ def predict_dataset(
         As `predict_files`.
     """
     dataset, folder = Path(dataset), Path(folder)
-    asked = options.get("uncertainty"), options.get("interval")
+    asked = [options.get(name) for name in ("uncertainty", "interval", "novelty")]
     check_outputs(synthesizer, *asked)
-    outputs = [(*kind, name) for kind in kinds_of_outputs(*asked) for name in target]
+    outputs = [
+        (kind, mark, name)
+        for kind, mark in kinds_of_outputs(*asked)
+        for name in (target[:1] if kind == "novelty" else target)
+    ]
     made_from = f"synthesised from {' and '.join(source)}"
     about = _about(synthesizer, model_file)
     scores = role_of(synthesizer.estimator_).held_back
@@ -89,6 +96,8 @@ def predict_dataset(
             sidecars.append({"Description": text, **shared, **about})
             if kind in ("lower", "upper"):
                 sidecars[-1]["Interval"] = interval
+            if kind == "novelty":
+                sidecars[-1]["Novelty"] = WHAT_COUNTS
             marks.append(mark)
         subjects.append(SubjectFiles(scans, paths, sidecars, marks))
     if not options.get("keep_going"):

@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from os import PathLike
@@ -15,6 +15,7 @@ import numpy as np
 from .._utils.doubts import warn_of
 from .._utils.files import make_folder, prepared_outputs
 from .._utils.lists import as_list
+from .._utils.names import split_name
 from .._utils.parallel import cluster_client, parallel_map
 from .._utils.progress import Progress
 from .._utils.store import identity
@@ -37,7 +38,7 @@ class SubjectFiles:
     ----------
     source : path-like, or list of them
     outputs : list of Path
-        Where its syntheses go, and after them their standard deviations.
+        Where its syntheses go, and after them what else is told of them.
     sidecars : list of dict, default=()
         What to write beside each of them.
     marks : list of str, default=()
@@ -91,13 +92,18 @@ class SubjectFiles:
             yield path, f"{maker} {mark}".rstrip()
 
 
-def kinds_of_outputs(uncertainty, interval) -> list[tuple[str, str]]:
-    """What is written of each target, in order: names, and marks for headers."""
+def kinds_of_outputs(uncertainty, interval, novelty) -> list[tuple[str, str]]:
+    """What is written of each target, in order: names, and marks for headers.
+
+    Novelty, which comes last, is one image whatever the number of targets.
+    """
     kinds = [("synth", "")]
     if uncertainty:
         kinds.append(("std", ""))
     if interval is not None:
         kinds += [(end, f"interval {interval:g}") for end in ("lower", "upper")]
+    if novelty:
+        kinds.append(("novelty", ""))
     return kinds
 
 
@@ -108,10 +114,13 @@ def predict_files(
     *,
     uncertainty: bool = False,
     interval: float | None = None,
+    novelty: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     keep_going: bool = False,
     verbose: int = 0,
+    inspect: Callable | None = None,
+    keep: Callable | None = None,
 ) -> list[Path]:
     """Synthesise subjects and save each as soon as it is done.
 
@@ -136,6 +145,9 @@ def predict_files(
     interval : float, default=None
         Save the ends of an interval of this level as well, as ``_lower`` and
         ``_upper``; see `VolumeSynthesizer.predict`.
+    novelty : bool, default=False
+        Save how unlike training the surroundings of each voxel are as well, under the
+        name of the input with ``_novelty``.
     overwrite : bool, default=False
         Replace existing files.
     resume : bool, default=False
@@ -146,6 +158,12 @@ def predict_files(
         When a subject fails, go on with the others, and say so in the end.
     verbose : int, default=0
         Whether to print each subject as it is done.
+    inspect : callable, default=None
+        ``inspect(synthesizer, synthesis, name)``, called where the synthesis was made,
+        before it is written.
+    keep : callable, default=None
+        ``keep(source, result)``, called here with what ``inspect`` returned, of each
+        subject that was predicted now.
 
     Returns
     -------
@@ -160,7 +178,7 @@ def predict_files(
     ValueError
         If a subject has no image, an image cannot be used, two subjects would get
         the same file name, or the synthesizer has no ensemble to take the uncertainty
-        or the interval from.
+        or the interval from, or is of an older release and knows no novelty.
         Headers of all images are checked before the first is synthesised, unless
         with ``keep_going``.
     SubjectsFailed
@@ -195,16 +213,20 @@ def predict_files(
     """
     folder = Path(folder)
     n_targets = len(synthesizer.target_normalizers_)
-    check_outputs(synthesizer, uncertainty, interval)
-    kinds = kinds_of_outputs(uncertainty, interval)
-    marks = [mark for _, mark in kinds for _ in range(n_targets)]
+    asked = uncertainty, interval, novelty
+    check_outputs(synthesizer, *asked)
+    kinds = [
+        (kind, mark, 1 if kind == "novelty" else n_targets)
+        for kind, mark in kinds_of_outputs(*asked)
+    ]
+    marks = [mark for _, mark, n in kinds for _ in range(n)]
     subjects = []
     for i, source in enumerate(as_list(sources, "sources")):
         images = SubjectFiles(source, []).images
         if not images:
             raise ValueError(f"sources[{i}] is empty: it names no image.")
         names = [
-            n for kind, _ in kinds for n in output_names(images[0], n_targets, kind)
+            name for kind, _, n in kinds for name in output_names(images[0], n, kind)
         ]
         outputs = [folder / name for name in names]
         subjects.append(SubjectFiles(source, outputs, marks=marks))
@@ -213,19 +235,24 @@ def predict_files(
         subjects,
         uncertainty=uncertainty,
         interval=interval,
+        novelty=novelty,
         overwrite=overwrite,
         resume=resume,
         keep_going=keep_going,
         verbose=verbose,
+        inspect=inspect,
+        keep=keep,
     )
 
 
-def check_outputs(synthesizer, uncertainty, interval) -> None:
+def check_outputs(synthesizer, uncertainty, interval, novelty) -> None:
     """Raise ValueError unless a synthesizer can give what is asked for."""
     if uncertainty:
         synthesizer.check_ensemble()
     if interval is not None:
         synthesizer.check_interval(interval)
+    if novelty:
+        synthesizer.check_novelty()
 
 
 def predict_subjects(
@@ -234,10 +261,13 @@ def predict_subjects(
     *,
     uncertainty=False,
     interval=None,
+    novelty=False,
     overwrite=False,
     resume=False,
     keep_going=False,
     verbose=0,
+    inspect=None,
+    keep=None,
 ) -> list[Path]:
     """Synthesise subjects, whose files have names by now; else as `predict_files`.
 
@@ -246,7 +276,9 @@ def predict_subjects(
     synthesizer : VolumeSynthesizer
         A fitted one, which can give what is asked for.
     subjects : list of SubjectFiles
-    uncertainty, interval, overwrite, resume, keep_going, verbose
+    uncertainty, interval, novelty, overwrite, resume, keep_going, verbose
+        As `predict_files` takes them.
+    inspect, keep
         As `predict_files` takes them.
 
     Returns
@@ -284,7 +316,8 @@ def predict_subjects(
             synthesizer.n_jobs = 1  # a thread a subject
         # What a worker wrote before it died is written again by another.
         asked = {"return_std": uncertainty, "return_interval": interval}
-        options = model, asked, overwrite or elsewhere, keep_going
+        asked["return_novelty"] = novelty
+        options = model, asked, overwrite or elsewhere, keep_going, inspect
         shared = os.getpid(), synthesizer, *options
         jobs = ((subject.anywhere(),) for subject in todo)
 
@@ -292,14 +325,16 @@ def predict_subjects(
             name = job[0].outputs[0].name
             if not keep_going:
                 raise OSError(f"{name}: {error}") from error
-            return f"{name} failed", f"{name}: {error}", []
+            return f"{name} failed", f"{name}: {error}", [], None
 
         attempts = parallel_map(
             _attempt, shared, jobs, n_jobs=n_jobs, prefer="threads", lost=lost
         )
         progress, failures = Progress("Synthesising", len(todo), verbose), []
         progress.tell(0, before, before or "")
-        for n, (message, failure, doubts) in enumerate(attempts, start=1):
+        for n, (message, failure, doubts, seen) in enumerate(attempts, start=1):
+            if seen is not None:
+                keep(todo[n - 1].source, seen)
             failures += [failure] if failure else []
             warn_of(doubts)
             line = f"{n}/{len(todo)} {message}"
@@ -338,8 +373,10 @@ def _that_fit(synthesizer, subjects, n_jobs, keep_going):
     return n_fitting
 
 
-def _attempt(home, synthesizer, model, asked, overwrite, keep_going, subject):
+def _attempt(home, synthesizer, model, asked, overwrite, keep_going, inspect, subject):
     """Predict one subject; say how it went, what went wrong, and what is doubtful.
+
+    Last comes what there is to see.
 
     In the process ``home`` doubts are told before anything is written, and are none
     any more.
@@ -347,43 +384,43 @@ def _attempt(home, synthesizer, model, asked, overwrite, keep_going, subject):
     start, name = time.perf_counter(), subject.outputs[0].name
     try:
         is_home = os.getpid() == home
-        options = synthesizer, model, asked, overwrite, subject, is_home
-        doubts = _predict_one(*options)
+        options = synthesizer, model, asked, overwrite, inspect, subject, is_home
+        doubts, seen = _predict_one(*options)
     except (OSError, ScanWarning, TypeError, ValueError) as error:
         if not keep_going:
             raise
-        return f"{name} failed", str(error), []
-    return f"{name} ({time.perf_counter() - start:.1f} s)", None, doubts
+        return f"{name} failed", str(error), [], None
+    return f"{name} ({time.perf_counter() - start:.1f} s)", None, doubts, seen
 
 
-def _predict_one(synthesizer, model, asked, overwrite, subject, is_home):
+def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home):
     files = subject.open()
     makers = list(subject.makers(model, files))
     synthesis = synthesizer.synthesize(files, **asked)
     if is_home:
         warn_of(synthesis.doubts)
-    kinds = synthesis.all_images
+    name, _ = split_name(subject.images[0])
+    seen = inspect and inspect(synthesizer, synthesis, name)
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
     if synthesis.doubts:
         about["Warnings"] = [str(doubt) for doubt in synthesis.doubts]
-    images = sum(kinds, [])
+    images = sum(synthesis.all_images, [])
     sidecars = [content | about for content in subject.sidecars]
     for path in subject.outputs:  # another run may have removed what was empty
         make_folder(path.parent)
     if asked["return_std"] and sidecars:
         pairs = zip(synthesis.images, synthesis.std_images, strict=True)
-        snr = [_expected_snr(*pair) for pair in pairs] * len(kinds)
-        sidecars = [
-            content | {"ExpectedSNR": {"Value": value, "Units": "dB"}}
-            for content, value in zip(sidecars, snr, strict=True)
-        ]
+        snr = [_expected_snr(*pair) for pair in pairs]
+        for i, content in enumerate(sidecars[: len(images) - asked["return_novelty"]]):
+            value = snr[i % len(snr)]
+            content["ExpectedSNR"] = {"Value": value, "Units": "dB"}
     # Sidecars first, for the images tell that all is there.
     for path, content in zip(subject.files[len(images) :], sidecars, strict=True):
         write_json(path, content, overwrite)
     for image, (path, maker) in zip(images, makers, strict=True):
         image.header["descrip"] = maker
         save_image(image, path, overwrite=overwrite)
-    return [] if is_home else synthesis.doubts
+    return [] if is_home else synthesis.doubts, seen
 
 
 def _expected_snr(synthesis, std):

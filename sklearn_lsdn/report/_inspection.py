@@ -56,8 +56,8 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
     -------
     result : dict
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files"
-        and "warnings"; for each target contrast one of "pictures" and, with a target,
-        of "scores".
+        and "warnings", whether the picture "has_novelty"; for each target contrast one
+        of "pictures" and, with a target, of "scores".
     """
     read = synthesis.subject.with_volumes()
 
@@ -75,6 +75,9 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
 
     truths = shown(scan[read.mask] for scan in read.scans)
     drawn = [truths, shown(synthesis.intensities), shown(synthesis.deviations or [])]
+    novelty = synthesis.novelty
+    if novelty is not None:
+        novelty = in_brain(novelty, read.mask)
     files = [*read.sources, *read.targets]
     doubts = [str(doubt) for doubt in synthesis.doubts]
     return {
@@ -82,7 +85,10 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
         "subject": subject,
         "brain_ml": synthesis.millilitres,
         "files": [Path(file.path).name for file in files if file.path],
-        "pictures": [draw_subject(read, *each) for each in zip_longest(*drawn)],
+        "pictures": [
+            draw_subject(read, *each, novelty=novelty) for each in zip_longest(*drawn)
+        ],
+        "has_novelty": novelty is not None,
         "scores": synthesis.scores(scored) if truths else [],
         "warnings": doubts + _warnings(synthesizer, read),
     }
@@ -141,14 +147,14 @@ def _warnings(synthesizer, subject):
     return found
 
 
-def inspect_network(synthesizer, source, model="", held_out=None) -> dict:
+def inspect_network(synthesizer, source=None, model="", held_out=None) -> dict:
     """Say what a fitted synthesizer consists of, and draw its places over a brain.
 
     Parameters
     ----------
     synthesizer : VolumeSynthesizer
-    source : path, image or list of them
-        Of the subject whose brain is drawn.
+    source : path, image or list of them, default=None
+        Of the subject whose brain is drawn; places need one.
     model : str, default=""
         What to call it.
     held_out : str, default=None
@@ -164,7 +170,7 @@ def inspect_network(synthesizer, source, model="", held_out=None) -> dict:
     check_is_fitted(synthesizer)
     role = role_of(synthesizer.estimator_)
     networks, places = role.networks(), None
-    for network in networks.values():
+    for network in networks.values() if source is not None else ():
         if network.latent_coordinates_.shape[1] == 3:
             (sources,), _ = synthesizer.preparation_.open([source])
             subject = synthesizer.preparation_.read(sources)

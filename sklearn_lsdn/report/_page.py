@@ -25,7 +25,7 @@ def require_report():
         require(module)
 
 
-def write_page(path, title, results, networks, *, overwrite=False) -> Path:
+def write_page(path, title, results, networks, *, notes=(), overwrite=False) -> Path:
     """Write the file.
 
     Parameters
@@ -37,6 +37,8 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
     networks : list of dict
         As `inspect_network` does; the first of each model is shown whole, of the
         others their losses.
+    notes : list of str, default=()
+        What is to be said first.
     overwrite : bool, default=False
         Replace an existing file.
     """
@@ -46,6 +48,7 @@ def write_page(path, title, results, networks, *, overwrite=False) -> Path:
     template = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     html = environment.from_string(template).render(
         title=title,
+        notes=notes,
         results=results,
         summary=_summary(results),
         what_counts=WHAT_COUNTS,

@@ -1,5 +1,7 @@
 """Pictures of a report, as PNG."""
 
+from threading import Lock
+
 import numpy as np
 
 from ..display import LossCurveDisplay, SynthesisDisplay
@@ -7,15 +9,16 @@ from ..display._figures import as_png, figure_to_save, white_of
 from ..display._slices import PLANES, Slice
 
 _DPI = 90
+_drawing = Lock()  # matplotlib is not made for several threads
 
 
-def draw_subject(subject, target, synthesis, std) -> bytes:
+def draw_subject(subject, target, synthesis, std, novelty=None) -> bytes:
     """Draw three planes of all images of a subject, as `SynthesisDisplay` does.
 
     Parameters
     ----------
     subject : Subject
-    target, std : ndarray of shape (nx, ny, nz) or None
+    target, std, novelty : ndarray of shape (nx, ny, nz) or None
     synthesis : ndarray of shape (nx, ny, nz)
     """
     sources = [np.where(subject.mask, volume, 0) for volume in subject.volumes]
@@ -23,10 +26,11 @@ def draw_subject(subject, target, synthesis, std) -> bytes:
     volumes = dict(zip(names if sources[1:] else ["source"], sources, strict=True))
     volumes |= {"target": target, "synthesis": synthesis}
     volumes["error"] = None if target is None else synthesis - target
-    volumes["standard deviation"] = std
+    volumes |= {"standard deviation": std, "novelty": novelty}
     shown = {name: each for name, each in volumes.items() if each is not None}
-    display = SynthesisDisplay(shown, subject.mask, subject.affine).plot()
-    return as_png(display.figure_, _DPI)
+    with _drawing:
+        display = SynthesisDisplay(shown, subject.mask, subject.affine).plot()
+        return as_png(display.figure_, _DPI)
 
 
 def draw_losses(curves) -> bytes:

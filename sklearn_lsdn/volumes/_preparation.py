@@ -16,6 +16,7 @@ from ._augmentation import Augmentation
 from ._doubts import doubt_of_size
 from ._glance import doubts_of_pairs
 from ._masks import Masker
+from ._novelty import Novelty
 from ._patches import PaddedVolumes
 from ._sampling import Sample, Window, draw_sample
 from ._subject import Subject
@@ -28,7 +29,7 @@ _BRAIN = {
 }
 
 
-@persistable(younger={"brain_volumes": ()})
+@persistable(younger={"brain_volumes": (), "novelty": None})
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How images become rows of numbers, and rows of predictions become images.
@@ -45,6 +46,8 @@ class Preparation:
         Mean over the training images in mm, towards right, anterior and superior.
     brain_volumes : list of float, default=()
         Of the training subjects, in millilitres; files of older releases have none.
+    novelty : Novelty, default=None
+        What was usual of their patches; files of older releases have none.
     """
 
     masker: Masker
@@ -53,6 +56,7 @@ class Preparation:
     target_normalizers: list
     voxel_size: np.ndarray
     brain_volumes: Sequence[float] = ()
+    novelty: Novelty | None = None
 
     @classmethod
     def of(cls, masker, window, normalizer, sources, targets) -> "Preparation":
@@ -89,6 +93,26 @@ class Preparation:
             source_normalizers=_fitted(self.source_normalizers, sources),
             target_normalizers=_fitted(self.target_normalizers, targets),
             brain_volumes=[sample.millilitres for sample in samples],
+        )
+
+    def with_novelty(self, X, places) -> "Preparation":
+        """The same that remembers what was usual of the patches trained on.
+
+        Parameters
+        ----------
+        X : float32 array of shape (n_voxels, n_features)
+            What `arrays` gives.
+        places : list of ndarray of shape (n_i, 3)
+            World coordinates in mm of each subject's voxels, in the same order.
+        """
+        window = self.window
+        patches = X[:, : X.shape[1] - window.n_coordinates]
+        located = window.places is not None
+        return replace(
+            self,
+            novelty=Novelty.of(
+                patches, places, self.n_contrasts, window.scales, located
+            ),
         )
 
     @property
@@ -356,6 +380,8 @@ class Preparation:
         ensure(volumes.ndim == 1 and (volumes > 0).all(), "a brain has no volume")
         ensure(self.source_normalizers, "there is no source contrast")
         ensure(self.target_normalizers, "there is no target contrast")
+        if self.novelty is not None:
+            self.novelty.check_window(self.n_contrasts, self.window.scales)
         for normalizer in [*self.source_normalizers, *self.target_normalizers]:
             ensure(np.isfinite(normalizer.background()), "a contrast is not normalised")
 

@@ -25,12 +25,15 @@ class Synthesis:
         Their standard deviations.
     interval : (lower, upper), such lists, default=None
         Ends of an interval around each.
+    novelty : float32 array of shape (n_voxels,), default=None
+        How unlike training the surroundings of each voxel are.
     """
 
     subject: Subject
     intensities: list[np.ndarray]
     deviations: list[np.ndarray] | None = None
     interval: tuple[list[np.ndarray], list[np.ndarray]] | None = None
+    novelty: np.ndarray | None = None
 
     @property
     def images(self) -> list[nib.Nifti1Image]:
@@ -50,13 +53,23 @@ class Synthesis:
         return [image(each) for each in lower], [image(each) for each in upper]
 
     @property
+    def novelty_image(self) -> nib.Nifti1Image:
+        """How unlike training the surroundings of each voxel are."""
+        return self.subject.image(self.novelty)
+
+    @property
     def all_images(self) -> list[list]:
-        """Of each kind that was asked for; the ends of intervals are two kinds."""
+        """Of each kind that was asked for; the ends of intervals are two kinds.
+
+        Of novelty there is one image, whatever the number of target contrasts.
+        """
         kinds = [self.images]
         if self.deviations is not None:
             kinds.append(self.std_images)
         if self.interval is not None:
             kinds += self.interval_images
+        if self.novelty is not None:
+            kinds.append([self.novelty_image])
         return kinds
 
     @property

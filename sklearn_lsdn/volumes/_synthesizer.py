@@ -358,7 +358,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         preparation = preparation.fitted(samples)
         warn_of(preparation.doubts_of_training(samples, sources, targets))
         n_voxels = [len(sample.patches) for sample in samples]
+        places = [sample.coordinates for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
+        preparation = preparation.with_novelty(X, places)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **given)
@@ -379,6 +381,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         scale_to: Subjects | None = None,
         return_std: bool = False,
         return_interval: float | None = None,
+        return_novelty: bool = False,
     ) -> list | tuple:
         """Synthesise the target contrast of each subject.
 
@@ -397,6 +400,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             subject, exchangeable with those of training, it holds the scan in this
             share of the voxels or more, on average over subjects. It takes an ensemble
             trained on two or more subjects; n of them keep no level above n / (n + 1).
+        return_novelty : bool, default=False
+            Also return how unlike training the surroundings of each voxel are.
 
         Returns
         -------
@@ -408,6 +413,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             it was before ``smoothing``.
         interval_images : (lower, upper), lists of Nifti1Image
             With ``return_interval``: the ends of the interval, likewise.
+        novelty_images : list of Nifti1Image
+            With ``return_novelty``, one for each subject: how unusual its scans are
+            around each voxel, for that place. It is minus the decimal logarithm of
+            the share of training voxels, each subject judged by the others, that
+            were as unusual: 2 is one in a hundred. Beyond 4 it is extrapolated.
 
             What is asked for comes in this order, after ``images``, as a tuple.
 
@@ -417,23 +427,24 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             As `fit`.
         ValueError
             As `fit`; if there is no ensemble to take deviations or an interval from,
-            or the level cannot be kept.
+            the level cannot be kept, or a model of an older release knows no novelty.
         """
         check_is_fitted(self)
         sources, scans = self.preparation_.open(sources, scale_to, "scale_to")
-        n_images = self._check_asked(return_std, return_interval)
+        asked = return_std, return_interval, return_novelty
+        n_images = self._check_asked(*asked)
         subjects_at_once(self, sources, scans, n_images=n_images)
         subjects = []
         for source, scan in zip(sources, scans, strict=True):
             subject = self.preparation_.read(source)
             units = self.preparation_.units(subject, scan)
-            synthesis = self._synthesis(subject, units, return_std, return_interval)
+            synthesis = self._synthesis(subject, units, *asked)
             warn_of(synthesis.doubts)
             subjects.append([_one_or_all(kind) for kind in synthesis.all_images])
         images, *more = map(list, zip(*subjects, strict=True))
         if return_interval is not None:
-            lower_images, upper_images = more[-2:]
-            more[-2:] = [(lower_images, upper_images)]
+            first = bool(return_std)
+            more[first : first + 2] = [tuple(more[first : first + 2])]
         return (images, *more) if more else images
 
     def synthesize(
@@ -443,6 +454,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         *,
         return_std: bool = False,
         return_interval: float | None = None,
+        return_novelty: bool = False,
     ) -> Synthesis:
         """Synthesise one subject, and tell what is doubtful rather than warn of it.
 
@@ -457,13 +469,15 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             Also find the standard deviation, which takes an ensemble.
         return_interval : float, default=None
             Also find an interval of this level, as `predict`.
+        return_novelty : bool, default=False
+            Also find how unlike training the surroundings of each voxel are.
 
         Returns
         -------
         synthesis : Synthesis
             With ``images`` and ``std_images``, a list each; ``interval_images``, a
-            list of lower ends and one of upper ends; the brain's volume in
-            ``millilitres``; ``doubts``, a list of `ScanWarning`; and a method
+            list of lower ends and one of upper ends; ``novelty_image``; the brain's
+            volume in ``millilitres``; ``doubts``, a list of `ScanWarning`; and a method
             ``scores(metric)``.
 
         Raises
@@ -474,11 +488,12 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         targets = None if target is None else [target]
         (sources,), (scans,) = self.preparation_.open([source], targets)
-        n_images = self._check_asked(return_std, return_interval)
+        asked = return_std, return_interval, return_novelty
+        n_images = self._check_asked(*asked)
         subjects_at_once(self, [sources], [scans], n_images=n_images)
         subject = self.preparation_.read(sources, scans)
         units = self.preparation_.units(subject)
-        return self._synthesis(subject, units, return_std, return_interval)
+        return self._synthesis(subject, units, *asked)
 
     def check_ensemble(self) -> None:
         """Raise ValueError unless there are several members to disagree."""
@@ -502,13 +517,25 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         by_subjects = scores is not None and scores.of_groups
         scores_that_keep(scores if by_subjects else None, level, "subjects")
 
-    def _check_asked(self, return_std, return_interval):
+    def check_novelty(self) -> None:
+        """Raise ValueError unless it is known what was usual in training."""
+        check_is_fitted(self)
+        if self.preparation_.novelty is None:
+            raise ValueError(
+                "This model is of an older release, and does not remember what was "
+                "usual in training, by which novelty is measured. Fit it anew."
+            )
+
+    def _check_asked(self, return_std, return_interval, return_novelty):
         """How many images of each target contrast are asked for, if they can be."""
         if return_std:
             self.check_ensemble()
         if return_interval is not None:
             self.check_interval(return_interval)
-        return 1 + bool(return_std) + 2 * (return_interval is not None)
+        if return_novelty:
+            self.check_novelty()
+        n_images = 1 + bool(return_std) + 2 * (return_interval is not None)
+        return n_images + bool(return_novelty)
 
     def score(
         self,
@@ -691,11 +718,15 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             warn_of(doubts)
         return X, y, n_jobs
 
-    def _synthesis(self, subject, units, return_std=False, level=None):
+    def _synthesis(
+        self, subject, units, return_std=False, level=None, return_novelty=False
+    ):
         """Predict the brain's voxels. It empties ``subject.volumes``."""
         preparation = self.preparation_
-        means, deviations = self._synthesize(subject, return_std or level is not None)
-        synthesis = Synthesis(subject, preparation.intensities(means, units))
+        deviate = return_std or level is not None
+        means, deviations, novelty = self._synthesize(subject, deviate, return_novelty)
+        intensities = preparation.intensities(means, units)
+        synthesis = Synthesis(subject, intensities, novelty=novelty)
         if return_std:
             synthesis.deviations = preparation.deviations(means, deviations, units)
         if level is not None:
@@ -703,8 +734,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             synthesis.interval = preparation.ends(means, reach, units)
         return synthesis
 
-    def _synthesize(self, subject, return_std=False):
-        """The same on the normalised scale, and standard deviations, or None."""
+    def _synthesize(self, subject, return_std=False, return_novelty=False):
+        """The same on the normalised scale; standard deviations, novelty, or None."""
         preparation = self.preparation_
         padded = preparation.padded(subject)
         n_targets = len(preparation.target_normalizers)
@@ -715,9 +746,12 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             means, deviations = slide.means_and_deviations(padded)
         else:
             means, deviations = slide.means(padded), None
+        novelty = None
+        if return_novelty:
+            novelty = preparation.novelty.at(padded, subject.mask, subject.voxel_size)
         del padded
         subject.smooth(means, self.smoothing)
-        return means, deviations
+        return means, deviations, novelty
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
