@@ -95,7 +95,7 @@ def _scored(synthesizer, model, inspect, source, target, subject):
 
 
 def score_subject(
-    model, fitted, source, target, subject, fit_seconds=None, *, return_std=False
+    model, fitted, source, target, subject, fit_seconds=None, **asked
 ) -> tuple[dict, Synthesis]:
     """Predict a subject who has a scan of the target.
 
@@ -107,8 +107,8 @@ def score_subject(
     subject : str
     fit_seconds : float, default=None
         What training took, if it is to be told.
-    return_std : bool, default=False
-        As `VolumeSynthesizer.synthesize` takes it.
+    **asked
+        What else to find, as `VolumeSynthesizer.synthesize` takes it.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def score_subject(
     synthesis : Synthesis
     """
     start = time.perf_counter()
-    synthesis = fitted.synthesize(source, target, return_std=return_std)
+    synthesis = fitted.synthesize(source, target, **asked)
     scores = np.mean(synthesis.scores(_measured), axis=0)
     record = {
         "model": model,
