@@ -222,7 +222,7 @@ class SynthesisDisplay(Display):
             white = white_of(volume if is_source else shared, self.mask)
             unit = f"scanner units of the {'source' if is_source else 'target'}"
             if name == "novelty":
-                white, unit = 1, "one voxel of training in 10 to the power of"
+                white, unit = 1, "2 is one in a hundred"
             cmap, low, high = _LOOKS.get(name, _SCANS)
             if name in _LOOKS:
                 volume = np.where(self.mask, volume, np.nan)
