@@ -1,0 +1,124 @@
+"""A sketch of a subject: what its scans are like, in a few thousand numbers."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+CELL = 8.0  # mm
+LEVELS = np.linspace(0.01, 0.99, 50)
+"""Of the quantiles of intensities that are compared."""
+
+_VOXELS = 150_000  # of the brain, that a sketch is made of, about
+_SLAB = 7  # voxels through the middle, that texture is measured in
+
+
+@dataclass
+class Sketch:
+    """What a subject's scans are like.
+
+    Parameters
+    ----------
+    voxel_size : ndarray of shape (3,)
+        In mm.
+    millilitres : float
+        Volume of the brain.
+    centre : ndarray of shape (3,)
+        Of the brain, in world mm.
+    cells : ndarray of int of shape (n_cells, 3)
+        Cells of 8 mm a side that hold brain, counted from the world's origin.
+    share : ndarray of shape (n_cells,)
+        How much of each is brain.
+    intensities : ndarray of shape (n_contrasts, n_cells)
+        Mean over the brain there, in each source contrast.
+    quantiles : ndarray of shape (n_contrasts, n_levels)
+        Of all intensities.
+    texture : ndarray of shape (n_contrasts,)
+        Natural logarithm of what a voxel differs by from the mean of its six
+        neighbours, beside the spread of all; NaN where too little was to be seen.
+    further : float
+        Volume of the brain's further pieces beside that of its largest.
+    """
+
+    voxel_size: np.ndarray
+    millilitres: float
+    centre: np.ndarray
+    cells: np.ndarray
+    share: np.ndarray
+    intensities: np.ndarray
+    quantiles: np.ndarray
+    texture: np.ndarray
+    further: float
+
+    @classmethod
+    def of(cls, subject) -> "Sketch":
+        """Sketch a subject that has been read, in the units of its scans."""
+        step = max(round((np.count_nonzero(subject.mask) / _VOXELS) ** (1 / 3)), 1)
+        lattice = (slice(None, None, step),) * 3
+        seen = subject.mask[lattice]
+        if not seen.any():
+            step, lattice, seen = 1, (slice(None),) * 3, subject.mask
+        world = apply_affine(subject.affine, np.argwhere(seen) * step)
+        places = np.floor(world / CELL).astype(int)
+        low = places.min(axis=0)
+        shape = places.max(axis=0) - low + 1
+        where = np.ravel_multi_index((places - low).T, shape)
+        counts = np.bincount(where, minlength=np.prod(shape))
+        held = np.flatnonzero(counts)
+        counts = counts[held]
+        values = [volume[lattice][seen] for volume in subject.volumes]
+        whole = CELL**3 / (abs(np.linalg.det(subject.affine[:3, :3])) * step**3)
+        return cls(
+            subject.voxel_size,
+            subject.brain.millilitres,
+            world.mean(axis=0),
+            np.column_stack(np.unravel_index(held, shape)) + low,
+            np.minimum(counts / whole, 1),
+            np.array([np.bincount(where, each)[held] / counts for each in values]),
+            np.array([np.quantile(each, LEVELS) for each in values]),
+            np.array([_texture(each, subject.mask) for each in subject.volumes]),
+            _further(seen),
+        )
+
+    def normalised(self, normalizers, descriptions) -> "Sketch":
+        """The same on the scale that scans share.
+
+        Parameters
+        ----------
+        normalizers : list of normalizers
+            Of the source contrasts.
+        descriptions : list of ndarray
+            What they say of these scans.
+        """
+        ways = list(zip(normalizers, descriptions, strict=True))
+
+        def shared(rows):
+            pairs = zip(ways, rows, strict=True)
+            return np.array([n.to_shared(row, d) for (n, d), row in pairs])
+
+        return replace(
+            self,
+            intensities=shared(self.intensities),
+            quantiles=shared(self.quantiles),
+        )
+
+
+def _texture(volume, mask):
+    middle = round(np.flatnonzero(mask.any(axis=(0, 1))).mean())
+    slab = slice(max(middle - _SLAB // 2, 0), middle + _SLAB // 2 + 1)
+    part, inside = volume[..., slab], mask[..., slab]
+    deep = ndimage.binary_erosion(inside)
+    if np.count_nonzero(deep) < 30:
+        return np.nan
+    around = sum(
+        np.roll(part, shift, axis) for axis in range(3) for shift in (-1, 1)
+    )  # what is rolled in from beyond the edge is not looked at
+    rest, spread = (part - around / 6)[deep].std(), part[deep].std()
+    return float(np.log(max(rest, 1e-9 * spread) / spread)) if spread else np.nan
+
+
+def _further(mask):
+    pieces, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    return float(sizes.sum() / sizes.max() - 1)
