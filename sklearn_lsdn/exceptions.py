@@ -8,6 +8,7 @@ __all__ = [
     "ScanWarning",
     "SubjectsFailed",
     "TrainingInterrupted",
+    "UnlikeWarning",
 ]
 
 
@@ -42,6 +43,10 @@ class PlaceWarning(ScanWarning):
 
 class PairWarning(ScanWarning):
     """A source and a target may not belong together."""
+
+
+class UnlikeWarning(ScanWarning):
+    """A scan is unlike those that the model was trained on."""
 
 
 class TrainingInterrupted(UserWarning):

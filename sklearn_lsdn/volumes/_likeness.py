@@ -1,10 +1,12 @@
 """What a model remembers of its training scans, and how like them another one is."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
+from scipy.stats import t as student
 
 from .._utils.checks import check_numbers, ensure
 from .._utils.persistable import persistable
@@ -12,9 +14,10 @@ from ._sketch import CELL, LEVELS
 
 _SPREAD = 3  # training subjects, from which a spread can be estimated
 _MOST = 30  # of them, that are left out in turn
-_DEVIATIONS = 3.5  # of what was met, that a suitable scan may be off
+_WITHIN = 0.995  # share of suitable scans that keep to the limit of a statistic
 _FEW_CELLS = 150  # too few to tell a turn or another contrast by
 _WEIGHT = 0.2  # of the correlation of intensities, beside the overlap of shapes
+_BY_SHAPE = 0.015  # of overlap, that a turn must gain beside intensities
 _LEAST_TURN = 20  # degrees; heads differ by less
 _BEYOND = 0.03  # share of a brain where none of training lay, if it has a skull
 
@@ -26,7 +29,7 @@ STATED = {
     "size": np.log(1.25),
     "correlation": -0.2,
     "histogram": 0.33,
-    "field": 0.85,
+    "field": 0.65,
     "texture": 0.45,
 }
 """Statistics in the order of their reasons, and what they may be in a suitable scan.
@@ -75,6 +78,22 @@ class Likeness:
     values: dict
     limits: dict
     reasons: list
+
+    def said_of(self, names) -> str:
+        """A sentence about each reason, with names of the sources; empty without one.
+
+        Parameters
+        ----------
+        names : list of str
+        """
+        said = {}
+        for contrast, reason in self.reasons:
+            name = " and ".join(names) if contrast is None else names[contrast]
+            said.setdefault(name, []).append(reason)
+        return " ".join(
+            f"{name} is unlike the scans of training: {' Also, '.join(reasons)}"
+            for name, reasons in said.items()
+        )
 
     @property
     def distance(self) -> float:
@@ -163,10 +182,25 @@ class Remembered:
             np.zeros((0, 0), dtype=np.float32),
         )
 
-    def compare(self, sketch) -> Likeness:
-        """Compare a subject, by a sketch on the scale that scans share."""
+    @property
+    def knows_spread(self) -> bool:
+        """Whether there were subjects enough to know how far they differ."""
+        return len(self.met) >= _SPREAD
+
+    def compare(self, sketch, located=True) -> Likeness:
+        """Compare a subject.
+
+        Parameters
+        ----------
+        sketch : Sketch
+            On the scale that scans share.
+        located : bool, default=True
+            Whether it matters where in the world its brain lies.
+        """
         values, turned, corrected = self._statistics(sketch)
-        limits = dict(zip(values, map(self._limit, values, range(99)), strict=False))
+        limits = {name: self._limit(name, i) for i, name in enumerate(values)}
+        if not located:
+            limits["distance"] = np.inf
         unlike = {name for name, value in values.items() if value > limits[name]}
         reasons = []
         for name in _OF_HEAD:
@@ -177,18 +211,19 @@ class Remembered:
             for c in range(len(self.expected))
             if {self._name("correlation", c), self._name("histogram", c)} & unlike
         ]
-        exchanged = self._exchanged(strange, sketch)
+        exchanged = self._exchanged(unlike, sketch)
         if exchanged:
-            first, second = exchanged
-            said = f"sources {first + 1} and {second + 1} are exchanged, by the look"
-            reasons.insert(0, (first, f"{said} of them. Give them in training's order."))
-            strange = [c for c in strange if c not in exchanged]
+            numbers = " and ".join(str(c + 1) for c in exchanged)
+            said = f"sources {numbers} look exchanged. Give them in training's order."
+            reasons.append((None, said))
         for c in range(len(self.expected)):
             field = self._name("field", c)
             biased = field in unlike
+            if c in exchanged:
+                continue
             if c in strange and not (biased and corrected[c]):
                 reasons.append((c, self._said_of_contrast(c, values)))
-            elif biased and not (exchanged and c in exchanged):
+            elif biased:
                 most = self._most(field)
                 reasons.append(
                     (
@@ -198,14 +233,14 @@ class Remembered:
                         "Correct its bias field.",
                     )
                 )
-            if self._name("texture", c) in unlike and not exchanged:
+            if self._name("texture", c) in unlike:
                 reasons.append((c, self._said_of_texture(c, sketch)))
         return Likeness(values, limits, reasons)
 
     # What is compared
 
     def _statistics(self, sketch):
-        """Values by name; how the head is turned; whether a field explains a contrast."""
+        """Values by name; how the head is turned; which contrasts a field explains."""
         sizes = np.log(sketch.voxel_size) - np.log(self.voxel_sizes)
         volumes = np.log(sketch.millilitres / self.millilitres)
         around = (sketch.cells + 0.5) * CELL - sketch.centre  # mm
@@ -234,11 +269,15 @@ class Remembered:
         texture = sketch.texture[scan] - self.texture[as_contrast]
         correlation, field, explained = 1.0, 0.0, False
         if np.count_nonzero(inside) >= _FEW_CELLS:
-            expected = self._at(self.expected[as_contrast], around[inside], weighted=True)
+            expected = self._at(
+                self.expected[as_contrast], around[inside], weighted=True
+            )
             found = sketch.intensities[scan][inside]
             smooth = _smooth_part(found - expected, around[inside])
             correlation = _correlation(expected, found)
-            field = np.ptp(np.percentile(smooth, [5, 95]))
+            # What a polynomial makes of noise is taken off.
+            noise = np.std(found - expected - smooth) * np.sqrt(10 / len(found))
+            field = max(np.ptp(np.percentile(smooth, [5, 95])) - 6.6 * noise, 0.0)
             explained = _correlation(expected, found - smooth) > -STATED["correlation"]
         values = {
             "correlation": -correlation,
@@ -252,19 +291,21 @@ class Remembered:
         """What turning the head gains, and how it would have to be turned."""
         if len(sketch.cells) < _FEW_CELLS:
             return 0.0, ""
-        best, identity, turned = -np.inf, None, ""
-        for angle, said, matrix in _TURNS:
+        fits, overlaps = [], []
+        for _, _, matrix in _TURNS:
             places = around @ matrix.T
             shares = self._at(self.share, places)
             both = np.minimum(shares, sketch.share)
-            overlap = 2 * both.sum() / (self.share.sum() + sketch.share.sum())
+            whole = self.share.sum() + sketch.share.sum()
+            overlaps.append(2 * both.sum() / whole)
             expected = self._at(self.expected[0], places, weighted=True)
             alike = _correlation(expected, sketch.intensities[0], both)
-            fit = overlap + _WEIGHT * alike
-            identity = fit if identity is None else identity
-            if fit > best:
-                best, turned = fit, said if angle >= _LEAST_TURN else ""
-        return (best - identity, turned) if turned else (0.0, "")
+            fits.append(overlaps[-1] + _WEIGHT * alike)
+        best = int(np.argmax(fits))
+        angle, turned, _ = _TURNS[best]
+        if angle < _LEAST_TURN or overlaps[best] - overlaps[0] < _BY_SHAPE:
+            return 0.0, ""
+        return fits[best] - fits[0], turned
 
     def _at(self, field, around, weighted=False):
         """A field of the grid at places around the brains' centre, in mm.
@@ -277,23 +318,30 @@ class Remembered:
             return _interpolated(field * self.share, index) / shares
         return _interpolated(field, index)
 
-    def _exchanged(self, strange, sketch):
-        """Two contrasts that are strange as they are, and not when exchanged."""
+    def _exchanged(self, unlike, sketch):
+        """Two scans that are unlike their contrasts, and less unlike each other's."""
         around = (sketch.cells + 0.5) * CELL - sketch.centre
         inside = (self._at(self.share, around) > 0.5) & (sketch.share > 0.5)
-        for first in strange:
-            for second in range(len(self.expected)):
-                if first != second and all(
-                    self._fits(*pair, sketch, around, inside)
-                    for pair in ((first, second), (second, first))
-                ):
-                    return sorted((first, second))
-        return None
 
-    def _fits(self, scan, as_contrast, sketch, around, inside):
-        own, _ = self._of_scan(scan, scan, sketch, around, inside)
-        other, _ = self._of_scan(scan, as_contrast, sketch, around, inside)
-        return all(other[name] < own[name] for name in ("correlation", "histogram"))
+        def unlikeness(scan, as_contrast):
+            of_scan, _ = self._of_scan(scan, as_contrast, sketch, around, inside)
+            names = "correlation", "histogram", "texture"
+            return sum((of_scan[name] + 1) / (STATED[name] + 1) for name in names)
+
+        contrasts = range(len(self.expected))
+        strange = [
+            c
+            for c in contrasts
+            if {self._name(each, c) for each in _OF_SCAN if each != "field"} & unlike
+        ]
+        for first, second in product(strange, contrasts):
+            if first == second:
+                continue
+            as_they_are = unlikeness(first, first), unlikeness(second, second)
+            exchanged = unlikeness(first, second), unlikeness(second, first)
+            if exchanged[0] < as_they_are[0] and exchanged[1] < as_they_are[1]:
+                return sorted((first, second))
+        return []
 
     # What may be met
 
@@ -303,14 +351,14 @@ class Remembered:
         if name.startswith("correlation"):
             if len(met) < _SPREAD:
                 return max(0.15, *(met + 0.2), stated) if len(met) else 0.15
-            return max(stated, met.mean() + _DEVIATIONS * met.std(ddof=1))
+            return max(stated, _one_more(met))
         if name == "turn" and len(met) < _SPREAD:
             return stated
         if len(met) < _SPREAD:
             return max([stated, *(1.25 * met)])
-        if name.startswith("texture"):
-            return max(stated, _DEVIATIONS * np.sqrt(np.mean(met**2)))
-        return max(stated, met.mean() + _DEVIATIONS * met.std(ddof=1))
+        if name.startswith("texture"):  # of which only the size was kept
+            met = np.concatenate([met, -met])
+        return max(stated, _one_more(met))
 
     def _name(self, name, contrast):
         return f"{name} {contrast + 1}" if len(self.expected) > 1 else name
@@ -393,6 +441,13 @@ class Remembered:
         ensure(min(self.voxel_sizes.min(), self.millilitres.min()) > 0, "no size")
         n_columns = len(_OF_HEAD) + len(_OF_SCAN) * n_contrasts
         check_numbers(self, "met", self.met, (len(self.met), n_columns), "f4")
+
+
+def _one_more(met):
+    """What one more of the same normal distribution hardly exceeds."""
+    n = len(met)
+    factor = student.ppf(_WITHIN, n - 1) * np.sqrt(1 + 1 / n)
+    return met.mean() + factor * met.std(ddof=1)
 
 
 def _interpolated(field, index):

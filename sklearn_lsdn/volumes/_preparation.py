@@ -11,14 +11,17 @@ from .._utils.checks import check_numbers, ensure
 from .._utils.parallel import parallel_map
 from .._utils.persistable import persistable
 from .._utils.store import Store
+from ..exceptions import UnlikeWarning
 from ._aggregation import filled_patches
 from ._augmentation import Augmentation
 from ._doubts import doubt_of_size
 from ._glance import doubts_of_pairs
+from ._likeness import Likeness, Remembered
 from ._masks import Masker
 from ._novelty import Novelty
 from ._patches import PaddedVolumes
 from ._sampling import Sample, Window, draw_sample
+from ._sketch import Sketch
 from ._subject import Subject
 from ._subjects import open_subjects, pair_subjects
 
@@ -29,7 +32,7 @@ _BRAIN = {
 }
 
 
-@persistable(younger={"brain_volumes": (), "novelty": None})
+@persistable(younger={"brain_volumes": (), "novelty": None, "remembered": None})
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How images become rows of numbers, and rows of predictions become images.
@@ -48,6 +51,8 @@ class Preparation:
         Of the training subjects, in millilitres; files of older releases have none.
     novelty : Novelty, default=None
         What was usual of their patches; files of older releases have none.
+    remembered : Remembered, default=None
+        What their scans were like; files of older releases have none.
     """
 
     masker: Masker
@@ -57,6 +62,7 @@ class Preparation:
     voxel_size: np.ndarray
     brain_volumes: Sequence[float] = ()
     novelty: Novelty | None = None
+    remembered: Remembered | None = None
 
     @classmethod
     def of(cls, masker, window, normalizer, sources, targets) -> "Preparation":
@@ -88,11 +94,17 @@ class Preparation:
         """
         sources = [sample.source_descriptions for sample in samples]
         targets = [sample.target_descriptions for sample in samples]
+        normalizers = _fitted(self.source_normalizers, sources)
+        sketches = [
+            sample.sketch.normalised(normalizers, sample.source_descriptions)
+            for sample in samples
+        ]
         return replace(
             self,
-            source_normalizers=_fitted(self.source_normalizers, sources),
+            source_normalizers=normalizers,
             target_normalizers=_fitted(self.target_normalizers, targets),
             brain_volumes=[sample.millilitres for sample in samples],
+            remembered=Remembered.of(sketches),
         )
 
     def with_novelty(self, X, places) -> "Preparation":
@@ -161,17 +173,87 @@ class Preparation:
         _check_contrasts(sources, "sources", len(self.source_normalizers))
         return sources, targets
 
-    def read(self, sources, targets=()) -> Subject:
+    def read(self, sources, targets=(), on_unlike="ignore") -> Subject:
         """Read scans of one person, and find the brain in them.
 
         Parameters
         ----------
         sources, targets : list of ImageFile
+        on_unlike : {"ignore", "warn", "raise"}, default="ignore"
+            What to do about sources that are unlike those of training.
+
+        Raises
+        ------
+        ValueError
+            If there is no brain, or as ``on_unlike`` asks.
         """
         subject = Subject.read(self.masker, sources, targets)
         volume = subject.brain.millilitres
         subject.doubts += doubt_of_size(volume, self.brain_volumes, subject.names)
+        if on_unlike != "ignore" and self.remembered is not None:
+            described = subject.describe_sources(self.source_normalizers)
+            subject.likeness = self.likeness(Sketch.of(subject), described)
+            subject.doubts += self.unlike(subject.likeness, sources, on_unlike)
         return subject
+
+    def likeness(self, sketch, descriptions) -> Likeness:
+        """Compare a subject with those of training.
+
+        Parameters
+        ----------
+        sketch : Sketch
+            In the units of its scans.
+        descriptions : list of ndarray
+            What the normalizers of the sources say of them.
+        """
+        shared = sketch.normalised(self.source_normalizers, descriptions)
+        return self.remembered.compare(shared, self.window.places is not None)
+
+    def unlike(self, likeness, files, on_unlike="warn") -> list:
+        """Say that scans are unlike those of training, if they are.
+
+        Parameters
+        ----------
+        likeness : Likeness
+        files : list of ImageFile
+            Of the sources.
+        on_unlike : {"ignore", "warn", "raise"}, default="warn"
+
+        Returns
+        -------
+        doubts : list of UnlikeWarning
+            One, or none.
+
+        Raises
+        ------
+        ValueError
+            If ``on_unlike`` asks for it.
+        """
+        if on_unlike not in ("ignore", "warn", "raise"):
+            raise ValueError(
+                f"on_unlike must be 'warn', 'raise' or 'ignore', got {on_unlike!r}."
+            )
+        said = likeness.said_of([file.name for file in files])
+        if not said or on_unlike == "ignore":
+            return []
+        if on_unlike == "raise":
+            raise ValueError(said)
+        return [UnlikeWarning(said)]
+
+    def doubts_of_sample(self, sample, files, on_unlike) -> list:
+        """Say that a subject is unlike those of training, by what was drawn from it.
+
+        Parameters
+        ----------
+        sample : Sample
+        files : list of ImageFile
+            Of its sources.
+        on_unlike : {"ignore", "warn", "raise"}
+        """
+        if self.remembered is None:
+            return []
+        likeness = self.likeness(sample.sketch, sample.source_descriptions)
+        return self.unlike(likeness, files, on_unlike)
 
     def doubts_of_training(self, samples, sources, targets) -> list:
         """Say what is doubtful of subjects to train on.
@@ -368,10 +450,19 @@ class Preparation:
             "brain": _BRAIN[self.masker.strategy],
             "normalisation": type(self.target_normalizers[0]).__name__,
             "brain volume": _range(self.brain_volumes),
+            "limits of likeness": self._limits(),
             "patch": f"{window.patch_size} voxels a side, scales {scales}",
             "target patch": f"{window.target_patch_size} voxels a side",
             "voxel size": f"{size} mm (mean of the training images)",
         }
+
+    def _limits(self):
+        if self.remembered is None:
+            return "not known"
+        n_subjects = len(self.remembered.millilitres)
+        if self.remembered.knows_spread:
+            return f"by the spread of {n_subjects} training subjects"
+        return f"as stated: from {n_subjects} in training no spread can be known"
 
     def _check_parts(self):
         ensure(self.masker.strategy and self.window.scales, "there is no mask")

@@ -10,6 +10,7 @@ from ._glance import Glance
 from ._masks import Masker
 from ._patches import PaddedVolumes
 from ._scales import at_scale
+from ._sketch import Sketch
 from ._subject import Subject
 
 PLACES = ("world", None)
@@ -145,6 +146,8 @@ class Sample:
         What is doubtful of the scans.
     glance : Glance
         At the scans.
+    sketch : Sketch
+        Of the scans, in their own units.
     """
 
     patches: np.ndarray
@@ -156,6 +159,7 @@ class Sample:
     millilitres: float
     doubts: list
     glance: Glance
+    sketch: Sketch
 
 
 def draw_sample(
@@ -185,7 +189,7 @@ def draw_sample(
         subject.describe_sources(normalizers[0]),
         subject.describe_targets(normalizers[1]),
     )
-    glance = Glance.at(subject)
+    glance, sketch = Glance.at(subject), Sketch.of(subject)
     mask, affine = subject.mask, subject.affine
     chosen = _choose(mask, n_voxels, np.random.RandomState(seed))
 
@@ -208,6 +212,7 @@ def draw_sample(
         subject.brain.millilitres,
         subject.doubts,
         glance,
+        sketch,
     )
 
 

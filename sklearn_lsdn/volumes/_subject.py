@@ -7,6 +7,7 @@ import numpy as np
 
 from ..exceptions import ScanWarning
 from ._images import ImageFile
+from ._likeness import Likeness
 from ._masks import Brain, Masker
 from ._patches import in_brain
 from ._scales import smoothed
@@ -26,6 +27,8 @@ class Subject:
     brain : Brain
     doubts : list of ScanWarning
         What is doubtful of the scans.
+    likeness : Likeness or None
+        How like those of training the sources are, if that was asked.
     """
 
     sources: list[ImageFile]
@@ -34,6 +37,7 @@ class Subject:
     scans: list[np.ndarray] = field(default_factory=list)
     brain: Brain | None = None
     doubts: list[ScanWarning] = field(default_factory=list)
+    likeness: Likeness | None = None
 
     @classmethod
     def read(cls, masker: Masker, sources, targets=()) -> "Subject":

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from ..exceptions import ScanWarning
+from ._likeness import Likeness
 from ._subject import Subject
 
 
@@ -76,6 +77,11 @@ class Synthesis:
     def millilitres(self) -> float:
         """Volume of the brain."""
         return self.subject.brain.millilitres
+
+    @property
+    def likeness(self) -> Likeness | None:
+        """How like those of training the sources are; None if it was not asked."""
+        return self.subject.likeness
 
     @property
     def doubts(self) -> list[ScanWarning]:

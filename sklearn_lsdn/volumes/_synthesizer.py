@@ -382,6 +382,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return_std: bool = False,
         return_interval: float | None = None,
         return_novelty: bool = False,
+        on_unlike: str = "warn",
     ) -> list | tuple:
         """Synthesise the target contrast of each subject.
 
@@ -402,6 +403,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             trained on two or more subjects; n of them keep no level above n / (n + 1).
         return_novelty : bool, default=False
             Also return how unlike training the surroundings of each voxel are.
+        on_unlike : {"warn", "raise", "ignore"}, default="warn"
+            What to do about scans that are unlike those of training.
 
         Returns
         -------
@@ -436,7 +439,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         subjects_at_once(self, sources, scans, n_images=n_images)
         subjects = []
         for source, scan in zip(sources, scans, strict=True):
-            subject = self.preparation_.read(source)
+            subject = self.preparation_.read(source, on_unlike=on_unlike)
             units = self.preparation_.units(subject, scan)
             synthesis = self._synthesis(subject, units, *asked)
             warn_of(synthesis.doubts)
@@ -455,6 +458,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return_std: bool = False,
         return_interval: float | None = None,
         return_novelty: bool = False,
+        on_unlike: str = "warn",
     ) -> Synthesis:
         """Synthesise one subject, and tell what is doubtful rather than warn of it.
 
@@ -471,14 +475,18 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             Also find an interval of this level, as `predict`.
         return_novelty : bool, default=False
             Also find how unlike training the surroundings of each voxel are.
+        on_unlike : {"warn", "raise", "ignore"}, default="warn"
+            What to do about scans that are unlike those of training: by default, it is
+            among the ``doubts``.
 
         Returns
         -------
         synthesis : Synthesis
             With ``images`` and ``std_images``, a list each; ``interval_images``, a
             list of lower ends and one of upper ends; ``novelty_image``; the brain's
-            volume in ``millilitres``; ``doubts``, a list of `ScanWarning`; and a method
-            ``scores(metric)``.
+            volume in ``millilitres``; ``likeness``, the statistics by which the scans
+            were compared with those of training, in ``values`` and ``limits``;
+            ``doubts``, a list of `ScanWarning`; and a method ``scores(metric)``.
 
         Raises
         ------
@@ -491,7 +499,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         asked = return_std, return_interval, return_novelty
         n_images = self._check_asked(*asked)
         subjects_at_once(self, [sources], [scans], n_images=n_images)
-        subject = self.preparation_.read(sources, scans)
+        subject = self.preparation_.read(sources, scans, on_unlike)
         units = self.preparation_.units(subject)
         return self._synthesis(subject, units, *asked)
 
@@ -542,6 +550,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         sources: Subjects,
         targets: Subjects,
         sample_weight: ArrayLike | None = None,
+        *,
+        on_unlike: str = "warn",
     ) -> float:
         """Mean SNR of the syntheses against the scans that they should become.
 
@@ -553,6 +563,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             The target scans, likewise.
         sample_weight : array-like of shape (n_subjects,), default=None
             Weight of each subject in the mean.
+        on_unlike : {"warn", "raise", "ignore"}, default="warn"
+            What to do about scans that are unlike those of training.
 
         Returns
         -------
@@ -560,7 +572,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             Mean over subjects and target contrasts, in dB, over the brain, in the
             units of each target scan.
         """
-        scores = self.score_volumes(sources, targets).mean(axis=1)
+        scores = self.score_volumes(sources, targets, on_unlike=on_unlike).mean(axis=1)
         return float(np.average(scores, weights=sample_weight))
 
     def score_volumes(
@@ -569,6 +581,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         targets: Subjects,
         *,
         metric: Callable[[np.ndarray, np.ndarray], Any] = snr_score,
+        on_unlike: str = "warn",
     ) -> np.ndarray:
         """Score each synthesis against the scan that it should become.
 
@@ -581,6 +594,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         metric : callable, default=snr_score
             ``metric(y_true, y_pred)`` of the brain's voxels in the units of the
             target scan.
+        on_unlike : {"warn", "raise", "ignore"}, default="warn"
+            What to do about scans that are unlike those of training.
 
         Returns
         -------
@@ -591,7 +606,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         subjects_at_once(self, sources, targets)
         scores = []
         for files in zip(sources, targets, strict=True):
-            subject = self.preparation_.read(*files)
+            subject = self.preparation_.read(*files, on_unlike)
             synthesis = self._synthesis(subject, self.preparation_.units(subject))
             warn_of(synthesis.doubts)
             scores.append(synthesis.scores(metric))
@@ -646,6 +661,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         *,
         keep: str | float | Sequence[int | float] = "auto",
         random_state: int | np.random.RandomState | None = None,
+        on_unlike: str = "warn",
         **parameters: Any,
     ) -> "VolumeSynthesizer":
         """Make a copy with a smaller network, by ShrinkConnect.
@@ -660,6 +676,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             How many nodes stay, as in `ShrinkConnect`.
         random_state : int, RandomState instance or None, default=None
             Draws voxels, and orders them in training after shrinking.
+        on_unlike : {"warn", "raise", "ignore"}, default="warn"
+            What to do about scans that are unlike those of training.
         **parameters
             Further parameters of `ShrinkConnect`.
 
@@ -677,7 +695,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         network = role_of(self.estimator_).to_be_shrunk()
         rng = check_random_state(random_state)
         shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
-        X, y, n_jobs = self._sample_to_train(shrunk, sources, targets, rng, check=True)
+        X, y, n_jobs = self._sample_to_train(
+            shrunk, sources, targets, rng, on_unlike=on_unlike, check=True
+        )
         shrunk.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
         with shared_n_jobs(n_jobs):
             shrunk.fit(X, y)
@@ -696,7 +716,15 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             progress.tell(n, f"Read subject {n} of {len(sources)}")
             yield sample
 
-    def _sample_to_train(self, estimator, sources, targets, random_state, check=False):
+    def _sample_to_train(
+        self,
+        estimator,
+        sources,
+        targets,
+        random_state,
+        on_unlike="warn",
+        check=False,
+    ):
         """Voxels to train an estimator on, or None, and how many jobs may do that.
 
         With ``check`` subjects are named that ``estimator_`` has not learned.
@@ -711,6 +739,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         samples = list(self._draw(preparation, sources, targets, seeds, n_readers))
         names = [each[0].name for each in sources]
         warn_of(preparation.doubts_of_training(samples, sources, targets))
+        for sample, files in zip(samples, sources, strict=True):
+            warn_of(preparation.doubts_of_sample(sample, files, on_unlike))
         n_voxels = [len(sample.patches) for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
         if check:
