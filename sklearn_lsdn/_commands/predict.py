@@ -53,6 +53,11 @@ def add_arguments(command):
         ".._novelty: 2 is as unusual as one voxel of training in a hundred",
     )
     command.add_argument(
+        "--refuse-unlike",
+        action="store_true",
+        help="refuse scans that are unlike those of training, rather than warn of them",
+    )
+    command.add_argument(
         "--report",
         metavar="FILE",
         help="write a page for the browser, .html: slices of every subject that this "
@@ -146,6 +151,7 @@ def _options(arguments, seen, verbose):
     """What predictions of files and of datasets have in common."""
     names = "uncertainty interval novelty overwrite resume keep_going"
     options = {name: getattr(arguments, name) for name in names.split()}
+    options["on_unlike"] = "raise" if arguments.refuse_unlike else "warn"
     if seen is not None:
         from ..report._inspection import inspect_synthesis
 

@@ -118,6 +118,7 @@ def predict_files(
     overwrite: bool = False,
     resume: bool = False,
     keep_going: bool = False,
+    on_unlike: str = "warn",
     verbose: int = 0,
     inspect: Callable | None = None,
     keep: Callable | None = None,
@@ -156,6 +157,8 @@ def predict_files(
         others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
+    on_unlike : {"warn", "raise", "ignore"}, default="warn"
+        What to do about scans that are unlike those of training.
     verbose : int, default=0
         Whether to print each subject as it is done.
     inspect : callable, default=None
@@ -239,6 +242,7 @@ def predict_files(
         overwrite=overwrite,
         resume=resume,
         keep_going=keep_going,
+        on_unlike=on_unlike,
         verbose=verbose,
         inspect=inspect,
         keep=keep,
@@ -265,6 +269,7 @@ def predict_subjects(
     overwrite=False,
     resume=False,
     keep_going=False,
+    on_unlike="warn",
     verbose=0,
     inspect=None,
     keep=None,
@@ -276,7 +281,7 @@ def predict_subjects(
     synthesizer : VolumeSynthesizer
         A fitted one, which can give what is asked for.
     subjects : list of SubjectFiles
-    uncertainty, interval, novelty, overwrite, resume, keep_going, verbose
+    uncertainty, interval, novelty, overwrite, resume, keep_going, on_unlike, verbose
         As `predict_files` takes them.
     inspect, keep
         As `predict_files` takes them.
@@ -316,7 +321,7 @@ def predict_subjects(
             synthesizer.n_jobs = 1  # a thread a subject
         # What a worker wrote before it died is written again by another.
         asked = {"return_std": uncertainty, "return_interval": interval}
-        asked["return_novelty"] = novelty
+        asked |= {"return_novelty": novelty, "on_unlike": on_unlike}
         options = model, asked, overwrite or elsewhere, keep_going, inspect
         shared = os.getpid(), synthesizer, *options
         jobs = ((subject.anywhere(),) for subject in todo)
@@ -402,6 +407,8 @@ def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home
     name, _ = split_name(subject.images[0])
     seen = inspect and inspect(synthesizer, synthesis, name)
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
+    if synthesis.likeness is not None:
+        about["LikenessToTraining"] = synthesis.likeness.told()
     if synthesis.doubts:
         about["Warnings"] = [str(doubt) for doubt in synthesis.doubts]
     images = sum(synthesis.all_images, [])

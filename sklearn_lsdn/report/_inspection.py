@@ -4,7 +4,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import apply_affine
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,11 +11,6 @@ from .._regressors.roles import facts_of_part, role_of
 from ..metrics import psnr_score, snr_score, ssim_score
 from ..volumes._patches import in_brain
 from ._pictures import draw_places, draw_subject
-
-_FAR = 5  # standard deviations of the training patches
-_MANY_FAR = 0.005  # share of voxels beyond, to be warned of
-_MANY_OUTSIDE = 0.01  # share of voxels where training had none, likewise
-_OTHER_SIZE = 0.1  # relative difference of voxel sizes, likewise
 
 
 def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
@@ -56,8 +50,9 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
     -------
     result : dict
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files"
-        and "warnings", whether the picture "has_novelty"; for each target contrast one
-        of "pictures" and, with a target, of "scores".
+        and "warnings", statistics of its "likeness" to training, whether the picture
+        "has_novelty"; for each target contrast one of "pictures" and, with a target, of
+        "scores".
     """
     read = synthesis.subject.with_volumes()
 
@@ -79,7 +74,6 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
     if novelty is not None:
         novelty = in_brain(novelty, read.mask)
     files = [*read.sources, *read.targets]
-    doubts = [str(doubt) for doubt in synthesis.doubts]
     return {
         "model": model,
         "subject": subject,
@@ -90,7 +84,8 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
         ],
         "has_novelty": novelty is not None,
         "scores": synthesis.scores(scored) if truths else [],
-        "warnings": doubts + _warnings(synthesizer, read),
+        "warnings": [str(doubt) for doubt in synthesis.doubts],
+        "likeness": synthesis.likeness.told() if synthesis.likeness else {},
     }
 
 
@@ -106,45 +101,6 @@ def _ssim(scan, synthesis, mask):
     """SSIM, or None where the brain is too small for its windows."""
     box = [np.ptp(i) + 1 for i in np.nonzero(mask)]
     return ssim_score(scan, synthesis, mask=mask) if min(box) >= 7 else None
-
-
-def _warnings(synthesizer, subject):
-    """What a subject has that training had not, as far as the synthesizer knows."""
-    found, preparation = [], synthesizer.preparation_
-    size, trained = subject.voxel_size, preparation.voxel_size
-    if (abs(size / trained - 1) > _OTHER_SIZE).any():
-        found.append(
-            f"Voxels of {_by(size)} mm, where training had {_by(trained)} mm: a patch "
-            "covers other anatomy. Resample to the size of training."
-        )
-    networks = role_of(synthesizer.estimator_).networks()
-    if not networks:
-        return found
-    network = next(iter(networks.values())).network_
-    scaling, columns = network.scaling, network.feature_columns
-    for c, values in enumerate(preparation.normalised(subject)):
-        centre = preparation.window.centre(c)
-        if centre not in columns:
-            continue
-        of = columns.index(centre)
-        z = (values - scaling.feature_centre[of]) / scaling.feature_scale[of]
-        share = np.mean(abs(z) > _FAR)
-        if share > _MANY_FAR:
-            found.append(
-                f"{share:.1%} of the brain's voxels in source contrast {c + 1} are "
-                f"more than {_FAR} standard deviations from the mean of training. Is "
-                "it the same contrast, corrected for bias and without skull?"
-            )
-    if len(network.coordinate_columns) == 3:
-        places = apply_affine(subject.affine, np.argwhere(subject.mask))
-        scaled = (places - scaling.coordinate_centre) / scaling.coordinate_scale
-        share = np.mean((abs(scaled) > 1).any(axis=1))
-        if share > _MANY_OUTSIDE:
-            found.append(
-                f"{share:.1%} of the brain's voxels lie where no training brain did. "
-                "Is the image in the space of training?"
-            )
-    return found
 
 
 def inspect_network(synthesizer, source=None, model="", held_out=None) -> dict:
@@ -188,7 +144,3 @@ def inspect_network(synthesizer, source=None, model="", held_out=None) -> dict:
         "search": role.tried(),
         "places": places,
     }
-
-
-def _by(sizes):
-    return " x ".join(f"{size:.3g}" for size in sizes)

@@ -70,6 +70,8 @@ class Likeness:
     values, limits : dict of str to float
         Of each statistic; those of scans have the number of the contrast after their
         name, from 1 on, if there are several.
+    met : dict of str to (float, float)
+        The range of each over training subjects, each beside the others; empty for one.
     reasons : list of tuple of (int or None, str)
         Why they are unlike: the contrast, None for all, and a sentence without the
         name of the scan, the first reason first.
@@ -77,6 +79,7 @@ class Likeness:
 
     values: dict
     limits: dict
+    met: dict
     reasons: list
 
     def said_of(self, names) -> str:
@@ -94,6 +97,26 @@ class Likeness:
             f"{name} is unlike the scans of training: {' Also, '.join(reasons)}"
             for name, reasons in said.items()
         )
+
+    def told(self) -> dict:
+        """Statistics by name, with limit and range met, for people and JSON.
+
+        The correlation comes with its own sign, so that its limit is the least.
+        """
+        told = {}
+        for name, value in self.values.items():
+            numbers = [value, self.limits[name], *self.met.get(name, ())]
+            if name.startswith("correlation"):
+                numbers[2:] = numbers[:1:-1]
+                numbers = [-number for number in numbers]
+            value, limit, *met = [round(number, 3) for number in numbers]
+            told[name] = {
+                "Value": value,
+                "Limit": limit if np.isfinite(limit) else None,
+            }
+            if met:
+                told[name]["InTraining"] = met
+        return told
 
     @property
     def distance(self) -> float:
@@ -235,7 +258,12 @@ class Remembered:
                 )
             if self._name("texture", c) in unlike:
                 reasons.append((c, self._said_of_texture(c, sketch)))
-        return Likeness(values, limits, reasons)
+        met = {}
+        if len(self.met):
+            ends = zip(self.met.min(axis=0), self.met.max(axis=0), strict=True)
+            ranges = [(float(low), float(high)) for low, high in ends]
+            met = dict(zip(values, ranges, strict=True))
+        return Likeness(values, limits, met, reasons)
 
     # What is compared
 
