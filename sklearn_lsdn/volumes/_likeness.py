@@ -15,6 +15,7 @@ from ._sketch import CELL, LEVELS
 _SPREAD = 3  # training subjects, from which a spread can be estimated
 _MOST = 30  # of them, that are left out in turn
 _WITHIN = 0.995  # share of suitable scans that keep to the limit of a statistic
+_FROM_ONE = 1.5  # times the stated limits, beside a single training subject
 _FEW_CELLS = 150  # too few to tell a turn or another contrast by
 _WEIGHT = 0.2  # of the correlation of intensities, beside the overlap of shapes
 _BY_SHAPE = 0.015  # of overlap, that a turn must gain beside intensities
@@ -375,6 +376,8 @@ class Remembered:
 
     def _limit(self, name, column):
         stated = STATED[name.rstrip(" 0123456789")]
+        if len(self.millilitres) == 1:
+            stated *= _FROM_ONE
         met = self.met[:, column].astype(float) if len(self.met) else np.zeros(0)
         if name.startswith("correlation"):
             if len(met) < _SPREAD:
