@@ -90,7 +90,8 @@ def _with_ring(scan):
     data = scan.get_fdata()
     away = ndimage.distance_transform_edt(data == 0)
     ring = (away > 2) & (away < 4)
-    return _image(np.where(ring, 1.3 * data[data != 0].mean(), data), scan.affine)
+    bone = np.random.RandomState(0).uniform(1, 1.5, ring.shape)
+    return _image(np.where(ring, bone * data[data != 0].mean(), data), scan.affine)
 
 
 UNLIKE = {

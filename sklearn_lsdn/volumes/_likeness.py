@@ -110,7 +110,7 @@ class Likeness:
             if name.startswith("correlation"):
                 numbers[2:] = numbers[:1:-1]
                 numbers = [-number for number in numbers]
-            value, limit, *met = [round(number, 3) for number in numbers]
+            value, limit, *met = [round(float(number), 3) for number in numbers]
             told[name] = {
                 "Value": value,
                 "Limit": limit if np.isfinite(limit) else None,
