@@ -15,7 +15,8 @@ from ._sketch import CELL, LEVELS
 _SPREAD = 3  # training subjects, from which a spread can be estimated
 _MOST = 30  # of them, that are left out in turn
 _WITHIN = 0.995  # share of suitable scans that keep to the limit of a statistic
-_FROM_ONE = 1.5  # times the stated limits, beside a single training subject
+_OF_TWO = 2.0  # times what two training subjects differ by, that a third may
+_FROM_ONE = 1.75  # times the stated limits, beside a single training subject
 _FEW_CELLS = 150  # too few to tell a turn or another contrast by
 _WEIGHT = 0.2  # of the correlation of intensities, beside the overlap of shapes
 _BY_SHAPE = 0.015  # of overlap, that a turn must gain beside intensities
@@ -30,7 +31,7 @@ STATED = {
     "size": np.log(1.25),
     "correlation": -0.2,
     "histogram": 0.33,
-    "field": 0.65,
+    "field": 0.8,
     "texture": 0.45,
 }
 """Statistics in the order of their reasons, and what they may be in a suitable scan.
@@ -386,7 +387,7 @@ class Remembered:
         if name == "turn" and len(met) < _SPREAD:
             return stated
         if len(met) < _SPREAD:
-            return max([stated, *(1.25 * met)])
+            return max([stated, *(_OF_TWO * met)])
         if name.startswith("texture"):  # of which only the size was kept
             met = np.concatenate([met, -met])
         return max(stated, _one_more(met))
