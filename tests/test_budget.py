@@ -33,6 +33,7 @@ from sklearn_lsdn.volumes._subjects import open_subjects
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fills the border:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*those of training had:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*unlike the scans of training:UserWarning"),
 ]
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])

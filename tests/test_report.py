@@ -223,24 +223,19 @@ def test_a_brain_elsewhere(cohort, synthesizer, tmp_path):
     page = report(synthesizer, [odd], path=tmp_path / "a.html", subjects=["Eve <3"])
     (text,) = page.warnings
     assert text.startswith("Eve <3: ")
-    assert "where no training brain did" in text
+    assert "mm from those of training" in text
 
 
 def test_other_voxels(cohort, synthesizer, tmp_path):
     odd = moved(cohort.images["T1w"][2], stretched=0.5)
     page = report(synthesizer, [odd], path=tmp_path / "a.html")
     texts = "".join(page.warnings)
-    assert "Voxels of 4 x 4 x 4 mm, where training had 8 x 8 x 8 mm" in texts
+    assert "voxels of 4 x 4 x 4 mm, where training had 8 x 8 x 8 mm" in texts
 
 
 def test_other_intensities(cohort, synthesizer, tmp_path):
-    image = cohort.images["T1w"][2]
-    data = image.get_fdata()
-    inside = np.flatnonzero(data)
-    data.flat[inside[:: len(inside) // 30]] = 20 * data.max()  # bright residue
-    odd = nib.Nifti1Image(data, image.affine)
-    page = report(synthesizer, [odd], path=tmp_path / "a.html")
-    assert any("standard deviations" in text for text in page.warnings)
+    page = report(synthesizer, cohort.images["T2w"][2:], path=tmp_path / "a.html")
+    assert any("another contrast" in text for text in page.warnings)
 
 
 # Files

@@ -39,6 +39,7 @@ from sklearn_lsdn import (
     VolumeSynthesizer,
     volume_snr_scorer,
 )
+from sklearn_lsdn.exceptions import UnlikeWarning
 from sklearn_lsdn.metrics import snr_score
 from sklearn_lsdn.volumes import PercentileNormalizer, ZScoreNormalizer
 from sklearn_lsdn.volumes import _preparation as preparation
@@ -376,12 +377,13 @@ def test_another_voxel_size_is_predicted_on_its_own_grid(cohort, fitted):
     mask = _resampled(make_brain(SHAPE)[0], affine, shape) > 0.9
     a, c = (_resampled(cohort.arrays[2][i], affine, shape) * mask for i in (0, 2))
     source, scan = make_image(a, affine), make_image(c, affine)
-    (output,) = fitted.predict([source])
+    with pytest.warns(UnlikeWarning, match="voxels of 1.6 x 1.8 x 2 mm"):
+        (output,) = fitted.predict([source])
     assert output.shape == shape
     np.testing.assert_array_equal(output.affine, source.affine)
     np.testing.assert_array_equal(_voxels(output) != 0, a != 0)
     own_grid = fitted.score(cohort.a[2:], cohort.c[2:])
-    assert fitted.score([source], [scan]) > own_grid - 3
+    assert fitted.score([source], [scan], on_unlike="ignore") > own_grid - 3
 
 
 def test_voxels_outside_the_mask_are_exactly_zero(cohort):
@@ -420,7 +422,8 @@ def test_the_default_mask_is_the_common_brain_of_the_sources(cohort, fitted):
     a, b = (cohort.arrays[0][i].copy() for i in (0, 1))
     a[:, 6], b[5] = 0, 0
     several = small(LinearRegression()).fit(cohort.ab, cohort.c)
-    (output,) = several.predict([[make_image(a), make_image(b)]])
+    with pytest.warns(UnlikeWarning, match="a further piece"):
+        (output,) = several.predict([[make_image(a), make_image(b)]])
     np.testing.assert_array_equal(_voxels(output) != 0, (a != 0) & (b != 0))
 
 
@@ -677,6 +680,7 @@ def head():
 
 @pytest.mark.filterwarnings("ignore:.*fills the border:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*those of training had:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*unlike the scans of training:UserWarning")
 @pytest.mark.parametrize("estimator", [small_network(), LinearRegression()], ids=str)
 @pytest.mark.parametrize("patch_size", [3, 5])
 def test_prediction_never_holds_the_patches(cohort, head, estimator, patch_size):

@@ -159,6 +159,7 @@ DOUBTFUL = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*unlike the scans of training:UserWarning")
 @pytest.mark.parametrize(("data", "affine"), DOUBTFUL.values(), ids=DOUBTFUL)
 def test_what_can_hardly_be_a_brain_is_named(data, affine, tmp_path):
     path = tmp_path / "sub-03_T1w.nii.gz"

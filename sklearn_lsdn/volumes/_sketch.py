@@ -107,15 +107,21 @@ class Sketch:
 def _texture(volume, mask):
     middle = round(np.flatnonzero(mask.any(axis=(0, 1))).mean())
     slab = slice(max(middle - _SLAB // 2, 0), middle + _SLAB // 2 + 1)
-    part, inside = volume[..., slab], mask[..., slab]
+    part, inside = volume[..., slab].astype(np.float64), mask[..., slab]
     deep = ndimage.binary_erosion(inside)
     if np.count_nonzero(deep) < 30:
         return np.nan
     around = sum(
         np.roll(part, shift, axis) for axis in range(3) for shift in (-1, 1)
     )  # what is rolled in from beyond the edge is not looked at
-    rest, spread = (part - around / 6)[deep].std(), part[deep].std()
-    return float(np.log(max(rest, 1e-9 * spread) / spread)) if spread else np.nan
+    rest, values = (part - around / 6)[deep], part[deep]
+    # Without what is farthest out, vessels and artefacts.
+    rest, values = (
+        np.clip(each, *np.percentile(each, [1, 99])) for each in (rest, values)
+    )
+    if not values.std():
+        return np.nan
+    return float(np.log(max(rest.std() / values.std(), 1e-9)))
 
 
 def _further(mask):
