@@ -19,6 +19,7 @@ _OF_TWO = 2.0  # times what two training subjects differ by, that a third may
 _FROM_ONE = 1.75  # times the stated limits, beside a single training subject
 _FEW_CELLS = 150  # too few to tell a turn or another contrast by
 _WEIGHT = 0.2  # of the correlation of intensities, beside the overlap of shapes
+_CELLS_TURNED = 1500  # at most, to find a turn by
 _BY_SHAPE = 0.015  # of overlap, that a turn must gain beside intensities
 _LEAST_TURN = 20  # degrees; heads differ by less
 _BEYOND = 0.03  # share of a brain where none of training lay, if it has a skull
@@ -322,14 +323,17 @@ class Remembered:
         if len(sketch.cells) < _FEW_CELLS:
             return 0.0, ""
         fits, overlaps = [], []
+        every = slice(None, None, 1 + len(around) // _CELLS_TURNED)
+        share, intensities = sketch.share[every], sketch.intensities[0][every]
+        weighted = self.share * self.expected[0]
+        whole = self.share.sum() * share.sum() / sketch.share.sum() + share.sum()
         for _, _, matrix in _TURNS:
-            places = around @ matrix.T
-            shares = self._at(self.share, places)
-            both = np.minimum(shares, sketch.share)
-            whole = self.share.sum() + sketch.share.sum()
+            index = self._index(around[every] @ matrix.T)
+            shares = _interpolated(self.share, index)
+            expected = _interpolated(weighted, index) / np.maximum(shares, 1e-3)
+            both = np.minimum(shares, share)
             overlaps.append(2 * both.sum() / whole)
-            expected = self._at(self.expected[0], places, weighted=True)
-            alike = _correlation(expected, sketch.intensities[0], both)
+            alike = _correlation(expected, intensities, both)
             fits.append(overlaps[-1] + _WEIGHT * alike)
         best = int(np.argmax(fits))
         angle, turned, _ = _TURNS[best]
@@ -342,11 +346,15 @@ class Remembered:
 
         With ``weighted``, the mean over the brain that is near.
         """
-        index = ((around + self.centre) / CELL - 0.5 - self.low).T
+        index = self._index(around)
         if weighted:
             shares = np.maximum(_interpolated(self.share, index), 1e-3)
             return _interpolated(field * self.share, index) / shares
         return _interpolated(field, index)
+
+    def _index(self, around):
+        """Where in the grid places lie, in mm around the brains' centre."""
+        return ((around + self.centre) / CELL - 0.5 - self.low).T
 
     def _exchanged(self, unlike, sketch):
         """Two scans that are unlike their contrasts, and less unlike each other's."""
