@@ -192,3 +192,11 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_work(
     assert text in refused(capsys, "predict", *given)
     assert page.read_text() == "mine"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_takes_no_name_of_a_synthesis(data, model, tmp_path, capsys):
+    page = tmp_path / "out" / "sub-03_T1w_synth.nii.gz"
+    argv = ["predict", model, files_of(data)[2], "-o", tmp_path / "out"]
+    assert run(*argv, "--report", page, "--overwrite") == 1
+    assert "does not end in .html" in capsys.readouterr().err
+    assert not page.exists()

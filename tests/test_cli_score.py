@@ -167,3 +167,14 @@ def test_nothing_is_overwritten(data, model, tmp_path, capsys):
     assert "among the inputs" in refused(capsys, "score", model, *given)
     assert run("score", model, *pairs(data), "-q", "--overwrite", "--json", path) == 0
     assert json.loads(path.read_text())["unit"] == "dB"
+
+
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_a_model_is_no_output(data, model, capsys, option):
+    before = model.read_bytes()
+    sources, targets = (files_of(data, c)[:2] for c in ("T1w", "T2w"))
+    argv = ["score", model, "--source", *sources, "--target", *targets]
+    argv += [option, model, "--overwrite"]
+    assert run(*argv) == 1
+    assert "among the inputs" in capsys.readouterr().err
+    assert model.read_bytes() == before

@@ -115,7 +115,7 @@ def test_what_is_unlike_is_told_by_its_reason(fitted, scan, change, reason):
     with pytest.warns(ScanWarning) as record:
         fitted.predict([change(scan)])
     (text,) = [str(w.message) for w in record if w.category is UnlikeWarning]
-    assert text.startswith("sources[0] is unlike the scans of training: ")
+    assert text.startswith("sources[0]: unlike the scans of training: ")
     first = text.partition(" Also, ")[0]
     assert re.search(reason, first), text
 

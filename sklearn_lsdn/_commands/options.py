@@ -207,8 +207,8 @@ def preparation():
     group.add_argument(
         "--mask",
         metavar="NIFTI",
-        help='the brain, for all subjects, or "mni152"; by default the voxels that '
-        "differ from 0 in all images of a subject",
+        help='the brain, for all subjects, or "mni152"; by default what differs from '
+        "the background in all images of a subject",
     )
     group.add_argument(
         "--normalization",

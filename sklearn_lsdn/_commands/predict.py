@@ -123,6 +123,8 @@ def _page(arguments, synthesizer):
     overwrite = arguments.overwrite
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
+        if Path(arguments.report).suffix not in (".html", ".htm"):
+            raise ValueError(f"{arguments.report} does not end in .html, as pages do.")
         try:
             yield seen
         except SubjectsFailed as error:

@@ -36,7 +36,7 @@ def run(arguments):
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     find_images_of_model(arguments, synthesizer)
-    check_scores_output(arguments)
+    check_scores_output(arguments, arguments.model)
     inspect = None
     if arguments.report:
         from ..report._inspection import inspect_network

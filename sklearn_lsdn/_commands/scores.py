@@ -29,7 +29,7 @@ def refuse_one_file_for_two(arguments):
         )
 
 
-def check_scores_output(arguments):
+def check_scores_output(arguments, *more):
     """Raise an error unless files can be written, rather before the work."""
     from .._utils.files import check_output
 
@@ -38,7 +38,9 @@ def check_scores_output(arguments):
 
         require_report()
     for path in filter(None, (arguments.json, arguments.report)):
-        check_output(path, overwrite=arguments.overwrite, inputs=inputs(arguments))
+        check_output(
+            path, overwrite=arguments.overwrite, inputs=[*inputs(arguments), *more]
+        )
 
 
 def written_scores(arguments, evaluation, title, results=(), networks=()):

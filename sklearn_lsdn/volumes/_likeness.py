@@ -32,7 +32,7 @@ STATED = {
     "size": np.log(1.25),
     "correlation": -0.2,
     "histogram": 0.33,
-    "field": 0.8,
+    "field": 1.0,
     "texture": 0.45,
 }
 """Statistics in the order of their reasons, and what they may be in a suitable scan.
@@ -97,7 +97,7 @@ class Likeness:
             name = " and ".join(names) if contrast is None else names[contrast]
             said.setdefault(name, []).append(reason)
         return " ".join(
-            f"{name} is unlike the scans of training: {' Also, '.join(reasons)}"
+            f"{name}: unlike the scans of training: {' Also, '.join(reasons)}"
             for name, reasons in said.items()
         )
 
@@ -448,8 +448,8 @@ class Remembered:
         correlation = self._name("correlation", c)
         histogram = self._name("histogram", c)
         return (
-            "its intensities look unlike those of training: they go with what is "
-            f"expected at each place by r = {-values[correlation]:.2f}"
+            "its intensities go with what is expected at each place by "
+            f"r = {-values[correlation]:.2f}"
             f"{self._most(correlation)}, and their histogram differs by "
             f"{values[histogram]:.2f} standard deviations{self._most(histogram)}. Is "
             "it another contrast?"

@@ -115,7 +115,8 @@ class Novelty:
             left = _residuals(each, where, origin, *by)
             energies.append(_averaged(_energy(left, precision), where))
         tails = np.quantile(np.concatenate(energies), 1 - 10**-_SHARES)
-        tails += 1e-6 * np.arange(len(tails))  # that all differ
+        # Each above the one before, in float32 too.
+        tails += 1e-5 * max(tails[-1], 1.0) * np.arange(len(tails))
         arrays = units, centre, width, origin, *usual, precision, tails
         return cls(coarsest, *(np.asarray(each, dtype=np.float32) for each in arrays))
 
@@ -174,7 +175,7 @@ class Novelty:
 
     def _rarity(self, energies):
         tails = self.energies
-        beyond = np.maximum(energies - tails[-1], 0) / (tails[-1] - tails[-11])
+        beyond = np.maximum(energies - tails[-1], 0) / max(tails[-1] - tails[-11], 1e-3)
         return np.interp(energies, tails, _SHARES) + beyond
 
     def check_window(self, n_contrasts, scales) -> None:
