@@ -8,7 +8,7 @@ from novelty import moved
 from scipy import ndimage
 
 AXES = "left-right", "front-back", "vertical"
-CONTRAST = "its intensities look unlike those of training"
+CONTRAST = "its intensities go with what is expected"
 TOWARDS = (1, 0, 0), (0, 1, 0), (0, 0, -1), (1, 1, 1)
 
 
