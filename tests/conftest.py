@@ -54,6 +54,26 @@ def elsewhere():
         yield lambda function, *args: pool.submit(function, *args).result()
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Folder of three subjects in three contrasts, and a mask of the left half."""
+    from small_commands import save_subjects
+
+    folder = tmp_path_factory.mktemp("data")
+    save_subjects(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    """A model file from the first two subjects; copy it to change it."""
+    from small_commands import SMALL, run, training
+
+    path = tmp_path_factory.mktemp("model") / "t2w.skops"
+    assert run("fit", *training(data), "-o", path, *SMALL, "-q") == 0
+    return path
+
+
 @pytest.fixture(scope="session")
 def open_ms():
     """Folder of the open MS scans; ``LSDN_DATA`` says where its parent is."""

@@ -13,7 +13,6 @@ from small_commands import (
     must_not_be_reached,
     refused,
     run,
-    save_subjects,
     training,
 )
 
@@ -21,13 +20,6 @@ from sklearn_lsdn import VolumeSynthesizer
 
 pytest.importorskip("jinja2")
 pytest.importorskip("skimage")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    save_subjects(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

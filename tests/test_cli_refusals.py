@@ -17,28 +17,11 @@ from small_commands import (
     must_not_be_reached,
     refused,
     run,
-    save_subjects,
     tasks,
     training,
 )
 
 from sklearn_lsdn import VolumeSynthesizer
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Folder of three subjects in three contrasts, and a mask of the left half."""
-    folder = tmp_path_factory.mktemp("data")
-    save_subjects(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(data, tmp_path_factory):
-    """A model file from the first two subjects; copy it to change it."""
-    path = tmp_path_factory.mktemp("model") / "t2w.skops"
-    assert run("fit", *training(data), "-o", path, *SMALL, "-q") == 0
-    return path
 
 
 def _interrupt(*args, **kwargs):

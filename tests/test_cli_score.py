@@ -5,18 +5,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from small_commands import BRIEF, SUBJECTS, files_of, refused, run, save_subjects
+from small_commands import BRIEF, SUBJECTS, files_of, refused, run
 from small_commands import training as pairs
 
 from sklearn_lsdn import load_model, psnr_score
 from sklearn_lsdn.datasets import make_brain_cohort
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    save_subjects(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -6,25 +6,11 @@ import warnings
 import nibabel as nib
 import numpy as np
 import pytest
-from small_commands import BRIEF, SUBJECTS, files_of, run, save_subjects, training
+from small_commands import BRIEF, SUBJECTS, files_of, run
 
 from sklearn_lsdn import load_model
 from sklearn_lsdn.exceptions import BrainWarning, ScanWarning, SubjectsFailed
 from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    save_subjects(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(data):
-    path = data / "model.skops"
-    assert run("fit", *training(data), *BRIEF, "-q", "-o", path) == 0
-    return path
 
 
 @pytest.fixture
