@@ -116,7 +116,7 @@ def test_a_wrong_pair_is_named(data, model, tmp_path, capsys):
     given = ["--source", *files_of(data), "--target", *targets, "-j", "1", "-q"]
     assert run("score", model, *given) == 0
     out, err = capsys.readouterr()
-    text = "sub-03 is predicted no better than by the mean"
+    text = "sub-03: predicted no better than by the mean"
     assert text in out
     assert text in err
 

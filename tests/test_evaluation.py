@@ -36,14 +36,19 @@ class Recorder(BaseEstimator):
         self.name = name
 
     def fit(self, sources, targets):
-        self.fits.append((self.name, sources, targets))
-        self.trained_on_ = sources
+        self.trained_on_ = _paths(sources)
+        self.fits.append((self.name, self.trained_on_, _paths(targets)))
         return self
 
     def synthesize(self, source, target):
-        assert source not in self.trained_on_
-        self.scored.append((self.name, [source], [target]))
+        (scanned,), (wanted,) = _paths([source]), _paths([target])
+        assert scanned not in self.trained_on_
+        self.scored.append((self.name, [scanned], [wanted]))
         return Guess()
+
+
+def _paths(subjects):
+    return [file.location for (file,) in subjects]
 
 
 @pytest.fixture

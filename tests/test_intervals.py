@@ -187,7 +187,7 @@ def test_nothing_held_back(data):
     one_subject = fitted(LinearRegression(), X, y, np.zeros(len(X)))
     one_sample = fitted(LinearRegression(), X[:1], y[:1])
     for ensemble in (one_subject, one_sample):
-        with pytest.raises(ValueError, match="two or more groups or samples"):
+        with pytest.raises(ValueError, match="two or more groups"):
             ensemble.predict(X, return_interval=0.5)
 
 
@@ -240,7 +240,9 @@ def test_model_files_of_older_releases_have_none(tmp_path):
     archive = REPOSITORY / "tests" / "data" / "models-0.1.0.dev0.zip"
     with zipfile.ZipFile(archive) as models:
         model = load_model(models.extract("ensemble.skops", tmp_path))
-    with pytest.raises(ValueError, match="two or more subjects, by this release"):
+    with pytest.raises(
+        ValueError, match="two or more groups .subjects., by this release"
+    ):
         model.check_interval(0.5)
 
 
@@ -298,8 +300,13 @@ def test_what_has_no_intervals(cohort):
     single = small().fit(cohort.a[:2], cohort.c[:2])
     one_subject = small(n_estimators=2).fit(cohort.a[:1], cohort.c[:1])
     person = small(n_estimators=2).fit(cohort.a[:2], cohort.c[:2], groups=["x", "x"])
-    for s in (single, one_subject, person):
-        with pytest.raises(ValueError, match="two or more subjects"):
+    of_one = "trained on one subject"
+    for s, why in (
+        (single, "n_estimators=2"),
+        (one_subject, of_one),
+        (person, "two or"),
+    ):
+        with pytest.raises(ValueError, match=why):
             s.predict(cohort.a[2:], return_interval=0.5)
     two = small(n_estimators=2).fit(cohort.a[:2], cohort.c[:2])
     with pytest.raises(ValueError, match="which is 0.666"):

@@ -10,7 +10,7 @@ from small_commands import BRIEF, SUBJECTS, files_of, run
 
 from sklearn_lsdn import load_model
 from sklearn_lsdn.exceptions import BrainWarning, ScanWarning, SubjectsFailed
-from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
+from sklearn_lsdn.jobs import Evaluation, leave_one_subject_out, predict_files
 
 
 @pytest.fixture
@@ -145,3 +145,40 @@ def test_info_tells_brains_of_training(model, capsys):
         line for line in capsys.readouterr().out.splitlines() if "brain volume" in line
     )
     assert "ml in training" in line
+
+
+def test_a_doubtful_scan_is_not_done(model, half, data, tmp_path, capsys):
+    out, fine = tmp_path / "out", files_of(data)[0]
+    argv = ["predict", model, fine, half, "-q", "-o", out, "--resume"]
+    assert run(*argv) == 0
+    first = [path.stat().st_mtime_ns for path in sorted(out.iterdir())]
+    assert _warned(capsys)
+    assert run(*argv) == 0
+    assert _warned(capsys)  # again
+    again = [path.stat().st_mtime_ns for path in sorted(out.iterdir())]
+    assert first[0] == again[0]
+    assert first[1] < again[1]
+    assert run(*argv, "--strict") == 1
+
+
+def test_a_doubt_names_the_subject_by_its_place(model, half, data, tmp_path, capsys):
+    scans = [files_of(data)[0], half]
+    assert run("predict", model, *scans, "-q", "-o", tmp_path / "out") == 0
+    assert all("sources[1]" in line for line in _warned(capsys))
+    first, _, last = files_of(data, "T2w")
+    pairs = ["--source", *scans, "--target", first, last]
+    assert run("score", model, *pairs, "-q") == 0
+    assert all("[1]" in line for line in _warned(capsys))
+
+
+def test_strict_tells_what_was_worked_out():
+    times = dict(fit_seconds=1.0, predict_seconds=1.0, snr=9.0, psnr=9.0)
+    records = [
+        dict(model="a", subject=f"sub-{i}", r2=r2, warnings=[], **times)
+        for i, r2 in enumerate((0.8, 0.7, -0.5))
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScanWarning)
+        with pytest.raises(ScanWarning, match="sub-2") as raised:
+            Evaluation(records).warn()
+    assert "9.00" in raised.value.result

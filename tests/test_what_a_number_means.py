@@ -73,7 +73,7 @@ def test_a_subject_that_is_predicted_as_by_the_mean_is_named(tmp_path, capsys):
     told = [volume["warnings"] for volume in content["volumes"]]
     assert [len(texts) for texts in told] == [0, 0, 1, 0, 0]
     (text,) = told[2]
-    assert text.startswith("sub-03 is predicted no better than by the mean, while")
+    assert text.startswith("sub-03: predicted no better than by the mean, while")
     out, err = capsys.readouterr()
     *others, last = err.splitlines()
     assert last == f"Warning: {text}"

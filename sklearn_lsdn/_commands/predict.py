@@ -68,7 +68,7 @@ def add_arguments(command):
         "--resume",
         action="store_true",
         help="leave alone subjects whose outputs are there and whole, by this model of "
-        "these images, do the others",
+        "these images and without a warning, do the others",
     )
     add_keep_going(command)
     group = add_entities(command)
@@ -120,7 +120,7 @@ def _page(arguments, synthesizer):
 
     require_report()
     inputs = [arguments.model, *sum(arguments.also, arguments.images)]
-    overwrite = arguments.overwrite
+    overwrite = arguments.overwrite or arguments.resume
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
         if Path(arguments.report).suffix not in (".html", ".htm"):

@@ -86,11 +86,7 @@ class HeldBackScores:
 
     def check_level(self, level) -> None:
         """Raise ValueError unless intervals can keep a level."""
-        if not (isinstance(level, Real) and 0 < level < 1):
-            raise ValueError(
-                f"The level of an interval must lie between 0 and 1, got {level!r}. "
-                "Give 0.9 for 90 %."
-            )
+        _check_range(level)
         if level > self.highest + 1e-12:
             what = "groups (subjects)" if self.of_groups else "samples"
             raise ValueError(
@@ -144,29 +140,36 @@ class HeldBackScores:
         ensure(n > 1 and shape[0] in (1, n), "scores are lost")
 
 
-def scores_that_keep(scores, level, what="groups or samples") -> HeldBackScores:
+def scores_that_keep(scores, level) -> HeldBackScores:
     """The same scores, of which a level can be asked.
 
     Parameters
     ----------
     scores : HeldBackScores or None
     level : float
-    what : str, default="groups or samples"
-        What was to be held back, for messages.
 
     Raises
     ------
     ValueError
         If there are none, or intervals cannot keep the level.
     """
+    _check_range(level)
     if scores is None:
         raise ValueError(
-            f"This model has no intervals: they take an ensemble that was trained on "
-            f"two or more {what}, by this release or a later one. Fit again, with "
-            "n_estimators=2 or more (lsdn fit --n-estimators)."
+            "This model has no intervals: they take an ensemble that was trained on "
+            "two or more groups (subjects), by this release or a later one. Fit again, "
+            "with n_estimators=2 or more (lsdn fit --n-estimators)."
         )
     scores.check_level(level)
     return scores
+
+
+def _check_range(level):
+    if not (isinstance(level, Real) and 0 < level < 1):
+        raise ValueError(
+            f"The level of an interval must lie between 0 and 1, got {level!r}. Give "
+            "0.9 for 90 %."
+        )
 
 
 def _quantiles(scores, weight, n_quantiles):

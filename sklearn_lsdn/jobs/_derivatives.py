@@ -80,7 +80,7 @@ def predict_dataset(
         "SubjectsHeldBack": scores and scores.n_held_back,
     }
     subjects = []
-    for session in sessions:
+    for i, session in enumerate(sessions):
         scans = [scan.path for scan in session.scans]
         shared = {
             "Sources": [source_uri(scan, dataset) for scan in scans],
@@ -99,7 +99,7 @@ def predict_dataset(
             if kind == "novelty":
                 sidecars[-1]["Novelty"] = WHAT_COUNTS
             marks.append(mark)
-        subjects.append(SubjectFiles(scans, paths, sidecars, marks))
+        subjects.append(SubjectFiles(scans, paths, sidecars, marks, i))
     if not options.get("keep_going"):
         open_subjects([subject.source for subject in subjects], "sources")
     overwrite, resume = options.get("overwrite"), options.get("resume")

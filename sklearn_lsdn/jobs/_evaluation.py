@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._utils.doubts import warn_of
 from ..exceptions import PairWarning
+from ..volumes._doubts import doubt_of_score
 
 WHAT_COUNTS = (
     "SNR counts from the scan's own zero; R2 does not: 1 is perfect, 0 as good as the "
     "scan's mean."
 )
-_LEARNED = 0.3  # R2 from which something was learned; tumours alone brought 0.05
 _TIMES = {"fit_seconds": "fit (s)", "predict_seconds": "predict (s)"}
 
 
@@ -139,27 +140,31 @@ class Evaluation:
                 if other["model"] == record["model"]
                 and other["subject"] != record["subject"]
             ]
-            usual = np.median(others) if others else 0
-            if usual > _LEARNED and record["r2"] < 0:
-                doubt = (
-                    f"{record['subject']} is predicted no better than by the mean, "
-                    "while the others are: is its source paired with the right target, "
-                    "registered to it, and of the same contrast as theirs?"
-                )
-                found.append((i, PairWarning(doubt)))
+            doubts = doubt_of_score(record["r2"], others, record["subject"])
+            found += [(i, doubt) for doubt in doubts]
         return found
 
-    def add_doubts(self) -> list[PairWarning]:
-        """Add what `doubts` finds to the records, and return it, each once.
+    def warn(self) -> "Evaluation":
+        """Add what `doubts` finds to the records, and warn of it, of each once.
 
         Returns
         -------
-        doubts : list of PairWarning
+        self : Evaluation
+
+        Raises
+        ------
+        PairWarning
+            Where such warnings are errors; it holds the table as ``result``.
         """
         found = self.doubts()
         for i, doubt in found:
             self.records[i]["warnings"].append(str(doubt))
-        return list({str(doubt): doubt for _, doubt in found}.values())
+        try:
+            warn_of({str(doubt): doubt for _, doubt in found}.values())
+        except PairWarning as error:
+            error.result = self.table()
+            raise
+        return self
 
     def to_dict(self) -> dict:
         """Give everything, for JSON.

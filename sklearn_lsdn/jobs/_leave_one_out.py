@@ -1,7 +1,6 @@
 """Leave one subject out: how well each method predicts a subject never seen."""
 
 import os
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -128,7 +127,8 @@ def leave_one_subject_out(
 
     # Whoever does the work may do it in another folder.
     places = absolute_paths(sources), absolute_paths(targets)
-    shared = store, *places, subjects, inspect
+    cases = list(zip(*pairs, *places, subjects, strict=True))
+    shared = store, cases, inspect
     jobs = [(key, *task, share) for key, task in zip(keys, tasks, strict=True)]
     left = [job for job, done in zip(jobs, before, strict=True) if not done]
     new = parallel_map(_kept_fold, shared, left, n_jobs=n_jobs)
@@ -138,8 +138,7 @@ def leave_one_subject_out(
     )
     with shown_by(None):  # lest each fold show how far it is itself
         evaluation = _collected(results, progress, doubts)
-    warn_of(evaluation.add_doubts())
-    return evaluation
+    return evaluation.warn()
 
 
 def _check_choices(synthesizers, subjects, inspect, resume):
@@ -236,12 +235,11 @@ def _with_absolute_mask(synthesizer):
 def _collected(results, progress, told):
     """Take in the folds' results as they come, and tell of them.
 
-    Doubts are told unless they were told before, whichever place in a list or score
-    they name.
+    Doubts are told unless they were told before.
     """
-    evaluation, told = Evaluation([]), {_said(doubt) for doubt in told}
+    evaluation, told = Evaluation([]), {str(doubt) for doubt in told}
     for n, (records, inspections, doubts) in enumerate(results, start=1):
-        new = {_said(doubt): doubt for doubt in doubts if _said(doubt) not in told}
+        new = {str(doubt): doubt for doubt in doubts if str(doubt) not in told}
         told.update(new)
         warn_of(new.values())
         evaluation.warnings.extend(map(str, new.values()))
@@ -253,33 +251,28 @@ def _collected(results, progress, told):
     return evaluation
 
 
-def _said(doubt):
-    return re.sub(r"(sources|targets)(\[\d+\])+ | \(R2 .*?\)", "", str(doubt))
-
-
-def _kept_fold(store, sources, targets, subjects, inspect, key, *task):
+def _kept_fold(store, cases, inspect, key, *task):
     """What a fold gave, or gives."""
-    fold = partial(_evaluate_fold, sources, targets, subjects, inspect, *task)
-    return store.made(fold, key)
+    return store.made(partial(_evaluate_fold, cases, inspect, *task), key)
 
 
-def _evaluate_fold(sources, targets, subjects, inspect, name, synthesizer, fold, share):
+def _evaluate_fold(cases, inspect, name, synthesizer, fold, share):
     train, test = fold
     unfitted = clone(synthesizer)
     if share is not None:
         unfitted.set_params(max_memory=tighter(share, unfitted.max_memory))
     start = time.perf_counter()
-    given = [sources[i] for i in train], [targets[i] for i in train]
+    given = [[cases[i][role] for i in train] for role in range(2)]
     with doubts_kept() as doubts, interrupts_end_all():
         fitted = unfitted.fit(*given)
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
-        case = sources[i], targets[i], subjects[i]
+        *opened, source, target, subject = cases[i]
         with doubts_kept() as more:
-            record, _ = score_subject(name, fitted, *case, fit_seconds)
+            record, _ = score_subject(name, fitted, *opened, subject, fit_seconds)
             records.append(record)
             if inspect is not None:
-                inspections.append(inspect(name, fitted, *case))
+                inspections.append(inspect(name, fitted, source, target, subject))
         doubts += more
     return records, inspections, doubts

@@ -29,6 +29,8 @@ from ..volumes._subjects import absolute_paths, check_contrast_order, open_subje
 from ._dataset import read_json, write_json
 from ._names import beside, output_names
 
+_DOUBTFUL = " ?"  # at the end of a header's description
+
 
 @dataclass(frozen=True)
 class SubjectFiles:
@@ -43,12 +45,15 @@ class SubjectFiles:
         What to write beside each of them.
     marks : list of str, default=()
         What the header of each tells, beside who made it.
+    place : int, default=0
+        Among all subjects, for messages.
     """
 
     source: object
     outputs: list
     sidecars: list = ()
     marks: list = ()
+    place: int = 0
 
     @property
     def images(self):
@@ -68,10 +73,13 @@ class SubjectFiles:
 
     def open(self):
         """Its images, whose headers have been checked."""
-        return open_subjects([self.source], "sources")[0]
+        return open_subjects([self.source], "sources", self.place)[0]
 
     def is_done(self, model) -> bool:
-        """Whether its outputs are there and whole, by this model of these images."""
+        """Whether its outputs are there and whole, by this model of these images.
+
+        Those of doubtful scans are not, so that the doubt is told again.
+        """
         try:
             files = self.open()
             for path, maker in self.makers(model, files):
@@ -153,8 +161,8 @@ def predict_files(
         Replace existing files.
     resume : bool, default=False
         Leave alone subjects whose outputs are there and whole, and were made by this
-        synthesizer of these images, as their headers tell; replace the outputs of the
-        others.
+        synthesizer of these images, as their headers tell, without a doubt; replace the
+        outputs of the others.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
     on_unlike : {"warn", "raise", "ignore"}, default="warn"
@@ -232,7 +240,7 @@ def predict_files(
             name for kind, _, n in kinds for name in output_names(images[0], n, kind)
         ]
         outputs = [folder / name for name in names]
-        subjects.append(SubjectFiles(source, outputs, marks=marks))
+        subjects.append(SubjectFiles(source, outputs, marks=marks, place=i))
     return predict_subjects(
         synthesizer,
         subjects,
@@ -303,8 +311,8 @@ def predict_subjects(
         others = sum(any(p.exists() for p in subject.outputs) for subject in todo)
         if others:
             before += (
-                f"; outputs of {others} are replaced: not whole, or by another model "
-                "or of other images"
+                f"; outputs of {others} are replaced: not whole, or by another model, "
+                "of other images or another level, or of doubtful scans"
             )
     overwrite = overwrite or resume
     with prepared_outputs(
@@ -411,21 +419,20 @@ def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home
         about["LikenessToTraining"] = synthesis.likeness.told()
     if synthesis.doubts:
         about["Warnings"] = [str(doubt) for doubt in synthesis.doubts]
-    images = sum(synthesis.all_images, [])
+    kinds = synthesis.all_images
+    images = sum(kinds, [])
     sidecars = [content | about for content in subject.sidecars]
     for path in subject.outputs:  # another run may have removed what was empty
         make_folder(path.parent)
     if asked["return_std"] and sidecars:
-        pairs = zip(synthesis.images, synthesis.std_images, strict=True)
-        snr = [_expected_snr(*pair) for pair in pairs]
-        for i, content in enumerate(sidecars[: len(images) - asked["return_novelty"]]):
-            value = snr[i % len(snr)]
+        snr = [_expected_snr(*pair) for pair in zip(*kinds[:2], strict=True)]
+        for content, value in zip(sidecars, snr * 2, strict=False):
             content["ExpectedSNR"] = {"Value": value, "Units": "dB"}
     # Sidecars first, for the images tell that all is there.
     for path, content in zip(subject.files[len(images) :], sidecars, strict=True):
         write_json(path, content, overwrite)
     for image, (path, maker) in zip(images, makers, strict=True):
-        image.header["descrip"] = maker
+        image.header["descrip"] = maker + _DOUBTFUL * bool(synthesis.doubts)
         save_image(image, path, overwrite=overwrite)
     return [] if is_home else synthesis.doubts, seen
 

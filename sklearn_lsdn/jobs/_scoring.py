@@ -13,7 +13,7 @@ from .._utils.progress import Progress
 from .._utils.threads import effective_n_threads
 from ..metrics import psnr_score, snr_score
 from ..volumes._budget import subjects_at_once
-from ..volumes._subjects import absolute_paths, pair_subjects
+from ..volumes._subjects import pair_subjects
 from ..volumes._synthesis import Synthesis
 from ._evaluation import Evaluation
 
@@ -65,11 +65,10 @@ def score_subjects(
     if n_jobs > 1 or elsewhere:
         synthesizer = copy.copy(synthesizer)
         synthesizer.n_jobs = 1  # a thread a subject
-    places = absolute_paths(sources), absolute_paths(targets)
     results = parallel_map(
         _scored,
         (synthesizer, model, inspect),
-        zip(*places, subjects, strict=True),
+        zip(*pairs, subjects, strict=True),
         n_jobs=n_jobs,
         prefer="threads",
     )
@@ -81,8 +80,7 @@ def score_subjects(
             evaluation.inspections.append(inspection)
         line = f"{record['subject']}: {record['snr']:.2f} dB"
         progress.tell(n, line, line)
-    warn_of(evaluation.add_doubts())
-    return evaluation
+    return evaluation.warn()
 
 
 def _scored(synthesizer, model, inspect, source, target, subject):

@@ -144,11 +144,34 @@ def doubts_of_scores(r2, names) -> list:
     """
     doubts = []
     for i, (score, name) in enumerate(zip(r2, names, strict=True)):
-        others = [*r2[:i], *r2[i + 1 :]]
-        if others and score < _UNLEARNED and np.median(others) > _LEARNED:
-            doubts.append(
-                f"{name}: predicted no better than by the mean (R2 {score:.2f}), while "
-                "others are learned. Do source and target show the same person, "
-                "registered to one another, and the contrasts of the others?"
-            )
-    return [*map(PairWarning, doubts)]
+        doubts += doubt_of_score(score, [*r2[:i], *r2[i + 1 :]], name, _UNLEARNED)
+    return doubts
+
+
+def doubt_of_score(r2, others, name, least=0.0) -> list:
+    """Name a subject that is predicted no better than by the mean, unlike others.
+
+    Parameters
+    ----------
+    r2 : float
+        The coefficient of determination.
+    others : list of float
+        Those of others.
+    name : str
+    least : float, default=0.0
+        What it should exceed.
+
+    Returns
+    -------
+    doubts : list of PairWarning
+        One, or none.
+    """
+    if not others or r2 >= least or np.median(others) <= _LEARNED:
+        return []
+    return [
+        PairWarning(
+            f"{name}: predicted no better than by the mean, while others are learned. "
+            "Do source and target show the same person, registered to one another, "
+            "and the contrasts of the others?"
+        )
+    ]

@@ -32,7 +32,7 @@ _BRAIN = {
 }
 
 
-@persistable(younger={"brain_volumes": (), "novelty": None, "remembered": None})
+@persistable(younger={"novelty": None, "remembered": None})
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How images become rows of numbers, and rows of predictions become images.
@@ -47,8 +47,6 @@ class Preparation:
         One for each contrast.
     voxel_size : ndarray of shape (3,)
         Mean over the training images in mm, towards right, anterior and superior.
-    brain_volumes : list of float, default=()
-        Of the training subjects, in millilitres; files of older releases have none.
     novelty : Novelty, default=None
         What was usual of their patches; files of older releases have none.
     remembered : Remembered, default=None
@@ -60,7 +58,6 @@ class Preparation:
     source_normalizers: list
     target_normalizers: list
     voxel_size: np.ndarray
-    brain_volumes: Sequence[float] = ()
     novelty: Novelty | None = None
     remembered: Remembered | None = None
 
@@ -103,7 +100,6 @@ class Preparation:
             self,
             source_normalizers=normalizers,
             target_normalizers=_fitted(self.target_normalizers, targets),
-            brain_volumes=[sample.millilitres for sample in samples],
             remembered=Remembered.of(sketches),
         )
 
@@ -126,6 +122,11 @@ class Preparation:
                 patches, places, self.n_contrasts, window.scales, located
             ),
         )
+
+    @property
+    def brain_volumes(self) -> Sequence[float]:
+        """Of training subjects, in millilitres; none in files of older releases."""
+        return () if self.remembered is None else self.remembered.millilitres
 
     @property
     def n_contrasts(self) -> int:
@@ -467,8 +468,6 @@ class Preparation:
     def _check_parts(self):
         ensure(self.masker.strategy and self.window.scales, "there is no mask")
         check_numbers(self, "voxel_size", self.voxel_size, (3,))
-        volumes = np.asarray(self.brain_volumes, dtype=float)
-        ensure(volumes.ndim == 1 and (volumes > 0).all(), "a brain has no volume")
         ensure(self.source_normalizers, "there is no source contrast")
         ensure(self.target_normalizers, "there is no target contrast")
         if self.novelty is not None:
@@ -478,7 +477,7 @@ class Preparation:
 
 
 def _range(millilitres):
-    if not millilitres:
+    if not len(millilitres):
         return "not known"
     return f"{min(millilitres):.4g} to {max(millilitres):.4g} ml in training"
 

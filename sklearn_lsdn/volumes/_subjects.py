@@ -16,7 +16,7 @@ Image = str | os.PathLike | nib.spatialimages.SpatialImage
 Subjects = Sequence[Image | Sequence[Image]]  # one image, or one of each contrast
 
 
-def open_subjects(images, name) -> list[list[ImageFile]]:
+def open_subjects(images, name, first=0) -> list[list[ImageFile]]:
     """Check the headers of all images of all subjects.
 
     Parameters
@@ -25,6 +25,8 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
         One entry a subject: a path or image, or a list-like of them, one a contrast.
     name : str
         What to call the list in messages.
+    first : int, default=0
+        The place of the first subject in the list that messages speak of.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def open_subjects(images, name) -> list[list[ImageFile]]:
     for i, entry in enumerate(images):
         several = isinstance(entry, list)
         contrasts = entry if several else [entry]
-        label = f"{name}[{i}]"
+        label = f"{name}[{first + i}]"
         if several and len(contrasts) == 0:
             raise ValueError(f"{label} is empty: it names no image.")
         subjects.append(

@@ -521,9 +521,12 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             Between 0 and 1.
         """
         check_is_fitted(self)
-        scores = role_of(self.estimator_).held_back
-        by_subjects = scores is not None and scores.of_groups
-        scores_that_keep(scores if by_subjects else None, level, "subjects")
+        scores = scores_that_keep(role_of(self.estimator_).held_back, level)
+        if not scores.of_groups:
+            raise ValueError(
+                "This model was trained on one subject, and nothing tells how much "
+                "another differs: intervals take two or more in training."
+            )
 
     def check_novelty(self) -> None:
         """Raise ValueError unless it is known what was usual in training."""
