@@ -16,10 +16,11 @@ from ._aggregation import filled_patches
 from ._augmentation import Augmentation
 from ._doubts import doubt_of_size
 from ._glance import doubts_of_pairs
-from ._likeness import Likeness, Remembered
+from ._likeness import Likeness
 from ._masks import Masker
 from ._novelty import Novelty
 from ._patches import PaddedVolumes
+from ._remembered import Remembered
 from ._sampling import Sample, Window, draw_sample
 from ._sketch import Sketch
 from ._subject import Subject
@@ -192,7 +193,7 @@ class Preparation:
         volume = subject.brain.millilitres
         subject.doubts += doubt_of_size(volume, self.brain_volumes, subject.names)
         if on_unlike != "ignore" and self.remembered is not None:
-            described = subject.describe_sources(self.source_normalizers)
+            described = self._described(subject)
             subject.likeness = self.likeness(Sketch.of(subject), described)
             subject.doubts += self.unlike(subject.likeness, sources, on_unlike)
         return subject
@@ -279,16 +280,6 @@ class Preparation:
             doubts += doubt_of_size(sample.millilitres, typical, name)
         return doubts + doubts_of_pairs([sample.glance for sample in samples], names)
 
-    def normalised(self, subject) -> list[np.ndarray]:
-        """Intensities of the brain's voxels in each source contrast.
-
-        Returns
-        -------
-        values : list of float32 arrays of shape (n_voxels,)
-        """
-        parts = zip(self._normalise(subject), subject.volumes, strict=True)
-        return [normalise(volume[subject.mask]) for normalise, volume in parts]
-
     def padded(self, subject) -> PaddedVolumes:
         """What patches are read from, of each source contrast at each scale.
 
@@ -304,13 +295,17 @@ class Preparation:
 
     def _normalise(self, subject):
         """A function for each source contrast, from the scan's units to the shared."""
-        described = subject.describe_sources(self.source_normalizers)
+        pairs = zip(self.source_normalizers, self._described(subject), strict=True)
         return [
             partial(normalizer.to_shared, description=description)
-            for normalizer, description in zip(
-                self.source_normalizers, described, strict=True
-            )
+            for normalizer, description in pairs
         ]
+
+    def _described(self, subject):
+        """What the normalizers say of the sources, found once."""
+        if subject.described is None:
+            subject.described = subject.describe_sources(self.source_normalizers)
+        return subject.described
 
     # From rows to images
 

@@ -29,6 +29,8 @@ class Subject:
         What is doubtful of the scans.
     likeness : Likeness or None
         How like those of training the sources are, if that was asked.
+    described : list of ndarray or None
+        What the normalizers of training say of the sources, once it was asked.
     """
 
     sources: list[ImageFile]
@@ -38,6 +40,7 @@ class Subject:
     brain: Brain | None = None
     doubts: list[ScanWarning] = field(default_factory=list)
     likeness: Likeness | None = None
+    described: list[np.ndarray] | None = None
 
     @classmethod
     def read(cls, masker: Masker, sources, targets=()) -> "Subject":
