@@ -352,8 +352,9 @@ def _smooth_part(values, around):
     columns = np.column_stack([np.ones(len(x)), x, *products])
     # By sums, not by a BLAS, whose threads would take longer to wake.
     normal = np.einsum("ij,ik->jk", columns, columns)
-    fitted = np.linalg.solve(normal, np.einsum("ij,i->j", columns, values))
-    return np.einsum("ij,j->i", columns, fitted)
+    inverse = np.linalg.pinv(normal, hermitian=True)  # a slice alone is singular
+    factors = inverse @ np.einsum("ij,i->j", columns, values)
+    return np.einsum("ij,j->i", columns, factors)
 
 
 def _correlation(x, y, weights=None):
