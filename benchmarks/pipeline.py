@@ -25,7 +25,7 @@ import SimpleITK
 from open_ms import data_folder
 from scipy.spatial.transform import Rotation
 
-from sklearn_lsdn.volumes._registration import RigidTransform, resample
+from sklearn_lsdn.volumes._registration import AffineTransform, resample
 
 PAGE = Path(__file__).parents[1] / "docs" / "pipeline.md"
 SUBJECTS = ("sub-07", "sub-19", "sub-26")
@@ -47,7 +47,7 @@ def displace(data, raw):
             move[:3, 3] = shift
             path = raw / subject / "anat" / f"{subject}_{contrast}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            nib.save(resample(image, image, RigidTransform(move)), path)
+            nib.save(resample(image, image, AffineTransform(move)), path)
             moves[subject, contrast] = move
     about = {"Name": "Open MS, out of alignment", "BIDSVersion": "1.10.0"}
     (raw / "dataset_description.json").write_text(json.dumps(about))

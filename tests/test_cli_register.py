@@ -11,7 +11,7 @@ import pytest
 from sklearn_lsdn import load_model
 from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes._registration import RigidTransform, resample
+from sklearn_lsdn.volumes._registration import AffineTransform, resample
 
 sitk = pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
 
@@ -22,7 +22,7 @@ SUBJECTS = ["sub-01", "sub-02"]
 def _shift(*mm):
     matrix = np.eye(4)
     matrix[:3, 3] = mm
-    return RigidTransform(matrix)
+    return AffineTransform(matrix)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_existing_outputs_are_found_before_the_work(
 ):
     path = tmp_path / "sub-01_T2w_reg.tfm"
     path.write_text("mine")
-    work = "sklearn_lsdn.jobs._alignment.estimate_rigid"
+    work = "sklearn_lsdn.jobs._alignment.estimate"
     monkeypatch.setattr(work, lambda *args, **more: pytest.fail("work began"))
     task = [*_register(data, SUBJECTS[:1]), "-o", tmp_path]
     assert f"{path} exists already" in _refused(capsys, *task)

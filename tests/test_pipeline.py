@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.volumes._registration import RigidTransform, register_rigid, resample
+from sklearn_lsdn.volumes._registration import AffineTransform, register_rigid, resample
 
 pytest.importorskip("SimpleITK", reason="registration needs SimpleITK")
 pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
             turn = Rotation.from_euler("xyz", rng.uniform(-6, 6, 3), degrees=True)
             matrix = np.eye(4)
             matrix[:3, :3], matrix[:3, 3] = turn.as_matrix(), rng.uniform(-8, 8, 3)
-            moved = resample(image, image, RigidTransform(matrix))
+            moved = resample(image, image, AffineTransform(matrix))
             path = folder / "raw" / subject / "anat" / f"{subject}_{contrast}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             if (subject, contrast) != ("sub-03", "T2w"):

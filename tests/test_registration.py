@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.exceptions import PlaceWarning
 from sklearn_lsdn.volumes._registration import (
+    AffineTransform,
     RegistrationWarning,
-    RigidTransform,
-    estimate_rigid,
+    estimate,
     register_rigid,
     resample,
 )
@@ -48,7 +48,7 @@ def _rigid(image, angles=(0, 0, 0), shift=(0, 0, 0)):
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     matrix[:3, 3] = middle - matrix[:3, :3] @ middle + shift
-    return RigidTransform(matrix)
+    return AffineTransform(matrix)
 
 
 def _errors(moving, fixed, displacement):
@@ -84,11 +84,11 @@ def test_known_displacements_of_real_scans_are_found(open_ms, subject, moving, f
         nib.load(f"{stem}{name}.nii.gz").slicer[::2, ::2, ::2]
         for name in (moving, fixed)
     )
-    at_rest, points = estimate_rigid(moving, fixed), _points(fixed)
+    at_rest, points = estimate(moving, fixed), _points(fixed)
     assert at_rest.displacement(points).max() < 1
     displacement = _rigid(fixed, (-9, 6, 12), (12, -15, 8))
     moved = resample(moving, fixed, displacement, interpolation="linear")
-    found = estimate_rigid(moved, fixed).then(displacement)
+    found = estimate(moved, fixed).then(displacement)
     apart = found.apply(points) - at_rest.apply(points)
     assert np.linalg.norm(apart, axis=1).max() < 0.5
     turn = found.matrix[:3, :3] @ at_rest.matrix[:3, :3].T
@@ -138,7 +138,7 @@ def test_resampling_keeps_surroundings_and_range(t2w, interpolation):
 
 
 def test_the_identity_changes_nothing(t2w):
-    image = resample(t2w, t2w, RigidTransform(np.eye(4)))
+    image = resample(t2w, t2w, AffineTransform(np.eye(4)))
     assert np.abs(image.get_fdata() - t2w.get_fdata()).max() < 1e-3 * np.max(
         t2w.dataobj
     )
@@ -183,7 +183,7 @@ def test_a_mask_says_where_to_look(t1w, t2w):
     mask = nib.Nifti1Image(keep, moved.affine)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RegistrationWarning)
-        found = estimate_rigid(broken, t1w, moving_mask=mask)
+        found = estimate(broken, t1w, moving_mask=mask)
     assert found.then(displacement).displacement(_points(t1w)).max() < 2
 
 
@@ -210,7 +210,7 @@ def test_an_image_that_shows_nothing_is_refused(t1w):
     with pytest.raises(ValueError, match="cannot be registered"):
         register_rigid(nothing, t1w)
     with pytest.raises(ValueError, match="interpolation must be one of"):
-        resample(t1w, t1w, RigidTransform(np.eye(4)), interpolation="cubic")
+        resample(t1w, t1w, AffineTransform(np.eye(4)), interpolation="cubic")
 
 
 def test_metres_are_registered_as_mm(t1w, t2w):
@@ -237,4 +237,4 @@ def test_a_doubtful_header_is_told(t1w, t2w):
     doubtful = nib.Nifti1Image(t2w.dataobj, t2w.affine)
     doubtful.header.set_xyzt_units("meter")
     with pytest.warns(PlaceWarning, match="moving says that it is measured in metres"):
-        estimate_rigid(doubtful, t1w)
+        estimate(doubtful, t1w)

@@ -13,7 +13,7 @@ from .._utils.progress import Progress
 from ..display._registration import RegistrationDisplay
 from ..exceptions import SubjectsFailed
 from ..volumes._images import ImageFile, open_image, save_image
-from ..volumes._registration import estimate_rigid, register_rigid, resample
+from ..volumes._registration import estimate, register_rigid, resample
 from ..volumes._subjects import check_contrast_order
 from ._dataset import begun_dataset, read_json, source_uri, write_json
 from ._names import beside, derived_path
@@ -265,10 +265,10 @@ def _draw(images, aligned, reference, picture, overwrite):
 def _transforms(images, reference):
     """From points of the reference to those of each image."""
     first, *others = images
-    from_reference = estimate_rigid(first, reference.image, fixed_mask=reference.mask)
+    from_reference = estimate(first, reference.image, fixed_mask=reference.mask)
     yield from_reference
     for other in others:
-        yield from_reference.then(estimate_rigid(other, first))
+        yield from_reference.then(estimate(other, first))
 
 
 def _about(image, aligned, reference, dataset):

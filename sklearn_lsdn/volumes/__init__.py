@@ -7,7 +7,7 @@ from ._normalization import (
     PercentileNormalizer,
     ZScoreNormalizer,
 )
-from ._registration import register_rigid
+from ._registration import register_affine, register_rigid
 from ._synthesizer import VolumeSynthesizer
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "PercentileNormalizer",
     "VolumeSynthesizer",
     "ZScoreNormalizer",
+    "register_affine",
     "register_rigid",
 ]

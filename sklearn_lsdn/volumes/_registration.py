@@ -1,27 +1,23 @@
-"""Rigid registration of images, across contrasts, by mutual information."""
+"""Rigid and affine registration of images, across contrasts, by mutual information."""
 
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
-from scipy.spatial.transform import Rotation
 
 from .._utils.doubts import warn_of
-from .._utils.files import written_whole
 from .._utils.optional import require
 from ._images import open_image
+from ._itk import in_a_sentence, resample, to_itk, to_itk_with_contrast
+from ._mutual_information import MutualInformation
 from ._subjects import Image
+from ._transforms import AffineTransform
 
-_SMOOTHING = {4: 2.0, 2: 1.0, 1: 0.0}  # mm, where so many voxels are made one
-_SAMPLES = [20_000, 30_000, 60_000]  # voxels of the fixed image, at each level
-_BORDER = 5  # voxels around a brain whose surroundings are 0: its outline tells much
-_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # world axes of ITK, from those of NIfTI
 _NOISE = 0.1  # nats of mutual information, which voxel grids that coincide feign
 _LEAST_OVERLAP = 0.9  # of the smaller of two brains
 _LARGEST_ANGLE = 45.0  # degrees by which heads in scanners differ
+_LARGEST_ZOOM = 1.5  # by which heads of one species do
+_LEVELS = 4, 2, 1  # voxels of the fixed image that are made one
 
 
 class RegistrationWarning(UserWarning):
@@ -29,59 +25,29 @@ class RegistrationWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class RigidTransform:
-    """A rotation and translation, from the world mm of one image to another's.
+class Alignment:
+    """How an image lies to another, and how well that fits.
 
     Parameters
     ----------
-    matrix : ndarray of shape (4, 4)
-        Takes points of the fixed image to those of the moving one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_lsdn.volumes._registration import RigidTransform
-    >>> shift = RigidTransform(np.array([[1, 0, 0, 3], [0, 1, 0, 0], [0, 0, 1, 4],
-    ...                                  [0, 0, 0, 1.0]]))
-    >>> shift.angle, shift.displacement([[10, 20, 30]])
-    (0.0, array([5.]))
-    >>> shift.then(shift).matrix[:3, 3]
-    array([6., 0., 8.])
+    transform : AffineTransform
+        From points of the fixed image to those of the moving one.
+    information : tuple of float
+        What the images tell of each other before and after: mutual information in
+        nats, which is minus infinity where they do not meet.
+    dice : float or None
+        Overlap of the brains, or the heads, where both show either.
+    shift : float
+        Of the middle of the fixed brain, in mm.
+    doubts : tuple of Warning
+        What is doubtful about either image, or looks wrong.
     """
 
-    matrix: np.ndarray
-
-    @property
-    def angle(self) -> float:
-        """Of the rotation, in degrees."""
-        rotation = Rotation.from_matrix(self.matrix[:3, :3])
-        return float(np.degrees(rotation.magnitude()))
-
-    def apply(self, points) -> np.ndarray:
-        """Take world points (n, 3) of the fixed image to the moving image."""
-        return apply_affine(self.matrix, points)
-
-    def displacement(self, points) -> np.ndarray:
-        """How far each of the points (n, 3) is moved, in mm."""
-        return np.linalg.norm(self.apply(points) - np.asarray(points), axis=1)
-
-    def then(self, following) -> "RigidTransform":
-        """Both in turn, as one: for images that are registered in two steps."""
-        return RigidTransform(following.matrix @ self.matrix)
-
-    def save(self, path, *, overwrite=False):
-        """Write an ITK transform file, which ITK, ANTs and 3D Slicer read.
-
-        Parameters
-        ----------
-        path : path-like
-            Ending in ``.tfm``.
-        overwrite : bool, default=False
-            Replace an existing file.
-        """
-        sitk = require("SimpleITK")
-        with written_whole(path, suffix=".tfm", overwrite=overwrite) as temporary:
-            sitk.WriteTransform(_to_itk(self), str(temporary))
+    transform: AffineTransform
+    information: tuple[float, float]
+    dice: float | None
+    shift: float
+    doubts: tuple[Warning, ...]
 
 
 def register_rigid(
@@ -92,7 +58,7 @@ def register_rigid(
     fixed_mask: Image | None = None,
     interpolation: str = "bspline",
     random_state: int = 0,
-) -> tuple[nib.Nifti1Image, RigidTransform]:
+) -> tuple[nib.Nifti1Image, AffineTransform]:
     """Align an image to another of the same head, of any contrast, and resample it.
 
     Parameters
@@ -114,7 +80,7 @@ def register_rigid(
     image : Nifti1Image
         The moving image on the grid of the fixed one: float32, 0 where it has no
         data.
-    transform : RigidTransform
+    transform : AffineTransform
         From points of the fixed image to those of the moving one.
 
     Raises
@@ -146,244 +112,174 @@ def register_rigid(
     >>> bool(transform.angle < 0.5)
     True
     """
-    transform = estimate_rigid(
-        moving,
-        fixed,
-        moving_mask=moving_mask,
-        fixed_mask=fixed_mask,
-        random_state=random_state,
-    )
-    return resample(moving, fixed, transform, interpolation=interpolation), transform
+    files = open_image(moving, "moving"), open_image(fixed, "fixed")
+    looked_at = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
+    transform = estimate(*files, **looked_at, random_state=random_state)
+    return resample(*files, transform, interpolation=interpolation), transform
 
 
-def estimate_rigid(
-    moving, fixed, *, moving_mask=None, fixed_mask=None, random_state=0
-) -> RigidTransform:
-    """Find the transform of `register_rigid`, which see, and resample nothing."""
-    moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
-    warn_of([*moving.doubts, *fixed.doubts])
-    why = "Do they overlap, and have more than a few slices? Check their affines."
-    with _in_a_sentence(f"{moving.name} cannot be registered to {fixed.name}", why):
-        images = [_read_with_contrast(fixed), _read_with_contrast(moving)]
-        masks = [
-            None if mask is None else _read(open_image(mask, name)) != 0
-            for mask, name in ((fixed_mask, "fixed_mask"), (moving_mask, "moving_mask"))
-        ]
-        found, doubts = _search(images, masks, random_state)
-    if doubts:
-        warnings.warn(
-            f"{moving.name} may be badly aligned to {fixed.name}: {doubts}. Look "
-            "at it.",
-            RegistrationWarning,
-            stacklevel=2,
-        )
-    return _from_itk(found)
+def register_affine(
+    moving: Image,
+    fixed: Image,
+    *,
+    moving_mask: Image | None = None,
+    fixed_mask: Image | None = None,
+    interpolation: str = "bspline",
+    random_state: int = 0,
+) -> tuple[nib.Nifti1Image, AffineTransform]:
+    """Fit an image to that of another head, in size too, and resample it.
 
-
-def _search(images, masks, random_state):
-    """From points of the fixed of two images of ITK to the moving one, and doubts."""
-    sitk = require("SimpleITK")
-    brains = [image != 0 if _is_stripped(image) else None for image in images]
-    if masks[0] is None and brains[0] is not None:
-        # The outline of a brain says much, unless the other image shows a head.
-        border = 0 if brains[1] is None else _BORDER
-        masks[0] = sitk.BinaryDilate(brains[0], [border] * 3)
-
-    def method(masks):
-        method = sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(32)
-        method.SetInterpolator(sitk.sitkLinear)
-        if masks[0] is not None:
-            method.SetMetricFixedMask(masks[0])
-        if masks[1] is not None:
-            method.SetMetricMovingMask(masks[1])
-        return method
-
-    n_voxels = float(np.prod(images[0].GetSize()))
-    step = max(1, int((n_voxels / _SAMPLES[0]) ** (1 / 3)))
-    sparse = [
-        None if each is None else sitk.Shrink(each, [step] * 3)
-        for each in (images[0], masks[0])
-    ]
-
-    def information(transform):
-        coarse = method([sparse[1], masks[1]])
-        coarse.SetInitialTransform(transform)
-        coarse.SetMetricUseFixedImageGradientFilter(False)  # no need of gradients
-        coarse.SetMetricUseMovingImageGradientFilter(False)
-        try:
-            return -coarse.MetricEvaluate(sparse[0], images[1])
-        except RuntimeError:  # the images do not meet
-            return -np.inf
-
-    starts = _starts(*images)
-    before = [information(start) for start in starts]
-    found = starts[int(np.argmax(before))]
-    search = method(masks)
-    search.SetShrinkFactorsPerLevel(list(_SMOOTHING))
-    search.SetSmoothingSigmasPerLevel(list(_SMOOTHING.values()))
-    # A jittered grid has less noise than voxels drawn at random.
-    search.SetMetricSamplingStrategy(search.REGULAR)
-    shares = [
-        min(1.0, n * shrink**3 / n_voxels)
-        for n, shrink in zip(_SAMPLES, _SMOOTHING, strict=True)
-    ]
-    search.SetMetricSamplingPercentagePerLevel(shares, random_state + 1)
-    search.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
-    search.SetOptimizerScalesFromPhysicalShift()
-    search.SetInitialTransform(found, inPlace=True)
-    search.Execute(*images)
-    # Threads add up in any order: drop the digits that depend on it.
-    found.SetParameters(np.round(found.GetParameters(), 8).tolist())
-    return found, _doubts(images, brains, found, information(found) - before[0])
-
-
-def resample(moving, fixed, transform, *, interpolation="bspline") -> nib.Nifti1Image:
-    """Bring an image onto the grid of another.
+    Else it does as `register_rigid`, and takes, raises and warns the same. Twelve
+    numbers are found: rotation, shift, and zooms and shears as one head differs from
+    another.
 
     Parameters
     ----------
-    moving, fixed : path or nibabel image
-        As `register_rigid` takes them; only the grid of ``fixed`` matters.
-    transform : RigidTransform
-        From points of the fixed image to those of the moving one.
+    moving : path or nibabel image
+        The image to be aligned.
+    fixed : path or nibabel image
+        What to align it to.
+    moving_mask, fixed_mask : path or nibabel image, default=None
+        Where the images are looked at.
     interpolation : {"bspline", "linear"}, default="bspline"
-        Between voxels. Surroundings that are 0 remain 0.
+        How the moving image is resampled, once.
+    random_state : int, default=0
+        Seed of the voxels that are looked at.
 
     Returns
     -------
     image : Nifti1Image
+        The moving image on the grid of the fixed one.
+    transform : AffineTransform
+        From points of the fixed image to those of the moving one; ``zooms`` tells by
+        how much the moving head is larger along each axis.
+
+    See Also
+    --------
+    register_rigid : For images of one head.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.datasets import make_brain_cohort
+    >>> from sklearn_lsdn.volumes import register_affine
+    >>> cohort = make_brain_cohort(2, voxel_size=4, random_state=0)
+    >>> one, other = cohort.images["T1w"]
+    >>> aligned, transform = register_affine(other, one)
+    >>> transform.zooms.shape
+    (3,)
     """
-    sitk = require("SimpleITK")
-    kinds = {"bspline": sitk.sitkBSpline, "linear": sitk.sitkLinear}
-    if interpolation not in kinds:
-        raise ValueError(
-            f"interpolation must be one of {', '.join(kinds)}; got {interpolation!r}."
-        )
+    files = open_image(moving, "moving"), open_image(fixed, "fixed")
+    looked_at = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
+    transform = estimate(
+        *files, degrees="affine", **looked_at, random_state=random_state
+    )
+    return resample(*files, transform, interpolation=interpolation), transform
+
+
+def estimate(moving, fixed, **options) -> AffineTransform:
+    """Find a transform, resample nothing, and warn where it looks wrong.
+
+    Parameters
+    ----------
+    moving, fixed, **options
+        As `align` takes them.
+
+    Returns
+    -------
+    transform : AffineTransform
+        Whose ``matrix`` takes points of the fixed image to those of the moving one.
+    """
+    alignment = align(moving, fixed, **options)
+    warn_of(alignment.doubts)
+    return alignment.transform
+
+
+def align(
+    moving,
+    fixed,
+    *,
+    degrees="rigid",
+    moving_mask=None,
+    fixed_mask=None,
+    levels=_LEVELS,
+    random_state=0,
+) -> Alignment:
+    """Find how an image lies to another; nothing is warned of, for threads' sake.
+
+    Parameters
+    ----------
+    moving, fixed : path, nibabel image or ImageFile
+    degrees : {"rigid", "affine"}, default="rigid"
+        Of freedom: 6 or 12.
+    moving_mask, fixed_mask : path, nibabel image or ImageFile, default=None
+        Where the images are looked at.
+    levels : sequence of int, default=(4, 2, 1)
+        Voxels of the fixed image that are made one along each axis, in turn.
+    random_state : int, default=0
+
+    Returns
+    -------
+    alignment : Alignment
+
+    Raises
+    ------
+    ImportError, FileNotFoundError, TypeError, ValueError
+        As of `register_rigid`.
+    """
+    if degrees not in ("rigid", "affine"):
+        raise ValueError(f"degrees must be rigid or affine, got {degrees!r}.")
     moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
-    with _in_a_sentence(f"{moving.name} cannot be resampled", "Is it a volume?"):
-        voxels = _resampled(
-            _read(moving), _read(fixed), transform, kinds[interpolation]
-        )
-    aligned = fixed.like(voxels)
-    if not aligned.header["xyzt_units"] % 8:  # no unit of length, as of templates
-        aligned.header.set_xyzt_units("mm")
-    return aligned
-
-
-def _resampled(image, grid, transform, interpolator):
-    """Voxels of an image of ITK on the grid of another."""
-    sitk = require("SimpleITK")
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetReferenceImage(grid)
-    resampler.SetTransform(_to_itk(transform))
-    resampler.SetInterpolator(interpolator)
-    voxels = _array(resampler.Execute(image))
-    known = sitk.GetArrayViewFromImage(image)  # splines overshoot
-    np.clip(voxels, min(0, known.min()), known.max(), out=voxels)
-    if _is_stripped(image):
-        resampler.SetInterpolator(sitk.sitkLinear)
-        brain = sitk.Cast(image != 0, sitk.sitkFloat32)
-        voxels[_array(resampler.Execute(brain)) < 0.5] = 0
-    return voxels
-
-
-@contextmanager
-def _in_a_sentence(what, remedy):
-    """Tell what ITK raises as a ValueError."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).rpartition("ERROR: ")[2].partition("\n")[0].strip(" .")
-        raise ValueError(f"{what} ({reason}). {remedy}") from error
-
-
-def _read_with_contrast(file):
-    """The same as `_read`, but for a file that shows nothing."""
-    image = _read(file)
-    voxels = require("SimpleITK").GetArrayViewFromImage(image)
-    if voxels.min() == voxels.max():
-        raise ValueError(
-            f"{file.name} cannot be registered: it shows nothing, for all its voxels "
-            f"are {voxels.min():g}. Check whether it is the right file."
-        )
-    return image
-
-
-def _read(file):
-    """An image of ITK with the voxels of a file, and its place in the world."""
-    sitk = require("SimpleITK")
-    image = sitk.GetImageFromArray(np.ascontiguousarray(file.read().T))
-    affine = _TO_LPS @ file.affine
-    spacing = voxel_sizes(affine)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(affine[:3, 3].tolist())
-    return image
-
-
-def _array(image):
-    return require("SimpleITK").GetArrayFromImage(image).T
-
-
-def _to_itk(transform):
-    matrix = _TO_LPS @ transform.matrix @ _TO_LPS
-    itk = require("SimpleITK").Euler3DTransform()
-    itk.SetMatrix(matrix[:3, :3].ravel().tolist(), 1e-6)
-    itk.SetTranslation(matrix[:3, 3].tolist())
-    return itk
-
-
-def _from_itk(itk):
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(itk.GetMatrix(), (3, 3))
-    matrix[:3, 3] = itk.TransformPoint((0.0, 0.0, 0.0))
-    return RigidTransform(_TO_LPS @ matrix @ _TO_LPS)
-
-
-def _is_stripped(image):
-    """Whether the surroundings of a brain, or head, are exactly 0."""
-    voxels = require("SimpleITK").GetArrayViewFromImage(image)
-    return np.count_nonzero(voxels) < 0.9 * voxels.size
-
-
-def _starts(fixed, moving):
-    """As the headers place the images; their middles, or masses, on each other."""
-    sitk = require("SimpleITK")
-    kinds = sitk.CenteredTransformInitializerFilter
-    starts = [
-        sitk.Euler3DTransform(
-            sitk.CenteredTransformInitializer(
-                fixed, moving, sitk.Euler3DTransform(), kind
+    why = "Do they overlap, and have more than a few slices? Check their affines."
+    with in_a_sentence(f"{moving.name} cannot be registered to {fixed.name}", why):
+        images = [to_itk_with_contrast(file) for file in (fixed, moving)]
+        masks = [
+            None if mask is None else to_itk(open_image(mask, name)) != 0
+            for mask, name in ((fixed_mask, "fixed_mask"), (moving_mask, "moving_mask"))
+        ]
+        likeness = MutualInformation(*images, masks, random_state)
+        starts = likeness.starts()
+        at_start = [likeness.at(start) for start in starts]
+        found = starts[int(np.argmax(at_start))]
+        likeness.climb(found, levels)
+        if degrees == "affine":
+            found = _affine(found)
+            likeness.climb(found, levels)
+        information = at_start[0], likeness.at(found)
+        shared, dice = likeness.overlap(found)
+        middle = np.array(likeness.middle())
+    transform = AffineTransform.from_itk(found)
+    shift = float(np.linalg.norm(np.subtract(found.TransformPoint(middle), middle)))
+    doubts = [*moving.doubts, *fixed.doubts]
+    if wrong := _what_is_wrong(information, shared, transform):
+        doubts.append(
+            RegistrationWarning(
+                f"{moving.name} may be badly aligned to {fixed.name}: {wrong}. Look "
+                "at it."
             )
         )
-        for kind in (kinds.GEOMETRY, kinds.GEOMETRY, kinds.MOMENTS)
-    ]
-    starts[0].SetTranslation((0.0, 0.0, 0.0))
-    return starts
+    return Alignment(transform, information, dice, shift, tuple(doubts))
 
 
-def _doubts(images, brains, found, gain):
-    """What looks wrong about an alignment, in words; nothing if all is well."""
-    sitk = require("SimpleITK")
-    doubts = []
-    if gain < -_NOISE:
-        doubts.append("the images tell less of each other than before")
-    fixed, moving = (
-        sitk.OtsuThreshold(image, 0, 1) if brain is None else brain
-        for image, brain in zip(images, brains, strict=True)
-    )
-    smaller = min(_volume(fixed), _volume(moving))
-    moved = sitk.Resample(moving, fixed, found, sitk.sitkNearestNeighbor, 0)
-    overlap = _volume(sitk.And(fixed, moved)) / max(smaller, 1e-12)
-    if overlap < _LEAST_OVERLAP:
-        doubts.append(f"they share {overlap:.0%} of the smaller head")
-    if (angle := _from_itk(found).angle) > _LARGEST_ANGLE:
-        doubts.append(f"the head is turned by {angle:.0f} degrees")
-    return ", ".join(doubts)
+def _affine(rigid):
+    """The same transform of ITK, free to stretch."""
+    affine = require("SimpleITK").AffineTransform(3)
+    affine.SetCenter(rigid.GetCenter())
+    affine.SetMatrix(rigid.GetMatrix())
+    affine.SetTranslation(rigid.GetTranslation())
+    return affine
 
 
-def _volume(mask):
-    """In cubic mm."""
-    voxels = require("SimpleITK").GetArrayViewFromImage(mask)
-    return np.count_nonzero(voxels) * np.prod(mask.GetSpacing())
+def _what_is_wrong(information, shared, transform):
+    """In words; nothing if all is well."""
+    wrong = []
+    before, after = information
+    if after - before < -_NOISE:
+        wrong.append("the images tell less of each other than before")
+    if shared < _LEAST_OVERLAP:
+        wrong.append(f"they share {shared:.0%} of the smaller head")
+    if transform.angle > _LARGEST_ANGLE:
+        wrong.append(f"the head is turned by {transform.angle:.0f} degrees")
+    zooms = np.maximum(transform.zooms, 1 / transform.zooms)
+    if (largest := zooms.max()) > _LARGEST_ZOOM:
+        wrong.append(f"the head is stretched {largest:.2g}-fold")
+    return ", ".join(wrong)
