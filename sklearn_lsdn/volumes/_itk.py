@@ -54,6 +54,12 @@ def to_itk_with_contrast(file):
     return image
 
 
+def shrunken(image, voxel_size):
+    """An image of ITK whose voxels are averaged to about such a size in mm."""
+    factors = [max(1, round(voxel_size / side)) for side in image.GetSpacing()]
+    return require("SimpleITK").BinShrink(image, factors)
+
+
 def array_of(image) -> np.ndarray:
     """Voxels of an image of ITK, as `ImageFile.read` gives them."""
     return require("SimpleITK").GetArrayFromImage(image).T

@@ -5,8 +5,9 @@ import numpy as np
 from .._utils.optional import require
 from ._itk import is_stripped, volume_of
 
-_SMOOTHING = {4: 2.0, 2: 1.0, 1: 0.0}  # mm, where so many voxels are made one
-_SAMPLES = {4: 20_000, 2: 30_000, 1: 60_000}  # voxels of the fixed image at each
+_LEVELS = 8, 4, 2, 1  # voxels of the fixed image that are made one, in turn
+_COARSEST = 10.0  # mm of such a voxel at most
+_SAMPLES = 20_000, 20_000, 30_000, 60_000  # voxels that are looked at
 _BORDER = 5  # voxels around a brain whose surroundings are 0: its outline tells much
 _WORK_UNITS = 4  # threads that add up in parts: as many everywhere, for the same bits
 
@@ -34,7 +35,7 @@ class MutualInformation:
             border = 0 if brains[1] is None else _BORDER
             self._masks[0] = sitk.BinaryDilate(brains[0], [border] * 3)
         self._n_voxels = float(np.prod(fixed.GetSize()))
-        step = max(1, int((self._n_voxels / _SAMPLES[4]) ** (1 / 3)))
+        step = max(1, int((self._n_voxels / _SAMPLES[0]) ** (1 / 3)))
         self._sparse = [
             None if each is None else sitk.Shrink(each, [step] * 3)
             for each in (fixed, self._masks[0])
@@ -48,8 +49,6 @@ class MutualInformation:
         """In nats; minus infinity where the images do not meet."""
         coarse = self._method(self._sparse[1])
         coarse.SetInitialTransform(transform)
-        coarse.SetMetricUseFixedImageGradientFilter(False)  # no need of gradients
-        coarse.SetMetricUseMovingImageGradientFilter(False)
         try:
             return -coarse.MetricEvaluate(self._sparse[0], self._images[1])
         except RuntimeError:
@@ -70,24 +69,32 @@ class MutualInformation:
         starts[0].SetTranslation((0.0, 0.0, 0.0))
         return starts
 
-    def climb(self, start, levels=(4, 2, 1)):
+    def climb(self, start):
         """Better a transform of ITK, in place, until there is none nearby.
 
         Parameters
         ----------
         start : SimpleITK.Transform
             What of it may change is what its class has parameters for.
-        levels : sequence of int
-            How many voxels are made one along each axis, in turn.
         """
+        voxel = min(self._images[0].GetSpacing())
+        levels = [
+            (level, samples * level**3 / self._n_voxels)
+            for level, samples in zip(_LEVELS, _SAMPLES, strict=True)
+            if level == 1 or level * voxel <= _COARSEST
+        ]
         search = self._method(self._masks[0])
-        search.SetShrinkFactorsPerLevel(list(levels))
-        search.SetSmoothingSigmasPerLevel([_SMOOTHING[level] for level in levels])
+        search.SetShrinkFactorsPerLevel([level for level, _ in levels])
+        search.SetSmoothingSigmasPerLevel(
+            [level * voxel / 2 if level > 1 else 0.0 for level, _ in levels]
+        )
         # A jittered grid has less noise than voxels drawn at random.
         search.SetMetricSamplingStrategy(search.REGULAR)
-        shares = [_SAMPLES[level] * level**3 / self._n_voxels for level in levels]
-        search.SetMetricSamplingPercentagePerLevel(np.clip(shares, 0, 1), self._seed)
-        search.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
+        search.SetMetricSamplingPercentagePerLevel(
+            [min(1.0, share) for _, share in levels], self._seed
+        )
+        # Long steps, given up slowly: else a head turned by 15 degrees is not reached.
+        search.SetOptimizerAsRegularStepGradientDescent(4.0, 1e-4, 300, 0.7)
         search.SetOptimizerScalesFromPhysicalShift()
         search.SetInitialTransform(start, inPlace=True)
         search.Execute(*self._images)
@@ -100,6 +107,9 @@ class MutualInformation:
         method.SetNumberOfWorkUnits(_WORK_UNITS)
         method.SetMetricAsMattesMutualInformation(32)
         method.SetInterpolator(sitk.sitkLinear)
+        # Differences of neighbours do, and whole images of gradients take long.
+        method.SetMetricUseFixedImageGradientFilter(False)
+        method.SetMetricUseMovingImageGradientFilter(False)
         if fixed_mask is not None:
             method.SetMetricFixedMask(fixed_mask)
         if self._masks[1] is not None:

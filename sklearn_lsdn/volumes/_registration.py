@@ -8,7 +8,7 @@ import numpy as np
 from .._utils.doubts import warn_of
 from .._utils.optional import require
 from ._images import open_image
-from ._itk import in_a_sentence, resample, to_itk, to_itk_with_contrast
+from ._itk import in_a_sentence, resample, shrunken, to_itk, to_itk_with_contrast
 from ._mutual_information import MutualInformation
 from ._subjects import Image
 from ._transforms import AffineTransform
@@ -17,7 +17,6 @@ _NOISE = 0.1  # nats of mutual information, which voxel grids that coincide feig
 _LEAST_OVERLAP = 0.9  # of the smaller of two brains
 _LARGEST_ANGLE = 45.0  # degrees by which heads in scanners differ
 _LARGEST_ZOOM = 1.5  # by which heads of one species do
-_LEVELS = 4, 2, 1  # voxels of the fixed image that are made one
 
 
 class RegistrationWarning(UserWarning):
@@ -201,7 +200,7 @@ def align(
     degrees="rigid",
     moving_mask=None,
     fixed_mask=None,
-    levels=_LEVELS,
+    voxel_size=None,
     random_state=0,
 ) -> Alignment:
     """Find how an image lies to another; nothing is warned of, for threads' sake.
@@ -213,8 +212,8 @@ def align(
         Of freedom: 6 or 12.
     moving_mask, fixed_mask : path, nibabel image or ImageFile, default=None
         Where the images are looked at.
-    levels : sequence of int, default=(4, 2, 1)
-        Voxels of the fixed image that are made one along each axis, in turn.
+    voxel_size : float, default=None
+        In mm, of what is looked at: smaller voxels are averaged, for speed.
     random_state : int, default=0
 
     Returns
@@ -236,14 +235,17 @@ def align(
             None if mask is None else to_itk(open_image(mask, name)) != 0
             for mask, name in ((fixed_mask, "fixed_mask"), (moving_mask, "moving_mask"))
         ]
+        if voxel_size is not None:
+            images = [shrunken(image, voxel_size) for image in images]
+            masks = [mask and shrunken(mask, voxel_size) for mask in masks]
         likeness = MutualInformation(*images, masks, random_state)
         starts = likeness.starts()
         at_start = [likeness.at(start) for start in starts]
         found = starts[int(np.argmax(at_start))]
-        likeness.climb(found, levels)
+        likeness.climb(found)
         if degrees == "affine":
             found = _affine(found)
-            likeness.climb(found, levels)
+            likeness.climb(found)
         information = at_start[0], likeness.at(found)
         shared, dice = likeness.overlap(found)
         middle = np.array(likeness.middle())
