@@ -1,6 +1,7 @@
 """Images as ITK has them: in, out, resampled."""
 
 from contextlib import contextmanager
+from threading import Lock
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +11,31 @@ from .._utils.optional import require
 from ._images import open_image
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # world axes of ITK, from those of NIfTI
+
+
+_counting, _alone, _usual = Lock(), 0, 1
+
+
+@contextmanager
+def one_thread():
+    """Let ITK add up in one order, with one thread, whatever it usually has.
+
+    Threads of this process may enter together: the last to leave restores it.
+    """
+    global _alone, _usual
+    process = require("SimpleITK").ProcessObject
+    with _counting:
+        if not _alone:
+            _usual = process.GetGlobalDefaultNumberOfThreads()
+            process.SetGlobalDefaultNumberOfThreads(1)
+        _alone += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _alone -= 1
+            if not _alone:
+                process.SetGlobalDefaultNumberOfThreads(_usual)
 
 
 @contextmanager

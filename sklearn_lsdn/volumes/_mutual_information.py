@@ -9,7 +9,6 @@ _LEVELS = 8, 4, 2, 1  # voxels of the fixed image that are made one, in turn
 _COARSEST = 10.0  # mm of such a voxel at most
 _SAMPLES = 20_000, 20_000, 30_000, 60_000  # voxels that are looked at
 _BORDER = 5  # voxels around a brain whose surroundings are 0: its outline tells much
-_WORK_UNITS = 4  # threads that add up in parts: as many everywhere, for the same bits
 
 
 class MutualInformation:
@@ -104,7 +103,6 @@ class MutualInformation:
     def _method(self, fixed_mask):
         sitk = require("SimpleITK")
         method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfWorkUnits(_WORK_UNITS)
         method.SetMetricAsMattesMutualInformation(32)
         method.SetInterpolator(sitk.sitkLinear)
         # Differences of neighbours do, and whole images of gradients take long.

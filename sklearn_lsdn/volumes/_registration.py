@@ -8,7 +8,14 @@ import numpy as np
 from .._utils.doubts import warn_of
 from .._utils.optional import require
 from ._images import open_image
-from ._itk import in_a_sentence, resample, shrunken, to_itk, to_itk_with_contrast
+from ._itk import (
+    in_a_sentence,
+    one_thread,
+    resample,
+    shrunken,
+    to_itk,
+    to_itk_with_contrast,
+)
 from ._mutual_information import MutualInformation
 from ._subjects import Image
 from ._transforms import AffineTransform
@@ -229,7 +236,8 @@ def align(
         raise ValueError(f"degrees must be rigid or affine, got {degrees!r}.")
     moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
     why = "Do they overlap, and have more than a few slices? Check their affines."
-    with in_a_sentence(f"{moving.name} cannot be registered to {fixed.name}", why):
+    what = f"{moving.name} cannot be registered to {fixed.name}"
+    with one_thread(), in_a_sentence(what, why):
         images = [to_itk_with_contrast(file) for file in (fixed, moving)]
         masks = [
             None if mask is None else to_itk(open_image(mask, name)) != 0
