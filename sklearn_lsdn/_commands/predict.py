@@ -116,15 +116,14 @@ def _page(arguments, synthesizer):
     from .._utils.files import prepared_outputs
     from ..exceptions import SubjectsFailed
     from ..report._inspection import inspect_network
-    from ..report._page import require_report, write_page
+    from ..report._page import check_ending, require_report, write_page
 
     require_report()
     inputs = [arguments.model, *sum(arguments.also, arguments.images)]
     overwrite = arguments.overwrite or arguments.resume
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
-        if Path(arguments.report).suffix not in (".html", ".htm"):
-            raise ValueError(f"{arguments.report} does not end in .html, as pages do.")
+        check_ending(arguments.report)
         try:
             yield seen
         except SubjectsFailed as error:

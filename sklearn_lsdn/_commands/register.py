@@ -1,5 +1,6 @@
 """`lsdn register`."""
 
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -7,8 +8,8 @@ from .arguments import by_subject, find_sessions, refuse_entities, refuse_folder
 from .options import add_dataset, add_keep_going, running
 from .progress import shown
 
-HELP = "align images rigidly, within subjects and to a reference"
-PARENTS = (partial(running, jobs=False),)
+HELP = "align images, within subjects and to a reference"
+PARENTS = (partial(running, memory=False),)
 _ROLES = ("source", "target")
 
 
@@ -33,18 +34,37 @@ def add_arguments(command):
         "of nilearn, at 1 mm)",
     )
     command.add_argument(
+        "--affine",
+        action="store_true",
+        help="fit the first source to the reference in size and shear, too; targets "
+        "remain rigid to their source",
+    )
+    command.add_argument(
+        "--n4",
+        action="store_true",
+        help="take the bias field out of each image first, by N4; not for images "
+        "from which it was taken before",
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write an HTML page on all subjects, the worst first",
+    )
+    command.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder; it is made"
     )
     add_keep_going(command)
 
 
 def run(arguments):
-    """Align targets to sources within each subject, and sources to a reference, by
-    rigid registration. Each image is resampled once; its transform is written beside
-    it, and a picture of edges for each subject: look at them. Of a BIDS dataset also
-    the sources of subjects who have no target."""
+    """Align targets to sources within each subject, rigidly, and sources to a
+    reference. Each image is resampled once; beside it go its transform and the
+    numbers that tell how well it fits, and for each subject a picture: look at them.
+    Of a BIDS dataset also the sources of subjects who have no target. Each subject
+    under way takes about a gigabyte of memory."""
     from .._utils.optional import require
     from ..jobs import _alignment as alignment
+    from ..jobs._aligned import Reference, Steps
 
     require("SimpleITK")
     require("matplotlib.figure")
@@ -58,7 +78,7 @@ def run(arguments):
             images if isinstance(images, list) else [images]
             for images in by_subject(contrasts)
         ]
-        reference = alignment.Reference.resolve(arguments.reference)
+        reference = Reference.resolve(arguments.reference)
         outputs = alignment.outputs_in_folder(subjects, folder)
     else:
         query = {role: sum(getattr(arguments, role), []) for role in _ROLES}
@@ -68,11 +88,13 @@ def run(arguments):
             sessions = _with_targets(arguments.dataset, query, sessions)
         subjects = [[str(scan.path) for scan in each.scans] for each in sessions]
         contrasts = [*query["source"], *query["target"]]
-        reference = alignment.Reference.resolve(arguments.reference)
+        reference = Reference.resolve(arguments.reference)
         outputs = alignment.outputs_in_dataset(
             sessions, contrasts, folder, reference.space
         )
-    with shown(arguments) as verbose:
+    steps = Steps(arguments.n4, "affine" if arguments.affine else "rigid")
+    inputs = sum(subjects, [])
+    with _page(arguments, inputs) as keep, shown(arguments) as verbose:
         written = alignment.align_subjects(
             subjects,
             outputs,
@@ -81,9 +103,43 @@ def run(arguments):
             folder=folder,
             overwrite=arguments.overwrite,
             keep_going=arguments.keep_going,
+            steps=steps,
+            n_jobs=arguments.jobs,
             verbose=verbose,
+            keep=keep,
         )
     return "\n".join(map(str, written))
+
+
+@contextmanager
+def _page(arguments, inputs):
+    """Write the page, if one is asked for, once all subjects were tried.
+
+    Yields
+    ------
+    keep : callable or None
+        To be called with what became of each.
+    """
+    if not arguments.report:
+        yield None
+        return
+    from .._utils.files import prepared_outputs
+    from ..exceptions import SubjectsFailed
+    from ..report._page import check_ending
+    from ..report._registration import require_page, write_registrations
+
+    require_page()
+    path, overwrite = arguments.report, arguments.overwrite
+    seen, failure = [], None
+    with prepared_outputs([path], overwrite=overwrite, inputs=inputs):
+        check_ending(path)
+        try:
+            yield seen.append
+        except SubjectsFailed as error:
+            failure = error
+        write_registrations(path, seen, overwrite=overwrite)
+    if failure:
+        raise failure
 
 
 def _refuse_unpaired(arguments):

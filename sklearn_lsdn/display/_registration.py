@@ -1,4 +1,4 @@
-"""RegistrationDisplay: edges of one image over another."""
+"""RegistrationDisplay: whether images lie as they should."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,24 @@ from ._slices import PLANES, Slice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_RED, _BLUE = "#ff3b3b", "#4fc3ff"  # on grey
+
 
 @dataclass(eq=False, repr=False)
 class RegistrationDisplay(Display):
-    """Edges of registered images, drawn over what they were registered to.
+    """Edges of one image over another, or the outline of a mask.
 
-    Where the red lines follow the borders below, the registration is good. Make one
-    by `from_images`.
+    Of two images of one head, edges are drawn, and the middle of the head once more at
+    twice the size: red lines must follow the borders of ventricles and sulci to the
+    millimetre, all around. A shift of 2 mm shows as a gap on one side.
+
+    A mask tells where a head of another size should be, and no more: the head must
+    lie in the middle of its outline, upright and looking the same way, with the cleft
+    between the hemispheres on the vertical line and the corpus callosum above the
+    crossing of the lines, which in MNI152 is the anterior commissure. Its border need
+    not follow the outline.
+
+    Make one by `from_images`.
 
     Parameters
     ----------
@@ -60,7 +71,8 @@ class RegistrationDisplay(Display):
         Parameters
         ----------
         pairs : list of tuple
-            Name, image below, and image whose edges are drawn; all on one grid.
+            Name, image below, and image whose edges are drawn, which is taken for a
+            mask if it has two values; all on one grid.
 
         Returns
         -------
@@ -100,18 +112,51 @@ class RegistrationDisplay(Display):
         ImportError
             If matplotlib is missing.
         """
-        n_pairs = len(self.pairs)
-        self.figure_ = figure = figure or figure_to_save((11, 4 * n_pairs + 0.6))
-        rows = figure.subfigures(n_pairs, 1, squeeze=False)[:, 0]
-        for row, (name, below, above) in zip(rows, self.pairs, strict=True):
-            inside = below != 0 if below.any() else np.ones_like(below, dtype=bool)
-            row.suptitle(name, fontsize="medium")
-            low, high = np.percentile(below[inside], [0.5, 99.5])
-            axes = row.subplots(1, len(PLANES))
-            for ax, axis in zip(axes, PLANES.values(), strict=True):
-                plane = Slice(inside, self.affine, axis)
-                plane.draw(ax, below, cmap="gray", vmin=min(0, low), vmax=high)
-                plane.draw_edges(ax, above, colors="red", linewidths=0.7)
+        masked = [_is_mask(above) for *_, above in self.pairs]
+        heights = [1 if mask else 2 for mask in masked]
+        size = 10, 3.6 * sum(heights) + 0.4
+        self.figure_ = figure = figure or figure_to_save(size)
+        rows = figure.subfigures(
+            len(self.pairs), 1, squeeze=False, height_ratios=heights
+        )[:, 0]
+        for row, pair, mask in zip(rows, self.pairs, masked, strict=True):
+            row.suptitle(pair[0], fontsize="medium")
+            draw = self._draw_outline if mask else self._draw_edges
+            draw(row, *pair[1:])
         if title:
             figure.suptitle(title)
         return self
+
+    def _draw_edges(self, row, below, above):
+        """Three planes, and the middle of each at twice the size."""
+        for axes, closer in zip(row.subplots(2, len(PLANES)), (1, 2), strict=True):
+            for ax, plane in self._planes(axes, below, below):
+                plane.draw_edges(ax, above, colors=_RED, linewidths=0.6 * closer)
+                plane.approach(ax, closer)
+
+    def _draw_outline(self, row, below, mask):
+        """Three planes, with the axes of the world."""
+        axes = row.subplots(1, len(PLANES))
+        shown = np.maximum(below != 0, mask == mask.max())
+        for ax, plane in self._planes(axes, below, shown):
+            plane.draw_edges(ax, mask, colors=_RED, linewidths=1)
+            plane.draw_axes(ax, color=_BLUE, linewidth=0.8, linestyle="--")
+
+    def _planes(self, axes, below, shown):
+        """Axes where the image below is drawn, each with its plane."""
+        inside, shown = (
+            each != 0 if each.any() else np.ones_like(each, dtype=bool)
+            for each in (below, shown)
+        )
+        low, high = np.percentile(below[inside], [0.5, 99.5])
+        for ax, axis in zip(axes, PLANES.values(), strict=True):
+            position = Slice(inside, self.affine, axis).position
+            plane = Slice(shown, self.affine, axis, position)
+            plane.draw(ax, below, cmap="gray", vmin=min(0, low), vmax=high)
+            yield ax, plane
+
+
+def _is_mask(volume):
+    """Whether it has two values."""
+    low, high = volume.min(), volume.max()
+    return low < high and bool(((volume == low) | (volume == high)).all())

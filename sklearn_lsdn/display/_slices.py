@@ -77,6 +77,17 @@ class Slice:
         place = dict(origin="lower", extent=self._extent)
         ax.contour(curvature, levels=[0], **place, **parameters)
 
+    def draw_axes(self, ax, **parameters):
+        """Lines where the other two coordinates are 0."""
+        ax.axvline(0, **parameters)
+        ax.axhline(0, **parameters)
+
+    def approach(self, ax, times):
+        """Show the middle alone, so many times larger."""
+        middle = self.window.mean(axis=1, keepdims=True)
+        window = middle + (self.window - middle) / times
+        ax.set(xlim=window[0], ylim=window[1])
+
     def label_across(self, ax):
         ax.set_xlabel(f"{_AXES[self._shown[0]]} (mm)")
         ax.tick_params(bottom=True, labelbottom=True)

@@ -1,56 +1,19 @@
 """`lsdn register`: subjects from files to files, each onto one reference."""
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from .._utils.files import make_folder, prepared_outputs
 from .._utils.names import split_name
-from .._utils.optional import require
+from .._utils.parallel import parallel_map
 from .._utils.progress import Progress
-from ..display._registration import RegistrationDisplay
+from .._utils.threads import effective_n_threads
 from ..exceptions import SubjectsFailed
-from ..volumes._images import ImageFile, open_image, save_image
-from ..volumes._registration import estimate, register_rigid, resample
+from ..volumes._images import open_image, save_image
+from ..volumes._registration import register_rigid
 from ..volumes._subjects import check_contrast_order
-from ._dataset import begun_dataset, read_json, source_uri, write_json
+from ._aligned import Steps, align_subject
+from ._dataset import begun_dataset
 from ._names import beside, derived_path
-
-MNI152 = "MNI152NLin2009aSym"
-"""BIDS name of the template that nilearn ships."""
-
-_HEAD = 2e6  # mm3; brains are smaller, heads larger
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What images are aligned to.
-
-    Parameters
-    ----------
-    image : ImageFile
-    mask : nibabel image or None
-        Its brain, where it is known.
-    space : str
-        BIDS label of its space.
-    """
-
-    image: ImageFile
-    mask: object
-    space: str
-
-    @classmethod
-    def resolve(cls, reference) -> "Reference":
-        """Take a path, or "mni152" for the template that nilearn ships."""
-        if reference != "mni152":
-            image, (stem, _) = open_image(reference, "reference"), split_name(reference)
-            return cls(image, None, re.sub("[^0-9A-Za-z]", "", stem))
-        datasets = require("nilearn.datasets")
-        template = datasets.load_mni152_template(resolution=1)
-        image = open_image(template, "the MNI152 template")
-        return cls(image, datasets.load_mni152_brain_mask(resolution=1), MNI152)
 
 
 def outputs_in_folder(subjects, folder):
@@ -105,12 +68,16 @@ def align_subjects(
     folder,
     overwrite=False,
     keep_going=False,
+    steps=Steps(),
+    n_jobs=1,
     verbose=0,
+    keep=None,
 ):
     """Register each subject's images to its first, that one to a reference.
 
-    Each image is resampled once, onto the grid of the reference. Beside it lies the
-    transform, with the ending ``.tfm``, and beside the first a picture, ``.png``.
+    Each image is resampled once, onto the grid of the reference. Beside it lie the
+    transform, with the ending ``.tfm``, and numbers to judge it by, ``.json``; beside
+    the first a picture, ``.png``. Results have the same bits whatever ``n_jobs``.
 
     Parameters
     ----------
@@ -127,8 +94,13 @@ def align_subjects(
         Replace existing files.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
+    steps : Steps
+    n_jobs : int, default=1
+        Subjects that are under way at once, each in a thread; -1 for one a core.
     verbose : int, default=0
-        Whether to print each subject as it is begun.
+        Whether to print each subject as it is done.
+    keep : callable, default=None
+        ``keep(aligned)``, called with the `Aligned` of each subject, in order.
 
     Returns
     -------
@@ -154,7 +126,7 @@ def align_subjects(
     if len(set(files)) < len(files):
         twice = next(path for path in files if files.count(path) > 1)
         raise ValueError(f"Two images would become {twice}. Register them apart.")
-    others = [beside(path, ".tfm") for path in files]
+    others = [beside(path, end) for path in files for end in (".tfm", ".json")]
     others += [beside(paths[0], ".png") for paths in outputs]
     if dataset is None:
         prepared = prepared_outputs(
@@ -165,23 +137,30 @@ def align_subjects(
             Path(dataset),
             Path(folder),
             "registered",
-            [*files, *others, *(beside(path, ".json") for path in files)],
+            [*files, *others],
             ignored=("*.tfm", "*.png"),
             overwrite=overwrite,
         )
     written, failures, n_subjects = [], [], len(subjects)
     progress = Progress("Registering", n_subjects, verbose)
+    shared = reference, steps, dataset, overwrite, keep_going, keep is not None
+    jobs = list(zip(subjects, outputs, strict=True))
+    n_jobs = min(effective_n_threads(n_jobs), max(n_subjects, 1))
     with prepared:
-        for i, (images, paths) in enumerate(zip(subjects, outputs, strict=True)):
-            name = Path(images[0]).name
-            progress.tell(i, f"{i + 1}/{n_subjects} {name}", name)
-            try:
-                written += _align(images, paths, reference, dataset, overwrite)
-            except (OSError, TypeError, ValueError) as error:
-                if not keep_going:
-                    raise
-                failures.append(str(error))
-        progress.tell(n_subjects)
+        progress.tell(0)
+        results = parallel_map(
+            align_subject, shared, jobs, n_jobs=n_jobs, prefer="threads"
+        )
+        for n, (aligned, (_, paths)) in enumerate(zip(results, jobs, strict=True), 1):
+            if aligned.failure is None:
+                written += [*paths, beside(paths[0], ".png")]
+                note = f"{aligned.name} ({aligned.seconds:.1f} s)"
+            else:
+                failures.append(aligned.failure)
+                note = f"{aligned.name} failed"
+            if keep is not None:
+                keep(aligned)
+            progress.tell(n, f"{n}/{n_subjects} {note}", note)
     if failures:
         raise SubjectsFailed(
             f"{len(failures)} of {n_subjects} subjects could not be registered:\n"
@@ -226,61 +205,3 @@ def align_within(sources, targets, folder, *, verbose=0):
         aligned.append((paths[:n_sources], paths[n_sources:]))
     progress.tell(n)
     return [each[0] for each in aligned], [each[1] for each in aligned]
-
-
-def _align(images, paths, reference, dataset, overwrite):
-    """Register one subject's images; write them, transforms, sidecars and picture."""
-    files = [open_image(image, "image") for image in images]
-    transforms = list(_transforms(files, reference))
-    aligned = [
-        resample(file, reference.image, transform)
-        for file, transform in zip(files, transforms, strict=True)
-    ]
-    parts = zip(images, aligned, transforms, paths, strict=True)
-    for image, registered, transform, path in parts:
-        make_folder(path.parent)  # another run may have removed what was empty
-        save_image(registered, path, overwrite=overwrite)
-        transform.save(beside(path, ".tfm"), overwrite=overwrite)
-        if dataset is not None:
-            about = _about(image, registered, reference, dataset)
-            write_json(beside(path, ".json"), about, overwrite)
-    picture = beside(paths[0], ".png")
-    _draw(images, aligned, reference, picture, overwrite)
-    return [*paths, picture]
-
-
-def _draw(images, aligned, reference, picture, overwrite):
-    """Show the edges of each image over what it was registered to."""
-    names = [split_name(image)[0] for image in images]
-    pairs = [(f"{names[0]} on {reference.space}", reference.image, aligned[0])]
-    pairs += [
-        (f"{name} on {names[0]}", aligned[0], image)
-        for name, image in zip(names[1:], aligned[1:], strict=True)
-    ]
-    display = RegistrationDisplay.from_images(pairs)
-    display.plot(title="Edges (red) of registered images")
-    display.save(picture, overwrite=overwrite)
-
-
-def _transforms(images, reference):
-    """From points of the reference to those of each image."""
-    first, *others = images
-    from_reference = estimate(first, reference.image, fixed_mask=reference.mask)
-    yield from_reference
-    for other in others:
-        yield from_reference.then(estimate(other, first))
-
-
-def _about(image, aligned, reference, dataset):
-    """What the sidecar of an aligned image tells."""
-    own = read_json(beside(Path(image), ".json"))
-    side = open_image(aligned, "aligned").voxel_size
-    volume = np.count_nonzero(aligned.dataobj) * np.prod(side)
-    about = {
-        "Description": f"Aligned rigidly to {reference.space}, resampled once",
-        "Sources": [source_uri(image, dataset)],
-        "SkullStripped": own.get("SkullStripped", bool(volume < _HEAD)),
-    }
-    if reference.space != MNI152:
-        about["SpatialReference"] = Path(reference.image.path).resolve().as_uri()
-    return about

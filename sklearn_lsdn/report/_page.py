@@ -25,6 +25,12 @@ def require_report():
         require(module)
 
 
+def check_ending(path):
+    """Raise ValueError unless a file is called as pages are."""
+    if Path(path).suffix not in (".html", ".htm"):
+        raise ValueError(f"{path} does not end in .html, as pages do.")
+
+
 def write_page(path, title, results, networks, *, notes=(), overwrite=False) -> Path:
     """Write the file.
 
@@ -42,27 +48,40 @@ def write_page(path, title, results, networks, *, notes=(), overwrite=False) -> 
     overwrite : bool, default=False
         Replace an existing file.
     """
-    jinja2 = require("jinja2")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["uri"] = _data_uri
-    template = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
-    html = environment.from_string(template).render(
+    return write_html(
+        path,
+        "report.html",
+        overwrite=overwrite,
         title=title,
         notes=notes,
         results=results,
         summary=_summary(results),
         what_counts=WHAT_COUNTS,
         models=[_model(group) for group in _by_model(networks).values()],
-        versions={
-            "sklearn_lsdn": __version__,
-            **{package: version(package) for package in _PACKAGES},
-            "Python": platform.python_version(),
-            "on": platform.platform(),
-        },
+        versions=versions_of(*_PACKAGES),
     )
+
+
+def write_html(path, template, *, overwrite=False, **shown) -> Path:
+    """Fill a template of this folder in, and write it whole or not at all."""
+    jinja2 = require("jinja2")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["uri"] = _data_uri
+    text = files(__package__).joinpath(template).read_text(encoding="utf-8")
+    html = environment.from_string(text).render(**shown)
     with written_whole(path, suffix=".html", overwrite=overwrite) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(path)
+
+
+def versions_of(*packages) -> dict:
+    """Of this package, of others, and of what it all runs on."""
+    return {
+        "sklearn_lsdn": __version__,
+        **{package: version(package) for package in packages},
+        "Python": platform.python_version(),
+        "on": platform.platform(),
+    }
 
 
 def _data_uri(png):

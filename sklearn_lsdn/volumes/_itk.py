@@ -97,6 +97,14 @@ def is_stripped(image) -> bool:
     return np.count_nonzero(voxels) < 0.9 * voxels.size
 
 
+def head_of(file) -> np.ndarray:
+    """A mask of the brain, if all else is 0 in a file, or of what is bright."""
+    image = to_itk(file)
+    sitk = require("SimpleITK")
+    brain = image != 0 if is_stripped(image) else sitk.OtsuThreshold(image, 0, 1)
+    return array_of(brain)
+
+
 def volume_of(mask) -> float:
     """In cubic mm."""
     voxels = require("SimpleITK").GetArrayViewFromImage(mask)
