@@ -70,7 +70,7 @@ def test_subjects_are_aligned_to_a_reference(data, tmp_path, capsys):
     out = tmp_path / "out"
     assert _run(*_register(data), "-o", out) == 0
     captured = capsys.readouterr()
-    assert "1/2 sub-01_T1w.nii.gz\n2/2 sub-02" in captured.err
+    assert re.search(r"1/2 sub-01_T1w.nii.gz \(.*\n2/2 sub-02", captured.err)
     names = ["sub-01_T1w_reg.nii.gz", "sub-01_T2w_reg.nii.gz", "sub-01_T1w_reg.png"]
     lines = captured.out.splitlines()
     assert lines[:3] == [str(out / name) for name in names]
@@ -96,12 +96,65 @@ def test_subjects_are_aligned_to_a_reference(data, tmp_path, capsys):
     assert np.linalg.norm(ends[0] - ends[1] - [8, -9, -9]) < 1
 
 
+def test_by_two_at_once_with_n4_and_affine(data, tmp_path, capsys):
+    """All the same bits; the page has the failure first, then the worst."""
+    pytest.importorskip("jinja2", reason="pages need jinja2")
+    lost = tmp_path / "sub-00_T1w.nii.gz"
+    nothing = nib.load(_files(data, "T1w")[0])
+    nib.save(nib.Nifti1Image(np.zeros(nothing.shape, "f4"), nothing.affine), lost)
+    more = [
+        "--reference",
+        data / "reference.nii.gz",
+        "--n4",
+        "--affine",
+        "--keep-going",
+    ]
+    task = ["register", "--source", *_files(data, "T1w"), lost, *more]
+    for jobs in ("1", "2"):
+        page = tmp_path / f"{jobs}.html"
+        out = ["-o", tmp_path / jobs, "-j", jobs, "--report", page]
+        assert "1 of 3 subjects" in _refused(capsys, *task, *out)
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / jobs).iterdir()}
+        for jobs in ("1", "2")
+    )
+    assert one == two
+    assert page.read_bytes() == (tmp_path / "1.html").read_bytes()
+    html = page.read_text()
+    assert "3 subjects, of whom 1 could not be" in re.sub(r"\s+", " ", html)
+    assert html.index("sub-00_T1w.nii.gz</strong> failed") < html.index('<h2 id="sub-')
+    image = nib.load(tmp_path / "1" / "sub-01_T1w_reg.nii.gz")
+    assert image.header["descrip"].item().endswith(b"affine registration after N4")
+    about = json.loads((tmp_path / "1" / "sub-01_T1w_reg.json").read_text())
+    assert about["BiasFieldCorrected"] is True
+    assert about["Description"].startswith("Bias field taken out by N4, then aligned")
+    zooms = about["Registration"]["Zooms"]
+    assert all(0.8 < zoom < 1.25 for zoom in zooms)
+    assert zooms != [1, 1, 1]
+    shown = " ".join(f"{zoom:.2f}" for zoom in zooms)
+    assert f'<td data-label="zooms">{shown}</td>' in html
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_work(
+    data, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("jinja2", reason="pages need jinja2")
+    work = "sklearn_lsdn.jobs._aligned.align"
+    monkeypatch.setattr(work, lambda *args, **more: pytest.fail("work began"))
+    task = [*_register(data), "-o", tmp_path / "out", "--report"]
+    assert "does not end in .html" in _refused(capsys, *task, tmp_path / "x.txt")
+    (tmp_path / "x.html").write_text("mine")
+    assert "x.html exists already" in _refused(capsys, *task, tmp_path / "x.html")
+    assert not (tmp_path / "out").exists()
+
+
 def test_sources_alone_to_mni152(data, tmp_path):
     source = _files(data, "T1w")[0]
     assert _run("register", "--source", source, "-o", tmp_path, "-q") == 0
     image = nib.load(tmp_path / "sub-01_T1w_reg.nii.gz")
     assert image.header.get_zooms() == (1, 1, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "sub-01_T1w_reg.json",
         "sub-01_T1w_reg.nii.gz",
         "sub-01_T1w_reg.png",
         "sub-01_T1w_reg.tfm",
@@ -134,6 +187,13 @@ def test_a_dataset_becomes_a_derivative_dataset(data, tmp_path, capsys):
     about = json.loads((out / "sub-02" / "anat" / f"{alone}.json").read_text())
     assert about["Sources"] == ["bids:source:sub-02/anat/sub-02_T1w.nii.gz"]
     assert about["SkullStripped"] is True
+    assert about["BiasFieldCorrected"] is False
+    fit = about["Registration"]
+    assert fit["MutualInformation"]["After"] > fit["MutualInformation"]["Before"]
+    assert 0.8 < fit["Dice"] < 1
+    assert fit["Shift"]["Value"] == pytest.approx(98**0.5, abs=5)
+    assert fit["Rotation"]["Value"] < 5
+    assert fit["Zooms"] == [1, 1, 1]
     assert about["SpatialReference"].endswith("reference.nii.gz")
     stem = "sub-01_space-reference_desc-reg_T2w"
     assert (out / "sub-01" / "anat" / f"{stem}.nii.gz").is_file()
@@ -150,7 +210,7 @@ def test_existing_outputs_are_found_before_the_work(
 ):
     path = tmp_path / "sub-01_T2w_reg.tfm"
     path.write_text("mine")
-    work = "sklearn_lsdn.jobs._alignment.estimate"
+    work = "sklearn_lsdn.jobs._aligned.align"
     monkeypatch.setattr(work, lambda *args, **more: pytest.fail("work began"))
     task = [*_register(data, SUBJECTS[:1]), "-o", tmp_path]
     assert f"{path} exists already" in _refused(capsys, *task)
@@ -185,7 +245,7 @@ def test_what_cannot_be_read_is_named(data, tmp_path, capsys):
 
 def test_sources_and_targets_must_be_as_many(data, tmp_path, capsys, monkeypatch):
     """Which is said before the reference is read."""
-    reading = "sklearn_lsdn.jobs._alignment.Reference.resolve"
+    reading = "sklearn_lsdn.jobs._aligned.Reference.resolve"
     monkeypatch.setattr(reading, lambda *args: pytest.fail("the reference was read"))
     images = ["--source", *_files(data, "T1w"), "--target", _files(data, "T2w")[0]]
     error = _refused(capsys, "register", *images, "-o", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""RegistrationDisplay: edges lie where the image's borders are."""
+"""RegistrationDisplay: lines lie where borders are."""
 
 import nibabel as nib
 import numpy as np
@@ -20,10 +20,21 @@ def _cube(low, high):
     return nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.0, 1.0]))
 
 
-def test_edges_are_drawn_where_the_border_is():
+@pytest.mark.parametrize("kind", ["mask", "image"])
+def test_edges_are_drawn_where_the_border_is(kind):
+    """Of an image in six panels, of which three are close; of a mask in three, with
+    the axes of the world."""
     below, above = _cube(5, 35), _cube(12, 28)
+    if kind == "image":
+        above.get_fdata()[20, 20, 20] = 1.1
     display = RegistrationDisplay.from_images([("cube", below, above)]).plot()
-    for ax in display.figure_.axes:
+    assert len(display.figure_.axes) == {"mask": 3, "image": 6}[kind]
+    for i, ax in enumerate(display.figure_.axes):
+        lines = {tuple(map(tuple, line.get_xydata())) for line in ax.lines}
+        crossing = {((0, 0), (0, 1)), ((0, 0), (1, 0))}
+        assert lines == (crossing if kind == "mask" else set())
+        width = np.ptp(ax.get_xlim())
+        assert width == pytest.approx(33 if i >= 3 else 66)
         (contour,) = ax.collections
         points = np.concatenate([path.vertices for path in contour.get_paths()])
         # The border runs between voxels 11 and 12, and 27 and 28, of 2 mm.
@@ -36,7 +47,7 @@ def test_a_row_for_each_pair_and_a_file(scans, tmp_path):
     t1w, t2w = scans
     pairs = [("one", t1w, t2w), ("two", t2w, t1w)]
     display = RegistrationDisplay.from_images(pairs).plot(title="both")
-    assert len(display.figure_.axes) == 6
+    assert len(display.figure_.axes) == 12
     path = tmp_path / "edges.png"
     display.save(path)
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,6 +1,7 @@
 """Rigid registration: known displacements are found again, doubts are raised."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -9,10 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.exceptions import PlaceWarning
+from sklearn_lsdn.volumes._bias_field import correct_bias
 from sklearn_lsdn.volumes._registration import (
     AffineTransform,
     RegistrationWarning,
+    align,
     estimate,
+    register_affine,
     register_rigid,
     resample,
 )
@@ -107,6 +111,83 @@ def test_the_same_bits_every_time(t1w, t2w):
     first, second = (register_rigid(t2w, t1w) for _ in range(2))
     assert (first[1].matrix == second[1].matrix).all()
     assert (first[0].get_fdata() == second[0].get_fdata()).all()
+
+
+def test_the_same_bits_whatever_the_threads(t1w, t2w):
+    """Of ITK, and of this process."""
+    found = []
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    try:
+        for n in (1, 3):
+            sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(n)
+            found.append((estimate(t2w, t1w).matrix, correct_bias(t1w).read()))
+        with ThreadPoolExecutor(2) as pool:
+            tasks = [pool.submit(estimate, t2w, t1w) for _ in range(2)]
+            found += [(task.result().matrix, found[0][1]) for task in tasks]
+        assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == 3
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+    for matrix, voxels in found[1:]:
+        assert (matrix == found[0][0]).all()
+        assert (voxels == found[0][1]).all()
+
+
+def test_a_head_of_another_size_is_fitted(t1w, t2w):
+    """By an affine transform, which tells zooms and rotation; rigidly it cannot be."""
+    truth = _rigid(t1w, (6, -4, 8), (5, -3, 6)).matrix @ np.diag([0.9, 0.95, 0.85, 1])
+    stretched = AffineTransform(truth)
+    moved = resample(t2w, t1w, stretched, interpolation="linear")
+    image, found = register_affine(moved, t1w)
+    left = found.then(stretched)
+    assert left.displacement(_points(t1w)).max() < 1
+    assert found.zooms == pytest.approx(
+        AffineTransform(np.linalg.inv(truth)).zooms, abs=0.02
+    )
+    assert found.angle == pytest.approx(stretched.angle, abs=1)
+    expected = t2w.get_fdata()
+    both = (image.get_fdata() != 0) & (expected != 0)
+    assert both.sum() > 0.95 * (expected != 0).sum()
+    alone = align(moved, t1w)
+    assert alone.transform.zooms == pytest.approx([1, 1, 1])
+    fitted = align(moved, t1w, degrees="affine")
+    assert fitted.dice > alone.dice + 0.05
+    assert fitted.information[1] > alone.information[1] > alone.information[0]
+
+
+def test_the_pose_of_another_head(t1w, t2w):
+    """However a head lies, and of whatever size it is, it comes to lie the same way;
+    averaged voxels do for that."""
+    size = AffineTransform(np.diag([0.9, 0.95, 0.85, 1]))
+    poses = []
+    for angles, shift in (((0, 0, 0), (0, 0, 0)), ((10, -8, 12), (15, -10, 9))):
+        motion = _rigid(t1w, angles, shift)
+        head = nib.Nifti1Image(t2w.dataobj, motion.then(size).matrix @ t2w.affine)
+        for options in ({}, {"voxel_size": 6}):
+            found = estimate(head, t1w, degrees="pose", **options)
+            assert found.zooms == pytest.approx([1, 1, 1])
+            poses.append(found.then(AffineTransform(np.linalg.inv(motion.matrix))))
+    points = _points(t1w)
+    for other in poses[1:]:
+        apart = np.linalg.norm(other.apply(points) - poses[0].apply(points), axis=1)
+        assert apart.mean() < 2
+    with pytest.raises(ValueError, match="degrees must be rigid, affine or pose"):
+        estimate(t2w, t1w, degrees="spline")
+
+
+def test_a_mirror_is_told():
+    mirror = AffineTransform(np.diag([-1.0, 1.0, 1.0, 1.0]))
+    assert mirror.mirrors
+    assert not AffineTransform(np.eye(4)).mirrors
+    assert 0 <= mirror.angle <= 180
+
+
+def test_the_numbers_of_an_alignment(t1w, t2w):
+    moved = resample(t2w, t1w, _rigid(t1w, (0, 0, 12), (3, 4, 12)))
+    alignment = align(moved, t1w)
+    assert alignment.transform.angle == pytest.approx(12, abs=0.5)
+    assert alignment.shift == pytest.approx(13, abs=1)
+    assert alignment.dice > 0.97
+    assert not alignment.doubts
 
 
 def test_threads_of_others_are_left_alone(t1w, t2w):
@@ -238,3 +319,20 @@ def test_a_doubtful_header_is_told(t1w, t2w):
     doubtful.header.set_xyzt_units("meter")
     with pytest.warns(PlaceWarning, match="moving says that it is measured in metres"):
         estimate(doubtful, t1w)
+
+
+def test_n4_takes_a_bias_field_out(t1w):
+    """What it makes of a scan with a field differs little from what of one without."""
+    voxels = t1w.get_fdata()
+    brain = voxels != 0
+    x, y, _ = np.indices(voxels.shape) / np.reshape(voxels.shape, (3, 1, 1, 1))
+    field = np.exp(0.6 * x - 0.4 * y**2)
+    uneven = nib.Nifti1Image(np.float32(voxels * field), t1w.affine)
+    as_it_was, corrected = (correct_bias(image).read() for image in (t1w, uneven))
+    left = np.log(corrected[brain] / as_it_was[brain])
+    assert left.std() < 0.3 * np.log(field[brain]).std()
+    assert (corrected[~brain] == 0).all()
+    inside = nib.Nifti1Image(np.uint8(brain), t1w.affine)
+    assert (correct_bias(uneven, inside).read() == corrected).all()
+    with pytest.raises(ValueError, match="its intensities are not positive"):
+        correct_bias(nib.Nifti1Image(voxels - voxels[brain].mean(), t1w.affine))

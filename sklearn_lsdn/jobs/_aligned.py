@@ -75,7 +75,7 @@ class Steps:
     n4 : bool
         Whether bias fields are taken out first.
     degrees : {"rigid", "affine"}
-        Of freedom between the first image and the reference.
+        Of freedom between the first image and the reference, which is another head.
     """
 
     n4: bool = False

@@ -11,7 +11,7 @@ from ..exceptions import SubjectsFailed
 from ..volumes._images import open_image, save_image
 from ..volumes._registration import register_rigid
 from ..volumes._subjects import check_contrast_order
-from ._aligned import Steps, align_subject
+from ._aligned import align_subject
 from ._dataset import begun_dataset
 from ._names import beside, derived_path
 
@@ -63,12 +63,12 @@ def align_subjects(
     subjects,
     outputs,
     reference,
+    steps,
     *,
     dataset=None,
     folder,
     overwrite=False,
     keep_going=False,
-    steps=Steps(),
     n_jobs=1,
     verbose=0,
     keep=None,
@@ -86,6 +86,7 @@ def align_subjects(
     outputs : list of list of Path
         What they shall become.
     reference : Reference
+    steps : Steps
     dataset : path-like, default=None
         BIDS dataset that the images are of, if the outputs are to be one.
     folder : path-like
@@ -94,7 +95,6 @@ def align_subjects(
         Replace existing files.
     keep_going : bool, default=False
         When a subject fails, go on with the others, and say so in the end.
-    steps : Steps
     n_jobs : int, default=1
         Subjects that are under way at once, each in a thread; -1 for one a core.
     verbose : int, default=0

@@ -68,13 +68,16 @@ class MutualInformation:
         starts[0].SetTranslation((0.0, 0.0, 0.0))
         return starts
 
-    def climb(self, start):
+    def climb(self, start, step=4.0):
         """Better a transform of ITK, in place, until there is none nearby.
 
         Parameters
         ----------
         start : SimpleITK.Transform
             What of it may change is what its class has parameters for.
+        step : float, default=4.0
+            In mm, the first. Steps are long and given up slowly: else a head turned by
+            15 degrees is not reached.
         """
         voxel = min(self._images[0].GetSpacing())
         levels = [
@@ -92,8 +95,7 @@ class MutualInformation:
         search.SetMetricSamplingPercentagePerLevel(
             [min(1.0, share) for _, share in levels], self._seed
         )
-        # Long steps, given up slowly: else a head turned by 15 degrees is not reached.
-        search.SetOptimizerAsRegularStepGradientDescent(4.0, 1e-4, 300, 0.7)
+        search.SetOptimizerAsRegularStepGradientDescent(step, 1e-4, 300, 0.7)
         search.SetOptimizerScalesFromPhysicalShift()
         search.SetInitialTransform(start, inPlace=True)
         search.Execute(*self._images)

@@ -24,6 +24,7 @@ _NOISE = 0.1  # nats of mutual information, which voxel grids that coincide feig
 _LEAST_OVERLAP = 0.9  # of the smaller of two brains
 _LARGEST_ANGLE = 45.0  # degrees by which heads in scanners differ
 _LARGEST_ZOOM = 1.5  # by which heads of one species do
+_TO_RAS = np.array([-1.0, -1.0, 1.0])  # from the axes of ITK's world
 
 
 class RegistrationWarning(UserWarning):
@@ -215,8 +216,10 @@ def align(
     Parameters
     ----------
     moving, fixed : path, nibabel image or ImageFile
-    degrees : {"rigid", "affine"}, default="rigid"
-        Of freedom: 6 or 12.
+    degrees : {"rigid", "affine", "pose"}, default="rigid"
+        Of freedom: 6, for images of one head, or 12. Between heads of different sizes
+        a rigid transform is ill defined; "pose" is rigid, with the rotation of the
+        affine one, and takes the middle of the head where that does.
     moving_mask, fixed_mask : path, nibabel image or ImageFile, default=None
         Where the images are looked at.
     voxel_size : float, default=None
@@ -232,8 +235,8 @@ def align(
     ImportError, FileNotFoundError, TypeError, ValueError
         As of `register_rigid`.
     """
-    if degrees not in ("rigid", "affine"):
-        raise ValueError(f"degrees must be rigid or affine, got {degrees!r}.")
+    if degrees not in ("rigid", "affine", "pose"):
+        raise ValueError(f"degrees must be rigid, affine or pose; got {degrees!r}.")
     moving, fixed = open_image(moving, "moving"), open_image(fixed, "fixed")
     why = "Do they overlap, and have more than a few slices? Check their affines."
     what = f"{moving.name} cannot be registered to {fixed.name}"
@@ -251,12 +254,15 @@ def align(
         at_start = [likeness.at(start) for start in starts]
         found = starts[int(np.argmax(at_start))]
         likeness.climb(found)
-        if degrees == "affine":
+        middle = np.array(likeness.middle())
+        if degrees != "rigid":
             found = _affine(found)
-            likeness.climb(found)
+            likeness.climb(found, step=1.0)
+        if degrees == "pose":
+            stretched = AffineTransform.from_itk(found)
+            found = stretched.pose(_TO_RAS * middle).to_itk()
         information = at_start[0], likeness.at(found)
         shared, dice = likeness.overlap(found)
-        middle = np.array(likeness.middle())
     transform = AffineTransform.from_itk(found)
     shift = float(np.linalg.norm(np.subtract(found.TransformPoint(middle), middle)))
     doubts = [*moving.doubts, *fixed.doubts]
@@ -289,6 +295,8 @@ def _what_is_wrong(information, shared, transform):
         wrong.append(f"they share {shared:.0%} of the smaller head")
     if transform.angle > _LARGEST_ANGLE:
         wrong.append(f"the head is turned by {transform.angle:.0f} degrees")
+    if transform.mirrors:
+        wrong.append("the head is mirrored")
     zooms = np.maximum(transform.zooms, 1 / transform.zooms)
     if (largest := zooms.max()) > _LARGEST_ZOOM:
         wrong.append(f"the head is stretched {largest:.2g}-fold")

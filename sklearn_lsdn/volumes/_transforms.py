@@ -41,8 +41,13 @@ class AffineTransform:
     @property
     def angle(self) -> float:
         """Of the rotation nearest to it, in degrees."""
-        rotation, _ = polar(self.matrix[:3, :3])
-        return float(np.degrees(Rotation.from_matrix(rotation).magnitude()))
+        turn = Rotation.from_matrix(self._rotation())
+        return float(np.degrees(turn.magnitude()))
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it makes left hands right hands."""
+        return bool(np.linalg.det(self.matrix[:3, :3]) <= 0)
 
     @property
     def zooms(self) -> np.ndarray:
@@ -60,6 +65,18 @@ class AffineTransform:
     def then(self, following) -> "AffineTransform":
         """Both in turn, as one: for images that are registered in two steps."""
         return AffineTransform(following.matrix @ self.matrix)
+
+    def pose(self, middle) -> "AffineTransform":
+        """The rigid one that turns as it does, and takes a point where it does."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = rotation = self._rotation()
+        matrix[:3, 3] = self.apply(middle) - rotation @ middle
+        return AffineTransform(matrix)
+
+    def _rotation(self):
+        """The nearest, of what is left when a mirror is taken out."""
+        rotation, _ = polar(self.matrix[:3, :3])
+        return rotation * np.sign(np.linalg.det(rotation))
 
     def save(self, path, *, overwrite=False):
         """Write an ITK transform file, which ITK, ANTs and 3D Slicer read.
