@@ -26,7 +26,7 @@ def test_edges_are_drawn_where_the_border_is(kind):
     the axes of the world."""
     below, above = _cube(5, 35), _cube(12, 28)
     if kind == "image":
-        above.get_fdata()[20, 20, 20] = 1.1
+        above.dataobj[20, 20, 20] = 1.1
     display = RegistrationDisplay.from_images([("cube", below, above)]).plot()
     assert len(display.figure_.axes) == {"mask": 3, "image": 6}[kind]
     for i, ax in enumerate(display.figure_.axes):

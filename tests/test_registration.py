@@ -115,12 +115,12 @@ def test_the_same_bits_every_time(t1w, t2w):
 
 def test_the_same_bits_whatever_the_threads(t1w, t2w):
     """Of ITK, and of this process."""
-    found = []
+    found, few = [], t1w.slicer[::2, ::2, ::2]
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     try:
         for n in (1, 3):
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(n)
-            found.append((estimate(t2w, t1w).matrix, correct_bias(t1w).read()))
+            found.append((estimate(t2w, t1w).matrix, correct_bias(few).read()))
         with ThreadPoolExecutor(2) as pool:
             tasks = [pool.submit(estimate, t2w, t1w) for _ in range(2)]
             found += [(task.result().matrix, found[0][1]) for task in tasks]
@@ -158,18 +158,17 @@ def test_the_pose_of_another_head(t1w, t2w):
     """However a head lies, and of whatever size it is, it comes to lie the same way;
     averaged voxels do for that."""
     size = AffineTransform(np.diag([0.9, 0.95, 0.85, 1]))
-    poses = []
+    points, places = _points(t1w), []
     for angles, shift in (((0, 0, 0), (0, 0, 0)), ((10, -8, 12), (15, -10, 9))):
         motion = _rigid(t1w, angles, shift)
-        head = nib.Nifti1Image(t2w.dataobj, motion.then(size).matrix @ t2w.affine)
-        for options in ({}, {"voxel_size": 6}):
+        head = nib.Nifti1Image(t2w.dataobj, size.then(motion).matrix @ t2w.affine)
+        for options in ({}, {"voxel_size": 8}):
             found = estimate(head, t1w, degrees="pose", **options)
             assert found.zooms == pytest.approx([1, 1, 1])
-            poses.append(found.then(AffineTransform(np.linalg.inv(motion.matrix))))
-    points = _points(t1w)
-    for other in poses[1:]:
-        apart = np.linalg.norm(other.apply(points) - poses[0].apply(points), axis=1)
-        assert apart.mean() < 2
+            back = AffineTransform(np.linalg.inv(motion.matrix))
+            places.append(found.then(back).apply(points))
+    for other, mm in zip(places[1:], (4, 1, 4), strict=True):
+        assert np.linalg.norm(other - places[0], axis=1).mean() < mm
     with pytest.raises(ValueError, match="degrees must be rigid, affine or pose"):
         estimate(t2w, t1w, degrees="spline")
 
@@ -323,6 +322,7 @@ def test_a_doubtful_header_is_told(t1w, t2w):
 
 def test_n4_takes_a_bias_field_out(t1w):
     """What it makes of a scan with a field differs little from what of one without."""
+    t1w = t1w.slicer[::2, ::2, ::2]  # for time
     voxels = t1w.get_fdata()
     brain = voxels != 0
     x, y, _ = np.indices(voxels.shape) / np.reshape(voxels.shape, (3, 1, 1, 1))
