@@ -58,7 +58,7 @@ class RegistrationDisplay(Display):
     >>> t1w, t2w = cohort.images["T1w"][0], cohort.images["T2w"][0]
     >>> display = RegistrationDisplay.from_images([("T2w on T1w", t1w, t2w)]).plot()
     >>> len(display.figure_.axes)
-    3
+    6
     """
 
     pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]

@@ -27,7 +27,7 @@ MNI152 = "MNI152NLin2009aSym"
 """BIDS name of the template that nilearn ships."""
 
 _HEAD = 2e6  # mm3; brains are smaller, heads larger
-_DPI = 60  # of the picture on a page
+_DPI = 72  # of the picture on a page
 _drawing = Lock()  # matplotlib is not made for several threads
 
 
