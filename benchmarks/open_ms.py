@@ -27,6 +27,7 @@ PAPER = dict(
     smoothing=0.0,
     augmentation=None,
     normalization="zscore",
+    places="world",
 )
 
 

@@ -55,11 +55,12 @@ N_FOLDS = 3  # of patients, by networks
 class Models:
     """How synthesizers are trained: networks, and what only has to remember."""
 
-    def __init__(self, n_voxels, network=None):
-        self.n_voxels, self.network = n_voxels, network
+    def __init__(self, n_voxels, places, network=None):
+        self.n_voxels, self.places, self.network = n_voxels, places, network
 
     def trained(self, sources, targets):
-        options = dict(n_voxels=self.n_voxels // len(sources), random_state=0)
+        n_voxels = self.n_voxels // len(sources)
+        options = dict(n_voxels=n_voxels, places=self.places, random_state=0)
         return VolumeSynthesizer(self.network, **options).fit(sources, targets)
 
     def remembering(self, sources, targets):
@@ -70,6 +71,7 @@ class Models:
             patch_scales=(1,),
             smoothing=0,
             n_voxels=2000,
+            places=self.places,
             random_state=0,
         ).fit(sources, targets)
 
@@ -122,6 +124,7 @@ def unsuitable(models, cohort, direction, subject, voxel_sizes, measured):
     todo += [
         (name, said, change(scan), change_of_truth(truth) if change_of_truth else truth)
         for name, said, change, change_of_truth in cases(voxel_sizes)
+        if models.places == "world" or "out of place" not in name
     ]
     for name, said, image, its_truth in todo:
         loss = reference - snr(synthesizer, image, its_truth) if measured else None
@@ -319,6 +322,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--n-voxels", type=int, default=60_000, help="in training")
+    parser.add_argument(
+        "--places",
+        choices=("world", "brain"),
+        default="world",
+        help="by the brain's own, being out of place is not unsuitable",
+    )
     parser.add_argument("--measured", type=int, default=1, help="subjects, in dB")
     parser.add_argument("--repeats", type=int, default=9, help="of what is timed")
     parser.add_argument("--json", type=Path, help="file for all that was found")
@@ -326,10 +335,11 @@ def main():
     arguments = parser.parse_args()
     voxel_sizes = (12, 4.8) if arguments.quick else (2, 0.8)
     if arguments.quick:
-        models = Models(1200, LSDNRegressor((5,), max_iter=1))
+        network = LSDNRegressor((5,), max_iter=1)
+        models = Models(1200, arguments.places, network)
         open_ms, patients = simulated_cohorts()
     else:
-        models = Models(arguments.n_voxels)
+        models = Models(arguments.n_voxels, arguments.places)
         open_ms, patients = real_cohorts()
     if not open_ms or not patients:
         parser.error(f"no subjects in {data_folder()} or beside it")

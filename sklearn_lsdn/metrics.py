@@ -248,6 +248,8 @@ def volume_snr_scorer(
     sources: Sequence,
     targets: Sequence,
     sample_weight: ArrayLike | None = None,
+    *,
+    masks: Sequence | None = None,
 ) -> float:
     """Score a synthesizer by its mean SNR over volumes, for ``scoring=``.
 
@@ -264,6 +266,8 @@ def volume_snr_scorer(
         The target scans they should become.
     sample_weight : array-like of shape (n_subjects,), default=None
         Weight of each subject in the mean.
+    masks : list, default=None
+        The brain of each subject.
 
     Returns
     -------
@@ -288,4 +292,4 @@ def volume_snr_scorer(
     >>> scores.shape
     (2,)
     """
-    return estimator.score(sources, targets, sample_weight)
+    return estimator.score(sources, targets, sample_weight, masks=masks)

@@ -40,7 +40,8 @@ def image(data, affine=AFFINE, dtype=None):
 def small(**parameters):
     network = LSDNRegressor((30, 8), max_iter=15)
     return VolumeSynthesizer(
-        network, **{"n_voxels": 5000, "random_state": 0, **parameters}
+        network,
+        **{"n_voxels": 5000, "places": "world", "random_state": 0, **parameters},
     )
 
 

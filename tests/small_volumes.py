@@ -10,7 +10,7 @@ from sklearn_lsdn.volumes._images import ImageFile
 SHAPE = (12, 14, 10)
 AFFINE = nib.affines.from_matvec(np.diag([2.0, 2.0, 2.5]), [-11, -13, -11])
 # One patch a voxel as it is, so that rows can be told.
-PLAIN = dict(patch_scales=(1,), augmentation=None, smoothing=0.0)
+PLAIN = dict(patch_scales=(1,), augmentation=None, smoothing=0.0, places="world")
 
 
 def small_network(cls=LSDNRegressor, **parameters):

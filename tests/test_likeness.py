@@ -26,7 +26,8 @@ def cohort():
 def _fit(cohort, sources="T1w", n=4, **parameters):
     several = sources if isinstance(sources, tuple) else (sources,)
     scans = [list(each) for each in zip(*(cohort[c][:n] for c in several), strict=True)]
-    small = dict(n_voxels=500, smoothing=0, random_state=0) | parameters
+    small = dict(n_voxels=500, smoothing=0, random_state=0, places="world")
+    small |= parameters
     return VolumeSynthesizer(LinearRegression(), **small).fit(scans, cohort["T2w"][:n])
 
 
@@ -118,6 +119,24 @@ def test_what_is_unlike_is_told_by_its_reason(fitted, scan, change, reason):
     assert text.startswith("sources[0]: unlike the scans of training: ")
     first = text.partition(" Also, ")[0]
     assert re.search(reason, first), text
+
+
+FLIPPED = {"front to back": "vertical", "upside down": "front-back"}
+
+
+@pytest.mark.parametrize("name", [name for name in UNLIKE if name != "moved"])
+def test_so_it_is_by_the_brains_own_places(cohort, scan, name):
+    change, reason = UNLIKE[name]
+    model = _fit(cohort, places="brain")
+    reasons = model.synthesize(change(scan)).likeness.reasons
+    half_turn = f"turned by about 180 degrees about the {FLIPPED.get(name)}"
+    assert re.search(f"{reason}|{half_turn}", str(reasons[0]))
+
+
+def test_where_a_brain_lies_does_not_matter_by_its_own_places(cohort, scan):
+    model = _fit(cohort, places="brain")
+    for each in (scan, _moved(scan, [0, 60, 60])):
+        assert model.synthesize(each).likeness.reasons == []
 
 
 @pytest.mark.parametrize("contrast", ["T2w", "FLAIR"])

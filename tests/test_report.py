@@ -40,7 +40,8 @@ def cohort():
 
 def fitted(cohort, network=None, sources="T1w", targets="T2w", **parameters):
     network = network or LSDNRegressor(**SMALL)
-    synthesizer = VolumeSynthesizer(network, n_voxels=800, random_state=0, **parameters)
+    parameters = dict(n_voxels=800, random_state=0, places="world") | parameters
+    synthesizer = VolumeSynthesizer(network, **parameters)
     return synthesizer.fit(cohort.images[sources][:2], cohort.images[targets][:2])
 
 

@@ -72,9 +72,9 @@ def by_rows(estimator, n_outputs=1):
 
 def by_volumes(return_std=False, **parameters):
     t1w, t2w = cohort()
-    synthesizer = VolumeSynthesizer(
-        **{"n_voxels": 1500, "random_state": 0, "normalization": PLAIN, **parameters}
-    ).fit(t1w[:2], t2w[:2])
+    fixed = {"n_voxels": 1500, "random_state": 0, "normalization": PLAIN}
+    synthesizer = VolumeSynthesizer(**fixed | {"places": "world"} | parameters)
+    synthesizer.fit(t1w[:2], t2w[:2])
     if not return_std:
         return synthesizer.predict(t1w[2:])[0].get_fdata()
     images, std_images = synthesizer.predict(t1w[2:], return_std=True)
@@ -96,7 +96,7 @@ def updated_partially():
 def reshrunk():
     t1w, t2w = cohort()
     synthesizer = VolumeSynthesizer(
-        small(), n_voxels=1500, normalization=PLAIN, random_state=0
+        small(), n_voxels=1500, normalization=PLAIN, places="world", random_state=0
     )
     synthesizer.fit(t1w[:2], t2w[:2])
     smaller = synthesizer.shrink(t1w[:2], t2w[:2], keep=0.5, random_state=0)

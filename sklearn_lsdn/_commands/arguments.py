@@ -166,6 +166,7 @@ def make_synthesizer(arguments, model):
         patch_scales=tuple(arguments.patch_scales),
         target_patch_size=arguments.target_patch_size,
         smoothing=arguments.smoothing,
+        places=None if arguments.places == "none" else arguments.places,
         mask_img=arguments.mask,
         normalization=arguments.normalization,
         n_voxels=arguments.n_voxels,

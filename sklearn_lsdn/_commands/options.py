@@ -211,6 +211,14 @@ def preparation():
         "the background in all images of a subject",
     )
     group.add_argument(
+        "--places",
+        choices=("brain", "world", "template", "none"),
+        default="brain",
+        help="what says where a voxel lies: the box around the subject's brain "
+        "(default), world coordinates, for images in one space, an affine registration "
+        "to MNI152, or nothing; images are not resampled",
+    )
+    group.add_argument(
         "--normalization",
         choices=_Normalizations(),
         default="zscore",

@@ -204,8 +204,8 @@ class Network:
     def voxels(self, padded, centers, n_threads=1) -> np.ndarray:
         """Predict voxels of padded volumes without materialising their patches.
 
-        The columns of ``X`` in training must have been the patch and then the world
-        coordinates, if any.
+        The columns of ``X`` in training must have been the patch and then the
+        coordinates of its place, if any.
 
         Parameters
         ----------
@@ -222,17 +222,16 @@ class Network:
         from .inference import Volume, predict_voxels
 
         scaling, architecture = self.scaling, self.architecture
-        n_patch, world = padded.offsets.size, padded.affine[:3]
+        n_patch, to_places = padded.offsets.size, padded.places[:3]
         more = [c - n_patch for c in self.feature_columns if c >= n_patch]
         places = [c - n_patch for c in self.coordinate_columns]
-        to_coordinates = world[places].copy()
+        to_coordinates = to_places[places].copy()
         to_coordinates[:, 3] -= scaling.coordinate_centre
         to_coordinates /= scaling.coordinate_scale[:, None]
         latent = scaling.standardize_layers(*self._layers)[2]
         theta = architecture.pack(self.filters, self.biases, latent)
-        volume = Volume(
-            padded.channels, padded.strides, padded.offsets, world[more], to_coordinates
-        )
+        layout = padded.channels, padded.strides, padded.offsets
+        volume = Volume(*layout, to_places[more], to_coordinates)
         psi = predict_voxels(architecture, theta, volume, centers, n_threads)
         return scaling.inverse_targets(psi)
 

@@ -224,8 +224,11 @@ class ComparisonDisplay(Display):
         NotFittedError, FileNotFoundError, TypeError, ValueError
             As `from_estimator`.
         """
+        mask = parameters.get("mask_img")
+        if isinstance(mask, str) and mask == "mni152":
+            mask = None
         syntheses = {
-            name: synthesize_one(synthesizer, source, target)
+            name: synthesize_one(synthesizer, source, target, mask)
             for name, synthesizer in synthesizers.items()
         }
         return cls.from_predictions(

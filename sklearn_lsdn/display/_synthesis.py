@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.lists import one_or_list
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
-from ..volumes._subjects import Image
+from ..volumes._subjects import Image, Mask
 from ._figures import Display, figure_to_save, white_of
 from ._slices import PLANES, Slice
 
@@ -23,7 +23,7 @@ _LOOKS = {"error": ("RdBu_r", -0.5, 0.5), "standard deviation": ("magma", 0, 0.5
 _LOOKS["novelty"] = "inferno", 0, 4  # in its own unit
 
 
-def synthesize_one(synthesizer, source, target):
+def synthesize_one(synthesizer, source, target, mask=None):
     """Predict one subject in the units of the target scan.
 
     Parameters
@@ -34,6 +34,8 @@ def synthesize_one(synthesizer, source, target):
         The subject's source contrasts.
     target : path or nibabel image
         The scan that the synthesis should be.
+    mask : path, image, array or None, default=None
+        The brain.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def synthesize_one(synthesizer, source, target):
             f"The synthesizer predicts {n_contrasts} contrasts, and a picture shows "
             "one. Predict them, and give one of them as an image."
         )
-    return synthesizer.predict([source], scale_to=[target])[0]
+    return synthesizer.predict([source], masks=[mask], scale_to=[target])[0]
 
 
 def first_contrast(source):
@@ -145,7 +147,8 @@ class SynthesisDisplay(Display):
             raise ValueError(
                 "The synthesis is 0 everywhere: there is no brain to show."
             )
-        volumes["error"] = volumes["synthesis"] - volumes["target"]
+        error = volumes["synthesis"] - volumes["target"]
+        volumes["error"] = np.where(mask, error, 0)
         names = {
             "source": f"{source_name} (source)",
             "target": f"{target_name} (target)",
@@ -159,6 +162,8 @@ class SynthesisDisplay(Display):
         synthesizer: VolumeSynthesizer,
         source: Image | Sequence[Image],
         target: Image,
+        *,
+        mask: Mask | None = None,
         **names: str,
     ) -> Self:
         """Predict a subject and put source, target and synthesis together.
@@ -171,6 +176,8 @@ class SynthesisDisplay(Display):
             The subject's source contrasts; the first is shown.
         target : path or nibabel image
             The scan that the synthesis should be, in whose units it comes.
+        mask : path, image or array, default=None
+            The brain, as an entry of ``masks`` of `VolumeSynthesizer.predict`.
         **names
             Their contrasts, ``source_name`` and ``target_name``.
 
@@ -184,7 +191,7 @@ class SynthesisDisplay(Display):
         FileNotFoundError, TypeError, ValueError
             If an image cannot be used, or several contrasts would be predicted.
         """
-        synthesis = synthesize_one(synthesizer, source, target)
+        synthesis = synthesize_one(synthesizer, source, target, mask)
         return cls.from_images(first_contrast(source), target, synthesis, **names)
 
     def plot(self, *, title: str | None = None, figure: "Figure | None" = None) -> Self:

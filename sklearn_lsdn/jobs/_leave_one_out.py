@@ -30,6 +30,7 @@ def leave_one_subject_out(
     targets: Sequence,
     subjects: ArrayLike,
     *,
+    masks: Sequence | None = None,
     n_jobs: int | None = None,
     max_memory: int | str | None = None,
     verbose: int = 0,
@@ -46,6 +47,8 @@ def leave_one_subject_out(
         Images, as `VolumeSynthesizer.fit` takes them.
     subjects : array-like of str
         Subject of each; all images of one are held back together.
+    masks : list, default=None
+        The brain of each, as `VolumeSynthesizer.fit` takes them.
     n_jobs : int, default=None
         Folds to work on at once, in processes unless a
         :obj:`joblib.parallel_config` context names another backend.
@@ -58,8 +61,8 @@ def leave_one_subject_out(
         Whether to print each fold's result as it comes.
     inspect : callable, default=None
         ``inspect(model, synthesizer, source, target, subject)``, called in each fold
-        with the fitted synthesizer and what it has not seen. It and what it returns
-        go from process to process.
+        with the fitted synthesizer and what it has not seen, and with ``masks`` also
+        ``mask=``. It and what it returns go from process to process.
     resume : path-like, default=None
         Folder in which the scores of each fold are kept, a cache of joblib. Folds
         whose scores are there, of the same images, parameters and versions, are not
@@ -104,7 +107,7 @@ def leave_one_subject_out(
     sources, targets = as_list(sources, "sources"), as_list(targets, "targets")
     subjects = [str(subject) for subject in as_list(subjects, "subjects")]
     _check_choices(synthesizers, subjects, inspect, resume)
-    pairs = pair_subjects(sources, targets)
+    pairs = pair_subjects(sources, targets, masks=masks)
     _check_held_back(pairs[0], subjects)
     maskers, doubts = _check_images(synthesizers, pairs, verbose)
 
@@ -127,7 +130,10 @@ def leave_one_subject_out(
 
     # Whoever does the work may do it in another folder.
     places = absolute_paths(sources), absolute_paths(targets)
-    cases = list(zip(*pairs, *places, subjects, strict=True))
+    more = [{}] * len(sources)
+    if masks is not None:
+        more = [{"mask": absolute_paths(mask)} for mask in as_list(masks, "masks")]
+    cases = list(zip(*pairs, *places, subjects, more, strict=True))
     shared = store, cases, inspect
     jobs = [(key, *task, share) for key, task in zip(keys, tasks, strict=True)]
     left = [job for job, done in zip(jobs, before, strict=True) if not done]
@@ -268,11 +274,12 @@ def _evaluate_fold(cases, inspect, name, synthesizer, fold, share):
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
-        *opened, source, target, subject = cases[i]
-        with doubts_kept() as more:
+        *opened, source, target, subject, given = cases[i]
+        with doubts_kept() as found:
             record, _ = score_subject(name, fitted, *opened, subject, fit_seconds)
             records.append(record)
             if inspect is not None:
-                inspections.append(inspect(name, fitted, source, target, subject))
-        doubts += more
+                seen = inspect(name, fitted, source, target, subject, **given)
+                inspections.append(seen)
+        doubts += found
     return records, inspections, doubts

@@ -25,7 +25,12 @@ from ..exceptions import ScanWarning, SubjectsFailed
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, open_image, save_image
-from ..volumes._subjects import absolute_paths, check_contrast_order, open_subjects
+from ..volumes._subjects import (
+    absolute_paths,
+    check_contrast_order,
+    check_one_mask_each,
+    open_subjects,
+)
 from ._dataset import read_json, write_json
 from ._names import beside, output_names
 
@@ -47,6 +52,8 @@ class SubjectFiles:
         What the header of each tells, beside who made it.
     place : int, default=0
         Among all subjects, for messages.
+    mask : path-like, default=None
+        The brain.
     """
 
     source: object
@@ -54,11 +61,17 @@ class SubjectFiles:
     sidecars: list = ()
     marks: list = ()
     place: int = 0
+    mask: object = None
 
     @property
     def images(self):
         """One for each contrast."""
         return self.source if isinstance(self.source, list) else [self.source]
+
+    @property
+    def inputs(self):
+        """All that is read."""
+        return self.images if self.mask is None else [*self.images, self.mask]
 
     @property
     def files(self):
@@ -69,11 +82,12 @@ class SubjectFiles:
     def anywhere(self):
         """The same for a process in another folder."""
         outputs = [path.absolute() for path in self.outputs]
-        return replace(self, source=absolute_paths(self.source), outputs=outputs)
+        source, mask = absolute_paths(self.source), absolute_paths(self.mask)
+        return replace(self, source=source, outputs=outputs, mask=mask)
 
     def open(self):
         """Its images, whose headers have been checked."""
-        return open_subjects([self.source], "sources", self.place)[0]
+        return open_subjects([self.source], "sources", self.place, [self.mask])[0]
 
     def is_done(self, model) -> bool:
         """Whether its outputs are there and whole, by this model of these images.
@@ -120,6 +134,7 @@ def predict_files(
     sources: Sequence,
     folder: str | PathLike,
     *,
+    masks: Sequence | None = None,
     uncertainty: bool = False,
     interval: float | None = None,
     novelty: bool = False,
@@ -148,6 +163,9 @@ def predict_files(
         Paths of each subject, as `VolumeSynthesizer.predict` takes them.
     folder : path-like
         Where the images go; it is made.
+    masks : list, default=None
+        The brain of each subject, a path or None, as `VolumeSynthesizer.predict` takes
+        them.
     uncertainty : bool, default=False
         Save the standard deviation of each voxel as well, beside the synthesis under
         its name with ``_std`` for ``_synth``.
@@ -174,7 +192,8 @@ def predict_files(
         before it is written.
     keep : callable, default=None
         ``keep(source, result)``, called here with what ``inspect`` returned, of each
-        subject that was predicted now.
+        subject that was predicted now; its source as `VolumeSynthesizer.predict` takes
+        it, with its mask.
 
     Returns
     -------
@@ -232,7 +251,10 @@ def predict_files(
     ]
     marks = [mark for _, mark, n in kinds for _ in range(n)]
     subjects = []
-    for i, source in enumerate(as_list(sources, "sources")):
+    sources = as_list(sources, "sources")
+    masks = [None] * len(sources) if masks is None else as_list(masks, "masks")
+    check_one_mask_each(masks, sources)
+    for i, (source, mask) in enumerate(zip(sources, masks, strict=True)):
         images = SubjectFiles(source, []).images
         if not images:
             raise ValueError(f"sources[{i}] is empty: it names no image.")
@@ -240,7 +262,8 @@ def predict_files(
             name for kind, _, n in kinds for name in output_names(images[0], n, kind)
         ]
         outputs = [folder / name for name in names]
-        subjects.append(SubjectFiles(source, outputs, marks=marks, place=i))
+        subject = SubjectFiles(source, outputs, marks=marks, place=i, mask=mask)
+        subjects.append(subject)
     return predict_subjects(
         synthesizer,
         subjects,
@@ -302,7 +325,8 @@ def predict_subjects(
     if keep_going:
         check_contrast_order([subject.images for subject in subjects])
     else:
-        open_subjects([subject.source for subject in subjects], "sources")
+        sources = [subject.source for subject in subjects]
+        open_subjects(sources, "sources", masks=[subject.mask for subject in subjects])
     _refuse_one_file_for_two(subjects)
     model, todo, before = identity(synthesizer), subjects, None
     if resume:
@@ -318,7 +342,7 @@ def predict_subjects(
     with prepared_outputs(
         [path for subject in todo for path in subject.files],
         overwrite=overwrite,
-        inputs=[image for subject in subjects for image in subject.images],
+        inputs=[image for subject in subjects for image in subject.inputs],
     ):
         n_jobs = min(effective_n_threads(synthesizer.n_jobs), max(len(todo), 1))
         if synthesizer.max_memory is not None:
@@ -347,7 +371,7 @@ def predict_subjects(
         progress.tell(0, before, before or "")
         for n, (message, failure, doubts, seen) in enumerate(attempts, start=1):
             if seen is not None:
-                keep(todo[n - 1].source, seen)
+                keep(todo[n - 1].open(), seen)
             failures += [failure] if failure else []
             warn_of(doubts)
             line = f"{n}/{len(todo)} {message}"
@@ -415,6 +439,10 @@ def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home
     name, _ = split_name(subject.images[0])
     seen = inspect and inspect(synthesizer, synthesis, name)
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
+    places = synthesizer.preparation_.window.places
+    if places not in ("world", None):
+        matrix = synthesis.world_to_places.round(6).tolist()
+        about["Places"] = {"Kind": places, "WorldToPlaces": matrix}
     if synthesis.likeness is not None:
         about["LikenessToTraining"] = synthesis.likeness.told()
     if synthesis.doubts:

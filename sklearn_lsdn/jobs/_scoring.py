@@ -21,7 +21,15 @@ MEASURES = {"snr": snr_score, "psnr": psnr_score, "r2": r2_score}
 
 
 def score_subjects(
-    synthesizer, sources, targets, subjects, *, model="", verbose=0, inspect=None
+    synthesizer,
+    sources,
+    targets,
+    subjects,
+    *,
+    masks=None,
+    model="",
+    verbose=0,
+    inspect=None,
 ) -> Evaluation:
     """Score a fitted synthesizer, as it is, on subjects who have both contrasts.
 
@@ -35,6 +43,8 @@ def score_subjects(
         Images, as `VolumeSynthesizer.score` takes them.
     subjects : list of str
         What to call each.
+    masks : list, default=None
+        The brain of each, as `VolumeSynthesizer.score` takes them.
     model : str, default=""
         The name that the synthesizer shall have in the table.
     verbose : int, default=0
@@ -58,7 +68,7 @@ def score_subjects(
         If a scan is doubtful, or a subject is predicted no better than by the mean,
         while others are.
     """
-    pairs = pair_subjects(sources, targets)
+    pairs = pair_subjects(sources, targets, masks=masks)
     n_jobs = min(effective_n_threads(synthesizer.n_jobs), len(subjects))
     n_jobs = subjects_at_once(synthesizer, *pairs, n_jobs=n_jobs)
     elsewhere = cluster_client() is not None

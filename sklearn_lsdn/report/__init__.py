@@ -10,7 +10,7 @@ from .._utils.names import subject_labels
 from ..display._synthesis import first_contrast
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
-from ..volumes._subjects import Subjects
+from ..volumes._subjects import Masks, Subjects, check_one_mask_each
 from ._inspection import inspect_network, inspect_subject
 from ._page import require_report, write_page
 
@@ -22,6 +22,7 @@ def generate_report(
     sources: Subjects,
     targets: Subjects | None = None,
     *,
+    masks: Masks | None = None,
     path: str | os.PathLike = "report.html",
     subjects: Sequence[str] | None = None,
     title: str = "Report on a synthesis",
@@ -42,6 +43,8 @@ def generate_report(
         Images of each subject, as `VolumeSynthesizer.predict` takes them.
     targets : list, default=None
         The scans that the syntheses should be, for errors and scores.
+    masks : list, default=None
+        The brain of each subject, as `VolumeSynthesizer.predict` takes them.
     path : str or path-like, default="report.html"
         The file; it appears whole or not at all.
     subjects : list of str, default=None
@@ -93,6 +96,8 @@ def generate_report(
     require_report()
     sources = as_list(sources, "sources")
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
+    masks = [None] * len(sources) if masks is None else as_list(masks, "masks")
+    check_one_mask_each(masks, sources)
     if subjects is not None:
         subjects = as_list(subjects, "subjects")
     else:
@@ -106,8 +111,10 @@ def generate_report(
         )
     check_output(path, overwrite=overwrite)
     results = [
-        inspect_subject(synthesizer, *images, subject)
-        for *images, subject in zip(sources, targets, subjects, strict=True)
+        inspect_subject(synthesizer, *images, subject, mask=mask)
+        for *images, subject, mask in zip(
+            sources, targets, subjects, masks, strict=True
+        )
     ]
-    network = inspect_network(synthesizer, sources[0])
+    network = inspect_network(synthesizer, sources[0], mask=masks[0])
     return write_page(path, title, results, [network], overwrite=overwrite)

@@ -13,7 +13,7 @@ from ..volumes._patches import in_brain
 from ._pictures import draw_places, draw_subject
 
 
-def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
+def inspect_subject(synthesizer, source, target, subject, model="", mask=None) -> dict:
     """Predict a subject, and see what `inspect_synthesis` makes of it.
 
     Parameters
@@ -23,6 +23,8 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
     target : path, image, list of them or None
     subject, model : str
         What to call them.
+    mask : path, image, array or None, default=None
+        The brain.
 
     Returns
     -------
@@ -31,7 +33,8 @@ def inspect_subject(synthesizer, source, target, subject, model="") -> dict:
     """
     check_is_fitted(synthesizer)
     ensemble = role_of(synthesizer.estimator_).noise is not None
-    synthesis = synthesizer.synthesize(source, target, return_std=ensemble)
+    case = source, target
+    synthesis = synthesizer.synthesize(*case, mask=mask, return_std=ensemble)
     return inspect_synthesis(synthesizer, synthesis, subject, model)
 
 
@@ -54,25 +57,26 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
         "has_novelty"; for each target contrast one of "pictures" and, with a target, of
         "scores".
     """
-    read = synthesis.subject.with_volumes()
+    read = synthesis.subject
+    mask = read.brain.mask
 
     def shown(values):
-        return [in_brain(each, read.mask) for each in values]
+        return [in_brain(each, mask) for each in values]
 
     def scored(y_true, y_pred):
         pair = np.float64(y_true), np.float64(y_pred)
         return {
             "snr": snr_score(*pair),
             "psnr": psnr_score(*pair),
-            "ssim": _ssim(*shown(pair), read.mask),
+            "ssim": _ssim(*shown(pair), mask),
             "r2": r2_score(*pair),
         }
 
-    truths = shown(scan[read.mask] for scan in read.scans)
+    truths = shown(scan[mask] for scan in read.scans)
     drawn = [truths, shown(synthesis.intensities), shown(synthesis.deviations or [])]
     novelty = synthesis.novelty
     if novelty is not None:
-        novelty = in_brain(novelty, read.mask)
+        novelty = in_brain(novelty, mask)
     files = [*read.sources, *read.targets]
     return {
         "model": model,
@@ -89,11 +93,11 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
     }
 
 
-def inspect_fold(model, synthesizer, source, target, subject):
+def inspect_fold(model, synthesizer, source, target, subject, mask=None):
     """What a report shows of a subject held back, and of the network."""
     return (
-        inspect_subject(synthesizer, source, target, subject, model),
-        inspect_network(synthesizer, source, model, subject),
+        inspect_subject(synthesizer, source, target, subject, model, mask),
+        inspect_network(synthesizer, source, model, subject, mask),
     )
 
 
@@ -103,7 +107,9 @@ def _ssim(scan, synthesis, mask):
     return ssim_score(scan, synthesis, mask=mask) if min(box) >= 7 else None
 
 
-def inspect_network(synthesizer, source=None, model="", held_out=None) -> dict:
+def inspect_network(
+    synthesizer, source=None, model="", held_out=None, mask=None
+) -> dict:
     """Say what a fitted synthesizer consists of, and draw its places over a brain.
 
     Parameters
@@ -115,6 +121,8 @@ def inspect_network(synthesizer, source=None, model="", held_out=None) -> dict:
         What to call it.
     held_out : str, default=None
         The subject that it has not seen.
+    mask : path, image, array or None, default=None
+        The brain of the subject that is drawn.
 
     Returns
     -------
@@ -128,7 +136,7 @@ def inspect_network(synthesizer, source=None, model="", held_out=None) -> dict:
     networks, places = role.networks(), None
     for network in networks.values() if source is not None else ():
         if network.latent_coordinates_.shape[1] == 3:
-            (sources,), _ = synthesizer.preparation_.open([source])
+            (sources,), _ = synthesizer.preparation_.open([source], masks=[mask])
             subject = synthesizer.preparation_.read(sources)
             places = draw_places(network.latent_coordinates_, subject)
             break

@@ -21,7 +21,8 @@ def draw_subject(subject, target, synthesis, std, novelty=None) -> bytes:
     target, std, novelty : ndarray of shape (nx, ny, nz) or None
     synthesis : ndarray of shape (nx, ny, nz)
     """
-    sources = [np.where(subject.mask, volume, 0) for volume in subject.volumes]
+    mask = subject.brain.mask
+    sources = [np.where(mask, volume, 0) for volume in subject.own_volumes()]
     names = [f"source {i + 1}" for i in range(len(sources))]
     volumes = dict(zip(names if sources[1:] else ["source"], sources, strict=True))
     volumes |= {"target": target, "synthesis": synthesis}
@@ -29,7 +30,7 @@ def draw_subject(subject, target, synthesis, std, novelty=None) -> bytes:
     volumes |= {"standard deviation": std, "novelty": novelty}
     shown = {name: each for name, each in volumes.items() if each is not None}
     with _drawing:
-        display = SynthesisDisplay(shown, subject.mask, subject.affine).plot()
+        display = SynthesisDisplay(shown, mask, subject.sources[0].affine).plot()
         return as_png(display.figure_, _DPI)
 
 
@@ -56,14 +57,14 @@ def draw_places(places, subject) -> bytes:
     Parameters
     ----------
     places : ndarray of shape (n_nodes, 3)
-        In world mm.
+        In mm, as the subject's ``places`` are.
     subject : Subject
     """
     figure = figure_to_save((10, 4))
     volume = np.where(subject.mask, subject.volumes[0], 0)
     white = white_of(volume, subject.mask)
     for ax, (plane, axis) in zip(figure.subplots(1, 3), PLANES.items(), strict=True):
-        cut = Slice(subject.mask, subject.affine, axis)
+        cut = Slice(subject.mask, subject.places, axis)
         cut.draw(ax, volume, cmap="gray", vmin=0, vmax=white)
         within = np.delete(places, axis, axis=1)
         ax.scatter(

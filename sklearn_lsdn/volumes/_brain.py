@@ -50,6 +50,15 @@ def foreground(volume) -> np.ndarray:
     return found
 
 
+def recorded(volume) -> np.ndarray:
+    """Voxels that do not hold the constant around a stripped scan, if there is one."""
+    edge = border(volume)
+    found = np.isfinite(volume)
+    for value in _constants(edge[np.isfinite(edge)]):
+        found &= volume != value
+    return found
+
+
 def border(volume) -> np.ndarray:
     """Voxels of a volume's faces."""
     on_face = np.ones(volume.shape, dtype=bool)
@@ -61,11 +70,8 @@ def _backgrounds(volume, edge):
     """The value that fills most of the border, and others that fill much of it."""
     if not edge.size:
         return []
-    different, counts = np.unique(edge, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    common = order[counts[order] >= max(_CONSTANT * edge.size, _FEWEST)]
-    if len(common):
-        return list(different[common])
+    if constants := _constants(edge):
+        return constants
     finite = volume[np.isfinite(volume)]
     width = _WINDOW * np.ptp(np.percentile(finite, [0.1, 99.9]))
     edge = np.sort(edge)
@@ -74,6 +80,13 @@ def _backgrounds(volume, edge):
     if inside[densest] < max(_NEAR * edge.size, _FEWEST):
         return []
     return [np.median(edge[densest : densest + inside[densest]])]
+
+
+def _constants(edge):
+    different, counts = np.unique(edge, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    common = counts[order] >= max(_CONSTANT * edge.size, _FEWEST)
+    return list(different[order[common]])
 
 
 def _residue(distances, found, edge):

@@ -15,8 +15,10 @@ from .._regressors.roles import role_of
 from .._utils.threads import effective_n_threads
 from ._estimator import make_estimator
 from ._sampling import Window
+from ._working_grid import voxels_of, working_voxel_size
 
 OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
+_OF_RESAMPLING = 6  # volumes: where the nearest brain is, splines in float64
 _OF_BLOCKS = 64 * 2**20  # of rows, beside a subject's volumes
 _SAFETY = 1.25  # for what is allocated beside the arrays that are counted
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -146,8 +148,10 @@ def subjects_at_once(synthesizer, sources, scans=None, *, n_images=0, n_jobs=1) 
     window = synthesizer.preparation_.window
     n_targets = len(synthesizer.preparation_.target_normalizers)
     scans = scans or [()] * len(sources)
+    size = synthesizer.preparation_.voxel_size
+    n_maps = role_of(synthesizer.estimator_).maps
     needs = [
-        _of_subject(window, n_targets, *pair, role_of(synthesizer.estimator_).maps)
+        _of_subject(window, n_targets, *pair, size, n_maps)
         for pair in zip(sources, scans, strict=True)
     ]
     held = [4 * n_images * n_targets * math.prod(files[0].shape) for files in sources]
@@ -237,12 +241,16 @@ def _fewer(synthesizer):
     return f"{fewer}, or crop or resample the images"
 
 
-def _of_subject(window, n_targets, files, scans, n_maps, n_rows=0):
+def _of_subject(window, n_targets, files, scans, voxel_size, n_maps, n_rows=0):
     """Peak of one subject that is read, and predicted or drawn from."""
     n_maps += 4 * (window.target_patch_size > 1)  # sums and counts of patches
     margin = 2 * (window.patch_size // 2 * max(window.scales))
-    n_voxels = math.prod(side + margin for side in files[0].shape)
+    shape = voxels_of(files[0].shape, files[0].voxel_size, voxel_size)
+    n_voxels = math.prod(side + margin for side in shape)
+    n_voxels = max(n_voxels, math.prod(files[0].shape))
     n_volumes = len(files) * (1 + len(window.scales)) + len(scans)
+    if shape != files[0].shape:
+        n_volumes += _OF_RESAMPLING
     n_volumes += n_maps * n_targets + 1  # places, masks
     largest = max(window.patch_size, window.target_patch_size) ** 3
     n_indices = min(n_rows, n_voxels) * largest
@@ -256,9 +264,10 @@ def _of_training(synthesizer, estimator, window, sources, targets):
     n_columns = window.n_features(len(sources[0])) + window.n_outputs(n_targets)
     rows = round(_SAFETY * 4 * n_rows * (n_columns + 16))  # weights, order, ...
     pairs = zip(sources, targets, strict=True)
-    reading = max(_of_subject(window, n_targets, *pair, 4, n_voxels) for pair in pairs)
+    size = working_voxel_size(sources)
+    needs = (_of_subject(window, n_targets, *pair, size, 4, n_voxels) for pair in pairs)
     copies = 1 if estimator is None else role_of(estimator).copies
-    return rows, reading, rows * copies
+    return rows, max(needs), rows * copies
 
 
 def _of_fold(synthesizer, sources, targets, train, test):
@@ -270,12 +279,11 @@ def _of_fold(synthesizer, sources, targets, train, test):
         synthesizer.target_patch_size,
         synthesizer.places,
     )
-    training = ([each[i] for i in train] for each in (sources, targets))
+    training = [[each[i] for i in train] for each in (sources, targets)]
     rows, *needs = _of_training(synthesizer, estimator, window, *training)
+    size, n_maps = working_voxel_size(training[0]), role_of(estimator).maps
     scoring = [
-        _of_subject(
-            window, len(targets[i]), sources[i], targets[i], role_of(estimator).maps
-        )
+        _of_subject(window, len(targets[i]), sources[i], targets[i], size, n_maps)
         for i in test
     ]
     return max(rows + max(needs), *scoring)

@@ -1,17 +1,20 @@
 """A glance at each subject's scans, to tell whether they are of one person.
 
 Scans of one head share what no two heads share: where exactly tissue ends. So the
-mutual information of a person's own scans exceeds that of theirs with another's, where
-both lie on one grid.
+mutual information of a person's own scans exceeds that of theirs with another's at the
+same places.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 from ..exceptions import PairWarning
 
-_POINTS = 60_000  # of the grid's lattice, about
+_POINTS = 20_000  # of the brain, about, to compare
+_UNIT = 2.0**-10  # mm; lattices are multiples of it, by powers of two
+_REACH = 2**21  # of these units, beyond which no head lies
 _LEVELS = 16  # of intensities, each as frequent as the others
 _FEWEST = 500  # points of brain, to tell
 _OTHERS = 8  # subjects to compare with
@@ -22,54 +25,84 @@ _SAME_HEAD = 0.6  # nats that two first scans share, if they are of one head
 
 @dataclass
 class Glance:
-    """Intensities of a subject's scans on a coarse lattice, as levels.
+    """Intensities of a subject's scans on a coarse lattice of places, as levels.
 
     Parameters
     ----------
-    grid : tuple
-        By which lattices can be compared.
+    points : int64 array of shape (n_points,)
+        Of the lattice within the brain, in ascending order. A coarser lattice is a
+        part of a finer one, so that any two have points in common.
     levels : list of uint8 arrays of shape (n_points,)
-        Of each scan, from 1 on; 0 outside the brain.
+        Of each scan.
+    weight : float
+        Of a point, 1 unless some meet the same voxel.
     """
 
-    grid: tuple
+    points: np.ndarray
     levels: list[np.ndarray]
+    weight: float
 
     @classmethod
-    def at(cls, subject) -> "Glance":
-        """Look at a subject that has been read."""
-        shape = subject.mask.shape
-        step = max(round((np.prod(shape) / _POINTS) ** (1 / 3)), 1)
-        lattice = (slice(None, None, step),) * 3
-        inside = subject.mask[lattice].ravel()
+    def at(cls, subject, scans) -> "Glance":
+        """Look at a subject that has been read, and its targets' scans beside it."""
+        points, where = _lattice(subject.mask, subject.places)
         levels = []
-        for volume in [*subject.volumes, *subject.scans]:
-            values = volume[lattice].ravel()[inside]
-            level = np.zeros(inside.size, dtype=np.uint8)
-            if values.size:
-                cuts = np.quantile(values, np.arange(1, _LEVELS) / _LEVELS)
-                level[inside] = 1 + np.searchsorted(cuts, values)
-            levels.append(level)
-        return cls((shape, tuple(subject.affine.round(2).ravel())), levels)
+        for volume in [*subject.volumes, *scans]:
+            values = volume[where]
+            cuts = (
+                np.quantile(values, np.arange(1, _LEVELS) / _LEVELS)
+                if len(values)
+                else []
+            )
+            levels.append(np.searchsorted(cuts, values).astype(np.uint8))
+        weight = min(np.count_nonzero(subject.mask) / max(len(points), 1), 1.0)
+        return cls(points, levels, weight)
 
     def shared(self, first, other, second) -> float:
         """Mutual information of one's scan with one of another's, in nats.
 
         0 where they have no lattice in common, or too little brain.
         """
-        if self.grid != other.grid:
-            return 0.0
-        size = _LEVELS + 1
-        pairs = self.levels[first] * np.uint16(size) + other.levels[second]
-        counts = np.bincount(pairs, minlength=size**2).reshape(size, size)[1:, 1:]
-        n = counts.sum()
+        mine, theirs = self.levels[first], other.levels[second]
+        if other is not self:
+            _, own, there = np.intersect1d(
+                self.points, other.points, assume_unique=True, return_indices=True
+            )
+            mine, theirs = mine[own], theirs[there]
+        pairs = mine * np.uint16(_LEVELS) + theirs
+        counts = np.bincount(pairs, minlength=_LEVELS**2).reshape(_LEVELS, _LEVELS)
+        n = counts.sum() * min(self.weight, other.weight)
         if n < _FEWEST:
             return 0.0
-        share = counts / n
+        share = counts / counts.sum()
         alone = share.sum(axis=1, keepdims=True) * share.sum(axis=0)
         found = share > 0
         information = (share[found] * np.log(share[found] / alone[found])).sum()
         return float(information - (_LEVELS - 1) ** 2 / (2 * n))  # bias of few counts
+
+
+def _lattice(mask, places):
+    """Points of a lattice that lie in the brain, and the voxels nearest to them."""
+    n_voxels = max(np.count_nonzero(mask), 1)
+    volume = n_voxels * abs(np.linalg.det(places[:3, :3]))
+    # Of few voxels none is passed over, though some may be met twice.
+    whole = np.floor if n_voxels < _POINTS else np.round
+    step = 2.0 ** whole(np.log2(volume / min(n_voxels, _POINTS)) / 3)
+    step = max(step, _UNIT)
+    corners = apply_affine(places, np.argwhere(np.ones((2, 2, 2))) * mask.shape)
+    first, last = (f(corners / step) for f in (np.floor, np.ceil))
+    sides = [
+        np.arange(a, b + 1) for a, b in zip(first.min(0), last.max(0), strict=True)
+    ]
+    lattice = (
+        np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3) * step
+    )
+    voxels = np.rint(apply_affine(np.linalg.inv(places), lattice)).astype(int)
+    within = ((voxels >= 0) & (voxels < mask.shape)).all(axis=1)
+    within[within] = mask[tuple(voxels[within].T)]
+    units = (lattice[within] / _UNIT).astype(np.int64) + _REACH // 2
+    points = (units[:, 0] * _REACH + units[:, 1]) * _REACH + units[:, 2]
+    return points, tuple(voxels[within].T)
 
 
 def doubts_of_pairs(glances, names) -> list[PairWarning]:

@@ -30,6 +30,8 @@ try:
 except ImportError:
     igzip = None
 
+Image = str | os.PathLike | nib.spatialimages.SpatialImage
+
 _CANONICAL = np.array(
     [[0, 1], [1, 1], [2, 1]]
 )  # axes towards right, anterior, superior
@@ -45,12 +47,13 @@ class ImageFile:
     image: nib.spatialimages.SpatialImage
     name: str  # for messages
     location: str = ""  # absolute path, if it was given by its path
+    mask: "ImageFile | None" = None  # the brain in it, where it was given
 
     def __reduce__(self):
         # By its path, not its header: little to send, and found from any folder.
         if self.location:
-            return _opened, (self.location, self.name)
-        return ImageFile, (self.image, self.name)
+            return _opened, (self.location, self.name, self.mask)
+        return ImageFile, (self.image, self.name, "", self.mask)
 
     @property
     def path(self) -> str:
@@ -105,7 +108,7 @@ class ImageFile:
         return np.array(apply_orientation(data, self._orientation), order="C")
 
     def fingerprint(self) -> str:
-        """Identity of voxels, grid and header, wherever the file lies."""
+        """Identity of voxels, grid, header and mask, wherever the files lie."""
         image, header = self.image, self.image.header
         files = sorted(
             os.path.realpath(holder.filename)
@@ -118,7 +121,8 @@ class ImageFile:
             data = self.read(finite=False)
         header = header.binaryblock if isinstance(header, WrapStruct) else None
         stored = image.get_data_dtype()
-        return identity(data, image.shape, image.affine, str(stored), header)
+        own = identity(data, image.shape, image.affine, str(stored), header)
+        return own if self.mask is None else identity(own, self.mask.fingerprint())
 
     @property
     def _orientation(self):
@@ -153,8 +157,8 @@ def _digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _opened(location, name):
-    return ImageFile(nib.load(location), name, location)
+def _opened(location, name, mask):
+    return ImageFile(nib.load(location), name, location, mask)
 
 
 def _read_voxels(image):

@@ -1,6 +1,6 @@
 """Which voxels are brain."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +11,7 @@ from .._utils.doubts import warn_of
 from .._utils.optional import require
 from .._utils.persistable import persistable
 from ..exceptions import MaskWarning
-from ._brain import foreground, in_large_pieces
+from ._brain import foreground, in_large_pieces, recorded
 from ._doubts import doubts_of_brain
 from ._images import ImageFile, open_image
 
@@ -76,27 +76,42 @@ class Masker:
         if isinstance(mask_img, str) and mask_img == "mni152":
             return cls("mni152")
         file = open_image(mask_img, "mask_img")
+        masker, doubts = cls._of(file)
+        warn_of(doubts)
+        return masker
+
+    @classmethod
+    def _of(cls, file):
         values = file.read()
         threshold, doubts = _threshold(values, file.name)
-        warn_of(doubts)
-        return cls("image", (values > threshold).astype(np.uint8), file.affine)
+        data = (values > threshold).astype(np.uint8)
+        return cls("image", data, file.affine), [*file.doubts, *doubts]
 
-    def find(self, files: list[ImageFile], volumes: list[np.ndarray]) -> Brain:
+    def find(
+        self, files: list[ImageFile], volumes: list[np.ndarray], n_sources=None
+    ) -> Brain:
         """Find the brain of a subject.
 
         Parameters
         ----------
         files : list of ImageFile
-            Images on one grid.
+            Images on one grid. A mask that belongs to the first is taken before all
+            else, as far as targets reach.
         volumes : list of ndarray of shape (nx, ny, nz)
             What they hold; without a given mask, voxels that are not finite are
             background.
+        n_sources : int, default=None
+            So many are sources, the others targets; all, by default.
 
         Raises
         ------
         ValueError
             If there is none.
         """
+        if files[0].mask is not None:
+            masker, doubts = self._of(files[0].mask)
+            bare = [replace(files[0], mask=None), *files[1:]]
+            return masker._find_within(bare, volumes, n_sources, doubts)
         names = " and ".join(file.name for file in files)
         shape, affine = volumes[0].shape, files[0].affine
         foregrounds = [foreground(volume) for volume in volumes]
@@ -108,13 +123,31 @@ class Masker:
             remedy = f"{names} does not overlap the MNI152 brain: register it first."
         else:
             mask = _resample(self.data, self.affine, shape, affine)
-            remedy = f"{names} does not overlap mask_img: are they in the same space?"
+            remedy = f"{names} does not overlap its mask: are they in the same space?"
         if not mask.any():
             raise ValueError(f"The mask is empty. {remedy}")
         millilitres = np.count_nonzero(mask) * abs(np.linalg.det(affine[:3, :3])) / 1e3
         given = self.strategy != "background"
         doubts = doubts_of_brain(mask, millilitres, files, foregrounds, given)
         return Brain(mask, float(millilitres), doubts)
+
+    def _find_within(self, files, volumes, n_sources, doubts):
+        """A brain that was given, where stripped targets were not cut closer."""
+        brain = self.find(files, volumes)
+        missing = np.zeros_like(brain.mask)
+        for volume in volumes[n_sources:] if n_sources else []:
+            missing |= ~recorded(volume)
+        if (missing & brain.mask).any():
+            within = in_large_pieces(brain.mask & ~missing) & brain.mask
+            if not within.any():
+                names = " and ".join(file.name for file in files)
+                raise ValueError(
+                    f"The mask is empty where {names} have a brain in common. Do they "
+                    "show the same head, registered to one another?"
+                )
+            share = np.count_nonzero(within) / np.count_nonzero(brain.mask)
+            brain = replace(brain, mask=within, millilitres=brain.millilitres * share)
+        return replace(brain, doubts=[*doubts, *brain.doubts])
 
     def _check_parts(self):
         known = self.strategy in ("background", "mni152", "image")

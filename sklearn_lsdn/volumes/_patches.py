@@ -36,6 +36,9 @@ class PaddedVolumes:
         From a voxel of a patch to the next, in each channel; None means 1.
     mask : ndarray of bool of shape (nx, ny, nz), default=None
         What lies outside becomes padding; None means nothing.
+    places : ndarray of shape (4, 4), default=None
+        From voxel indices to the coordinates that say where a voxel lies, in mm; None
+        takes world mm.
 
     Attributes
     ----------
@@ -46,11 +49,20 @@ class PaddedVolumes:
         The same in mm.
     strides : int64 array of shape (2,)
         Flat steps along the first and second axis.
-    affine : ndarray of shape (4, 4)
-        From indices of the padded volume to world mm.
+    places : ndarray of shape (4, 4)
+        From indices of the padded volume to coordinates in mm.
     """
 
-    def __init__(self, volumes, affine, patch_size, fill, spacings=None, mask=None):
+    def __init__(
+        self,
+        volumes,
+        affine,
+        patch_size,
+        fill,
+        spacings=None,
+        mask=None,
+        places=None,
+    ):
         spacings = np.array(spacings or [1] * len(fill))
         margin = patch_size // 2 * spacings.max()
         shape = np.array((volumes[0] if mask is None else mask).shape) + 2 * margin
@@ -65,8 +77,8 @@ class PaddedVolumes:
         self.offsets = spacings[:, None] * patch_offsets(shape, patch_size)
         indices = np.indices((patch_size,) * 3).reshape(3, -1).T - patch_size // 2
         self.steps = np.multiply.outer(spacings, indices @ affine[:3, :3].T)
-        self.affine = affine.copy()
-        self.affine[:3, 3] -= affine[:3, :3] @ np.full(3, margin)
+        self.places = (affine if places is None else places).copy()
+        self.places[:3, 3] -= self.places[:3, :3] @ np.full(3, margin)
 
     def centers(self, mask) -> np.ndarray:
         """Flat padded indices of the voxels of a mask, in C order."""
@@ -78,6 +90,6 @@ class PaddedVolumes:
         return np.concatenate([c[centers[:, None] + o] for c, o in parts], axis=1)
 
     def coordinates(self, centers) -> np.ndarray:
-        """World coordinates of voxels in mm; float32 of shape (n, 3)."""
+        """Where voxels lie, in mm; float32 of shape (n, 3)."""
         indices = np.stack(np.unravel_index(centers, self._shape), axis=1)
-        return apply_affine(self.affine, indices).astype(np.float32)
+        return apply_affine(self.places, indices).astype(np.float32)

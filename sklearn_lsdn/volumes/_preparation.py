@@ -25,11 +25,19 @@ from ._sampling import Sample, Window, draw_sample
 from ._sketch import Sketch
 from ._subject import Subject
 from ._subjects import open_subjects, pair_subjects
+from ._working_grid import working_voxel_size
 
 _BRAIN = {
     "background": "what differs from the background in every source",
     "mni152": "nilearn's MNI152 brain mask",
     "image": "the mask image given in training, kept in the model",
+}
+
+_PLACES = {
+    "world": "world coordinates",
+    "brain": "in the box around the subject's own brain",
+    "template": "by a registration to the MNI152 template",
+    None: "not used",
 }
 
 
@@ -47,7 +55,8 @@ class Preparation:
     source_normalizers, target_normalizers : list of normalizers
         One for each contrast.
     voxel_size : ndarray of shape (3,)
-        Mean over the training images in mm, towards right, anterior and superior.
+        Of the grid that voxels are predicted on, in mm, towards right, anterior and
+        superior: the median over the training images.
     novelty : Novelty, default=None
         What was usual of their patches; files of older releases have none.
     remembered : Remembered, default=None
@@ -79,7 +88,7 @@ class Preparation:
             window,
             [clone(normalizer) for _ in sources[0]],
             [clone(normalizer) for _ in targets[0]],
-            np.mean([files[0].voxel_size for files in sources], axis=0),
+            working_voxel_size(sources),
         )
 
     def fitted(self, samples) -> "Preparation":
@@ -112,7 +121,7 @@ class Preparation:
         X : float32 array of shape (n_voxels, n_features)
             What `arrays` gives.
         places : list of ndarray of shape (n_i, 3)
-            World coordinates in mm of each subject's voxels, in the same order.
+            Where each subject's voxels lie, in mm, in the same order.
         """
         window = self.window
         patches = X[:, : X.shape[1] - window.n_coordinates]
@@ -144,7 +153,9 @@ class Preparation:
 
     # From images to rows
 
-    def open(self, sources, targets=None, name="targets") -> tuple[list, list]:
+    def open(
+        self, sources, targets=None, name="targets", masks=None
+    ) -> tuple[list, list]:
         """Check the headers of subjects who have the contrasts of training.
 
         Parameters
@@ -155,6 +166,8 @@ class Preparation:
             Likewise, each on the grid of its source.
         name : str, default="targets"
             What to call them in messages.
+        masks : list, default=None
+            As `VolumeSynthesizer.fit` takes them.
 
         Returns
         -------
@@ -167,10 +180,10 @@ class Preparation:
             As `VolumeSynthesizer.fit`.
         """
         if targets is None:
-            sources = open_subjects(sources, "sources")
+            sources = open_subjects(sources, "sources", masks=masks)
             targets = [[] for _ in sources]
         else:
-            sources, targets = pair_subjects(sources, targets, name)
+            sources, targets = pair_subjects(sources, targets, name, masks)
             _check_contrasts(targets, name, len(self.target_normalizers))
         _check_contrasts(sources, "sources", len(self.source_normalizers))
         return sources, targets
@@ -189,7 +202,8 @@ class Preparation:
         ValueError
             If there is no brain, or as ``on_unlike`` asks.
         """
-        subject = Subject.read(self.masker, sources, targets)
+        where = self.voxel_size, self.window.places
+        subject = Subject.read(self.masker, sources, targets, *where)
         volume = subject.brain.millilitres
         subject.doubts += doubt_of_size(volume, self.brain_volumes, subject.names)
         if on_unlike != "ignore" and self.remembered is not None:
@@ -285,13 +299,8 @@ class Preparation:
 
         It empties ``subject.volumes``, so that they need not be held beside copies.
         """
-        return self.window.sources(
-            subject.volumes,
-            subject.mask,
-            subject.affine,
-            self.background,
-            self._normalise(subject),
-        )
+        normalise = self._normalise(subject)
+        return self.window.sources(subject, self.background, normalise)
 
     def _normalise(self, subject):
         """A function for each source contrast, from the scan's units to the shared."""
@@ -320,7 +329,7 @@ class Preparation:
             Scans of the same person, to be read first.
         """
         if scans:
-            subject = subject.with_scans(self.masker, scans)
+            subject = Subject.read(self.masker, subject.sources, scans)
         if subject.targets:
             return subject.describe_targets(self.target_normalizers)
         return [normalizer.typical_ for normalizer in self.target_normalizers]
@@ -373,7 +382,8 @@ class Preparation:
             Threads that read.
         """
         normalizers = self.source_normalizers, self.target_normalizers
-        shared = Store(memory), self.masker, normalizers, self.window, n_voxels
+        options = self.masker, normalizers, self.window, self.voxel_size, n_voxels
+        shared = Store(memory), options
         jobs = zip(sources, targets, seeds, strict=True)
         return parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
 
@@ -449,7 +459,8 @@ class Preparation:
             "limits of likeness": self._limits(),
             "patch": f"{window.patch_size} voxels a side, scales {scales}",
             "target patch": f"{window.target_patch_size} voxels a side",
-            "voxel size": f"{size} mm (mean of the training images)",
+            "places": _PLACES[window.places],
+            "voxel size": f"{size} mm (median of the training images)",
         }
 
     def _limits(self):
@@ -498,11 +509,10 @@ def _fitted(normalizers, descriptions):
     ]
 
 
-def _draw(store, masker, normalizers, window, n_voxels, sources, targets, seed):
+def _draw(store, options, sources, targets, seed):
     """Draw voxels of one subject, from the files or from a cache."""
-    options = masker, normalizers, window, n_voxels, seed
-    make = partial(draw_sample, sources, targets, *options)
+    make = partial(draw_sample, sources, targets, *options, seed)
     if not store:
         return make()
     images = [[file.fingerprint() for file in files] for files in (sources, targets)]
-    return store.made(make, images, *options)
+    return store.made(make, images, *options, seed)

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._utils.doubts import warn_of
 from .._utils.optional import require
-from ._images import open_image
+from ._images import Image, open_image
 from ._itk import (
     in_a_sentence,
     one_thread,
@@ -17,7 +17,6 @@ from ._itk import (
     to_itk_with_contrast,
 )
 from ._mutual_information import MutualInformation
-from ._subjects import Image
 from ._transforms import AffineTransform
 
 _NOISE = 0.1  # nats of mutual information, which voxel grids that coincide feign

@@ -18,7 +18,8 @@ _MOST = 30  # of them, that are left out in turn
 _WITHIN = 0.995  # share of suitable scans that keep to the limit of a statistic
 _OF_TWO = 2.0  # times what two training subjects differ by, that a third may
 _FROM_ONE = 1.75  # times the stated limits, beside a single training subject
-_FEW_CELLS = 150  # too few to tell a turn or another contrast by
+_FEW_CELLS = 150  # too few to tell a turn or another contrast by,
+_FEW_VOXELS = 1000  # as are so few of a brain
 _WEIGHT = 0.2  # of the correlation of intensities, beside the overlap of shapes
 _CELLS_TURNED = 1500  # at most, to find a turn by
 _BY_SHAPE = 0.015  # of overlap, that a turn must gain beside intensities
@@ -56,7 +57,7 @@ class Remembered:
     expected : float32 array of shape (n_contrasts, nx, ny, nz)
         The mean of the brain's normalised intensities there.
     centre : ndarray of shape (3,)
-        Of the brains, in world mm.
+        Of the brains' places, in mm.
     quantiles : float32 array of shape (n_contrasts, n_levels)
         Of normalised intensities.
     texture : ndarray of shape (n_contrasts,)
@@ -220,7 +221,7 @@ class Remembered:
 
     def _turn(self, sketch, around):
         """What turning the head gains, and how it would have to be turned."""
-        if len(sketch.cells) < _FEW_CELLS:
+        if len(sketch.cells) < _FEW_CELLS or sketch.n_voxels < _FEW_VOXELS:
             return 0.0, ""
         fits, overlaps = [], []
         every = slice(None, None, 1 + len(around) // _CELLS_TURNED)
@@ -331,7 +332,8 @@ class _Seen:
     @property
     def tells(self):
         """Whether there is enough to compare intensities by place."""
-        return len(self.around) >= _FEW_CELLS
+        enough = self.sketch.n_voxels >= _FEW_VOXELS
+        return enough and len(self.around) >= _FEW_CELLS
 
 
 def _one_more(met):

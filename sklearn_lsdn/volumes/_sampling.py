@@ -9,12 +9,10 @@ from .._utils.persistable import persistable
 from ._glance import Glance
 from ._masks import Masker
 from ._patches import PaddedVolumes
+from ._places import PLACES
 from ._scales import at_scale
 from ._sketch import Sketch
 from ._subject import Subject
-
-PLACES = ("world", None)
-"""What may say where a voxel lies."""
 
 _COARSEST = 256  # voxels from one of a patch's to the next: more would fill the memory
 
@@ -32,7 +30,7 @@ class Window:
         Of the source patches: voxels from one of theirs to the next.
     target_patch_size : int
         Voxels along each side of a target patch, odd.
-    places : {"world"} or None
+    places : {"world", "brain", "template"} or None
         What says where the voxel lies, after the source patches.
     """
 
@@ -87,15 +85,13 @@ class Window:
         size = self.patch_size**3
         return contrast * len(self.scales) * size + size // 2
 
-    def sources(self, volumes, mask, affine, fill, finish=None) -> PaddedVolumes:
+    def sources(self, subject, fill, finish=None) -> PaddedVolumes:
         """Make a volume of each contrast at each scale ready to be read.
 
         Parameters
         ----------
-        volumes : list of float32 arrays of shape (nx, ny, nz)
-            It is emptied, so that they need not be held beside their copies.
-        mask : ndarray of bool of the same shape
-        affine : ndarray of shape (4, 4)
+        subject : Subject
+            Its ``volumes`` are emptied, so that they need not be held beside copies.
         fill : list of float
             What stands for voxels outside the brain, for each contrast.
         finish : list of callable, default=None
@@ -104,15 +100,21 @@ class Window:
 
         def channels():
             for c in range(len(fill)):
-                volume = volumes.pop(0)
+                volume = subject.volumes.pop(0)
                 for scale in self.scales:
-                    channel = at_scale(volume, mask, scale)
+                    channel = at_scale(volume, subject.mask, scale)
                     yield channel if finish is None else finish[c](channel)
                     del channel
 
-        spacings = list(self.scales) * len(fill)
-        every = np.repeat(fill, len(self.scales))
-        return PaddedVolumes(channels(), affine, self.patch_size, every, spacings, mask)
+        return PaddedVolumes(
+            channels(),
+            subject.affine,
+            self.patch_size,
+            np.repeat(fill, len(self.scales)),
+            list(self.scales) * len(fill),
+            subject.mask,
+            subject.places,
+        )
 
     def _check_parts(self):
         checked = Window.of(*astuple(self))
@@ -135,7 +137,7 @@ class Sample:
     steps : ndarray of shape (n_scales, patch_size**3, 3)
         In mm, from the centre of a patch to its voxels.
     coordinates : float32 array of shape (n_voxels, 3)
-        World coordinates in mm.
+        Of their places, in mm.
     targets : float32 array of shape (n_voxels, n_targets, target_patch_size**3)
         NaN outside the brain.
     source_descriptions, target_descriptions : list of ndarray
@@ -168,6 +170,7 @@ def draw_sample(
     masker: Masker,
     normalizers,
     window: Window,
+    voxel_size,
     n_voxels,
     seed,
 ) -> Sample:
@@ -181,27 +184,28 @@ def draw_sample(
     normalizers : pair of lists of normalizers
         Of the sources and of the targets; only `describe` is called.
     window : Window
+    voxel_size : ndarray of shape (3,)
+        Of the working grid, in mm.
     n_voxels, seed : int
         If the brain holds fewer voxels, all are taken.
     """
-    subject = Subject.read(masker, sources, targets)
+    subject = Subject.read(masker, sources, targets, voxel_size, window.places)
     described = (
         subject.describe_sources(normalizers[0]),
         subject.describe_targets(normalizers[1]),
     )
-    glance, sketch = Glance.at(subject), Sketch.of(subject)
-    mask, affine = subject.mask, subject.affine
-    chosen = _choose(mask, n_voxels, np.random.RandomState(seed))
+    scans = subject.working_scans()
+    glance, sketch = Glance.at(subject, scans), Sketch.of(subject)
+    chosen = _choose(subject.mask, n_voxels, np.random.RandomState(seed))
 
-    nothing = [np.nan] * len(sources)
-    padded = window.sources(subject.volumes, mask, affine, nothing)
+    padded = window.sources(subject, [np.nan] * len(sources))
     centers = padded.centers(chosen)
     patches = padded.patches(centers)
     coordinates, steps = padded.coordinates(centers), padded.steps
     del padded
     nothing, size = [np.nan] * len(targets), window.target_patch_size
-    scans = PaddedVolumes(subject.scans, affine, size, nothing, mask=mask)
-    reached = scans.patches(scans.centers(chosen))
+    padded = PaddedVolumes(scans, subject.affine, size, nothing, mask=subject.mask)
+    reached = padded.patches(padded.centers(chosen))
     shape = len(patches), len(sources), len(window.scales), -1
     return Sample(
         patches.reshape(shape),

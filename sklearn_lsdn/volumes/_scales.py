@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter
 
-_FWHM = np.sqrt(8 * np.log(2))  # of a Gaussian, in standard deviations
+FWHM = np.sqrt(8 * np.log(2))
+"""Of a Gaussian, in standard deviations."""
 
 
 def smoothed(volume, mask, fwhm) -> np.ndarray:
@@ -22,7 +23,7 @@ def smoothed(volume, mask, fwhm) -> np.ndarray:
     smooth : float32 array of shape (nx, ny, nz)
         Weighted means over brain voxels. Values outside the brain mean nothing.
     """
-    sigma = np.broadcast_to(fwhm, 3) / _FWHM
+    sigma = np.broadcast_to(fwhm, 3) / FWHM
     # Around its own mean, so that float32 keeps what distinguishes its voxels.
     centre = volume[mask].mean(dtype=np.float64).astype(np.float32)
     smooth = np.full(mask.shape, centre)

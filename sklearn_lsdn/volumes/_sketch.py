@@ -21,13 +21,13 @@ class Sketch:
     Parameters
     ----------
     voxel_size : ndarray of shape (3,)
-        In mm.
+        Of the scans' own grid, in mm.
     millilitres : float
         Volume of the brain.
     centre : ndarray of shape (3,)
-        Of the brain, in world mm.
+        Of the brain's places, in mm.
     cells : ndarray of int of shape (n_cells, 3)
-        Cells of 8 mm a side that hold brain, counted from the world's origin.
+        Cells of 8 mm a side that hold brain, counted from the origin of places.
     share : ndarray of shape (n_cells,)
         How much of each is brain.
     intensities : ndarray of shape (n_contrasts, n_cells)
@@ -59,11 +59,11 @@ class Sketch:
         seen = subject.mask[lattice]
         if not seen.any():
             step, lattice, seen = 1, (slice(None),) * 3, subject.mask
-        matrix, origin = to_matvec(subject.affine)
+        matrix, origin = to_matvec(subject.places)
         # Sums, not a BLAS, whose threads would take longer to wake.
         seen_at = np.argwhere(seen).T * float(step)
-        world = np.einsum("kj,ji->ki", matrix, seen_at).T + origin
-        places = np.floor(world / CELL).astype(int)
+        located = np.einsum("kj,ji->ki", matrix, seen_at).T + origin
+        places = np.floor(located / CELL).astype(int)
         low = places.min(axis=0)
         shape = places.max(axis=0) - low + 1
         where = np.ravel_multi_index((places - low).T, shape)
@@ -71,11 +71,11 @@ class Sketch:
         held = np.flatnonzero(counts)
         counts = counts[held]
         values = [volume[lattice][seen] for volume in subject.volumes]
-        whole = CELL**3 / (abs(np.linalg.det(subject.affine[:3, :3])) * step**3)
+        whole = CELL**3 / (abs(np.linalg.det(matrix)) * step**3)
         return cls(
-            subject.voxel_size,
+            subject.sources[0].voxel_size,
             subject.brain.millilitres,
-            world.mean(axis=0),
+            located.mean(axis=0),
             np.column_stack(np.unravel_index(held, shape)) + low,
             np.minimum(counts / whole, 1),
             np.array([np.bincount(where, each)[held] / counts for each in values]),
@@ -83,6 +83,11 @@ class Sketch:
             np.array([_texture(each, subject.mask) for each in subject.volumes]),
             _further(seen),
         )
+
+    @property
+    def n_voxels(self) -> float:
+        """Of the brain, on the scans' own grid."""
+        return 1e3 * self.millilitres / np.prod(self.voxel_size)
 
     def normalised(self, normalizers, descriptions) -> "Sketch":
         """The same on the scale that scans share.

@@ -1,6 +1,6 @@
 """Scans of one person, read, and images of what is said of their brain."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +10,9 @@ from ._images import ImageFile
 from ._likeness import Likeness
 from ._masks import Brain, Masker
 from ._patches import in_brain
+from ._places import places_of
 from ._scales import smoothed
+from ._working_grid import WorkingGrid
 
 _ARTEFACT = 20.0  # standard deviations; enhanced vessels reach 18
 
@@ -22,9 +24,14 @@ class Subject:
     Parameters
     ----------
     sources, targets : list of ImageFile
-    volumes, scans : list of float32 arrays of shape (nx, ny, nz)
-        What sources and targets hold.
+    volumes : list of float32 arrays
+        What sources hold, on the working grid.
+    scans : list of float32 arrays of shape (nx, ny, nz)
+        What targets hold.
     brain : Brain
+    grid : WorkingGrid
+    places : ndarray of shape (4, 4)
+        From indices of the working grid to coordinates in mm.
     doubts : list of ScanWarning
         What is doubtful of the scans.
     likeness : Likeness or None
@@ -35,44 +42,72 @@ class Subject:
 
     sources: list[ImageFile]
     volumes: list[np.ndarray]
-    targets: list[ImageFile] = field(default_factory=list)
-    scans: list[np.ndarray] = field(default_factory=list)
-    brain: Brain | None = None
+    targets: list[ImageFile]
+    scans: list[np.ndarray]
+    brain: Brain
+    grid: WorkingGrid
+    places: np.ndarray
     doubts: list[ScanWarning] = field(default_factory=list)
     likeness: Likeness | None = None
     described: list[np.ndarray] | None = None
 
     @classmethod
-    def read(cls, masker: Masker, sources, targets=()) -> "Subject":
+    def read(
+        cls, masker: Masker, sources, targets=(), voxel_size=None, places="world"
+    ) -> "Subject":
         """Read images, and find the brain in them.
+
+        Parameters
+        ----------
+        masker : Masker
+        sources, targets : list of ImageFile
+            Targets on the grid of the sources.
+        voxel_size : ndarray of shape (3,), default=None
+            Of the working grid; None takes that of the scans.
+        places : {"world", "brain", "template"} or None, default="world"
+            What says where a voxel lies.
 
         Raises
         ------
         ValueError
             If an image is damaged or not finite in the brain, or there is no brain.
         """
-        subject = cls(sources, [file.read(finite=False) for file in sources])
-        return subject.with_scans(masker, targets)
-
-    def with_scans(self, masker: Masker, targets) -> "Subject":
-        """The same person with scans of the target, read; the brain is in all."""
-        scans = [file.read(finite=False) for file in targets]
-        files, volumes = [*self.sources, *targets], [*self.volumes, *scans]
-        brain = masker.find(files, volumes)
+        files = [*sources, *targets]
+        volumes = [file.read(finite=False) for file in files]
+        brain = masker.find(files, volumes, len(sources))
         for file, volume in zip(files, volumes, strict=True):
             _keep_finite(volume, brain.mask, file.name)
-        for volume in self.volumes:
+        scans = volumes[len(sources) :]
+        del volumes[len(sources) :]
+        for volume in volumes:
             _draw_in_artefacts(volume, brain.mask)
-        doubts = [doubt for file in files for doubt in file.doubts] + brain.doubts
-        return replace(self, targets=targets, scans=scans, brain=brain, doubts=doubts)
+        grid = WorkingGrid.of(brain.mask, sources[0].affine, voxel_size)
+        volumes = [grid.take(volume) for volume in volumes]
+        seen = grid.mask, grid.affine, volumes[0], sources[0].name
+        located, more = places_of(places, *seen)
+        doubts = [doubt for file in files for doubt in file.doubts]
+        return cls(
+            sources,
+            volumes,
+            targets,
+            scans,
+            brain,
+            grid,
+            located,
+            [*doubts, *brain.doubts, *more],
+        )
 
-    def with_volumes(self) -> "Subject":
-        """The same with what sources hold, read again after it was given up."""
+    def own_volumes(self) -> list[np.ndarray]:
+        """What sources hold on their own grid, read again."""
         volumes = [file.read(finite=False) for file in self.sources]
         for file, volume in zip(self.sources, volumes, strict=True):
-            _keep_finite(volume, self.mask, file.name)
-            _draw_in_artefacts(volume, self.mask)
-        return replace(self, volumes=volumes)
+            _keep_finite(volume, self.brain.mask, file.name)
+            _draw_in_artefacts(volume, self.brain.mask)
+        return volumes
+
+    def working_scans(self) -> list[np.ndarray]:
+        """What targets hold, on the working grid."""
+        return [self.grid.take(scan) for scan in self.scans]
 
     def describe_sources(self, normalizers) -> list[np.ndarray]:
         """Let the normalizer of each source contrast describe its volume.
@@ -82,27 +117,16 @@ class Subject:
         ValueError
             If one cannot be normalised, with its name.
         """
-        return self._described(normalizers, self.sources, self.volumes)
+        return _described(normalizers, self.sources, self.volumes, self.mask)
 
     def describe_targets(self, normalizers) -> list[np.ndarray]:
         """The same of the target's scans."""
-        return self._described(normalizers, self.targets, self.scans)
-
-    def _described(self, normalizers, files, volumes):
-        descriptions = []
-        for normalizer, file, volume in zip(normalizers, files, volumes, strict=True):
-            try:
-                descriptions.append(normalizer.describe(volume, self.mask))
-            except ValueError as error:
-                raise ValueError(
-                    f"{file.name} cannot be normalised: {error}."
-                ) from error
-        return descriptions
+        return _described(normalizers, self.targets, self.scans, self.brain.mask)
 
     @property
     def mask(self) -> np.ndarray:
-        """The brain, as an array of bool of shape (nx, ny, nz)."""
-        return self.brain.mask
+        """The brain on the working grid, as an array of bool."""
+        return self.grid.mask
 
     @property
     def names(self) -> str:
@@ -111,20 +135,25 @@ class Subject:
 
     @property
     def affine(self) -> np.ndarray:
-        """From indices of the volumes to world mm."""
-        return self.sources[0].affine
+        """From indices of the working grid to world mm."""
+        return self.grid.affine
+
+    @property
+    def world_to_places(self) -> np.ndarray:
+        """From world mm to the coordinates that say where a voxel lies, in mm."""
+        return self.places @ np.linalg.inv(self.affine)
 
     @property
     def voxel_size(self) -> np.ndarray:
-        """Along each axis, in mm."""
-        return self.sources[0].voxel_size
+        """Along each axis of the working grid, in mm."""
+        return self.grid.voxel_size
 
     def image(self, values) -> nib.Nifti1Image:
-        """Values of the brain's voxels, on the grid of the first source."""
-        return self.sources[0].like(in_brain(values, self.mask))
+        """Values of the brain's own voxels, on the grid of the first source."""
+        return self.sources[0].like(in_brain(values, self.brain.mask))
 
     def smooth(self, values, fwhm) -> None:
-        """Smooth values of the brain's voxels, in place.
+        """Smooth values of the brain's voxels on the working grid, in place.
 
         Parameters
         ----------
@@ -138,6 +167,16 @@ class Subject:
         for column in values.T:
             volume = in_brain(column, self.mask)
             column[:] = smoothed(volume, self.mask, fwhm)[self.mask]
+
+
+def _described(normalizers, files, volumes, mask):
+    descriptions = []
+    for normalizer, file, volume in zip(normalizers, files, volumes, strict=True):
+        try:
+            descriptions.append(normalizer.describe(volume, mask))
+        except ValueError as error:
+            raise ValueError(f"{file.name} cannot be normalised: {error}.") from error
+    return descriptions
 
 
 def _draw_in_artefacts(volume, mask):

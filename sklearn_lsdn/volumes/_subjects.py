@@ -2,21 +2,24 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
-import nibabel as nib
+import numpy as np
 
 from .._utils.lists import as_list, one_or_list
 from .._utils.names import check_order, check_pair
-from ._images import ImageFile, check_same_grid, open_image
+from ._headers import on_grid_of
+from ._images import Image, ImageFile, check_same_grid, open_image
 from ._masks import Masker
 from ._subject import Subject
 
-Image = str | os.PathLike | nib.spatialimages.SpatialImage
 Subjects = Sequence[Image | Sequence[Image]]  # one image, or one of each contrast
+Mask = Image | np.ndarray
+Masks = Sequence[Mask | None]  # one for each subject
 
 
-def open_subjects(images, name, first=0) -> list[list[ImageFile]]:
+def open_subjects(images, name, first=0, masks=None) -> list[list[ImageFile]]:
     """Check the headers of all images of all subjects.
 
     Parameters
@@ -27,11 +30,13 @@ def open_subjects(images, name, first=0) -> list[list[ImageFile]]:
         What to call the list in messages.
     first : int, default=0
         The place of the first subject in the list that messages speak of.
+    masks : list-like, default=None
+        The brain of each subject: a path, image, array or None.
 
     Raises
     ------
     TypeError
-        If it is not a list.
+        If one is not a list.
     ValueError
         If it is empty, a subject lacks a contrast, or one's images differ in grid or,
         by their names, in subject, session or run.
@@ -63,7 +68,47 @@ def open_subjects(images, name, first=0) -> list[list[ImageFile]]:
     for files in subjects:
         for file in files[1:]:
             check_same_grid(files[0], file)
-    return subjects
+    return subjects if masks is None else _with_masks(subjects, masks, name, first)
+
+
+def _with_masks(subjects, masks, name, first):
+    """The same, each with its mask, which hangs on its first image."""
+    masks = as_list(masks, "masks")
+    check_one_mask_each(masks, subjects, name)
+    opened = [
+        None if mask is None else _open_mask(mask, f"masks[{first + i}]", files[0])
+        for i, (mask, files) in enumerate(zip(masks, subjects, strict=True))
+    ]
+    # A mask that its image brought stays.
+    heads = [
+        file if mask is None else replace(file, mask=mask)
+        for mask, (file, *_) in zip(opened, subjects, strict=True)
+    ]
+    pairs = [(head, head.mask) for head in heads if head.mask]
+    _check_names([list(zip(*pairs, strict=True))] if pairs else [], f"{name} and masks")
+    return [[head, *rest] for head, (_, *rest) in zip(heads, subjects, strict=True)]
+
+
+def _open_mask(mask, label, scan):
+    """A mask as an image; an array lies on the grid of the scan as it is stored."""
+    if isinstance(mask, list | np.ndarray):
+        voxels, shape = np.asarray(mask), scan.image.shape[:3]
+        if voxels.shape != shape:
+            raise ValueError(
+                f"{label} is an array of shape {voxels.shape}, but {scan.name} has "
+                f"{shape} voxels. Give an array on its grid, or an image."
+            )
+        mask = on_grid_of(scan.image, np.asarray(voxels, dtype=np.float32))
+    return open_image(mask, label)
+
+
+def check_one_mask_each(masks, subjects, name="sources"):
+    """Raise ValueError unless there are as many masks as subjects."""
+    if len(masks) != len(subjects):
+        raise ValueError(
+            f"masks has {len(masks)} entries and {name} {len(subjects)}. Give one mask "
+            "for each subject, in the same order; None where there is none."
+        )
 
 
 def absolute_paths(images) -> list:
@@ -83,7 +128,7 @@ def absolute_paths(images) -> list:
     return images
 
 
-def pair_subjects(sources, targets, name="targets"):
+def pair_subjects(sources, targets, name="targets", masks=None):
     """Open sources and targets, and check that they belong together.
 
     Parameters
@@ -92,6 +137,8 @@ def pair_subjects(sources, targets, name="targets"):
         As `open_subjects` takes them.
     name : str, default="targets"
         What to call the second list in messages.
+    masks : list-like, default=None
+        Of the sources, likewise.
 
     Raises
     ------
@@ -105,7 +152,8 @@ def pair_subjects(sources, targets, name="targets"):
             f"sources lists {len(sources)} subjects and {name} {len(targets)}. Give "
             "one target for each source, in the same order."
         )
-    sources, targets = open_subjects(sources, "sources"), open_subjects(targets, name)
+    sources = open_subjects(sources, "sources", masks=masks)
+    targets = open_subjects(targets, name)
     contrasts = ([*zip(*subjects, strict=True)] for subjects in (sources, targets))
     _check_names(product(*contrasts), f"sources and {name}")
     for source, target in zip(sources, targets, strict=True):

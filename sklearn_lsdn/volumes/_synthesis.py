@@ -79,6 +79,11 @@ class Synthesis:
         return self.subject.brain.millilitres
 
     @property
+    def world_to_places(self) -> np.ndarray:
+        """From world mm to the coordinates that said where a voxel lies, in mm."""
+        return self.subject.world_to_places
+
+    @property
     def likeness(self) -> Likeness | None:
         """How like those of training the sources are; None if it was not asked."""
         return self.subject.likeness
@@ -100,5 +105,5 @@ class Synthesis:
         -------
         scores : list
         """
-        true = [scan[self.subject.mask] for scan in self.subject.scans]
+        true = [scan[self.subject.brain.mask] for scan in self.subject.scans]
         return [metric(*pair) for pair in zip(true, self.intensities, strict=True)]

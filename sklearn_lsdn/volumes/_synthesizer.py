@@ -39,10 +39,11 @@ from ._doubts import doubts_of_learning
 from ._estimator import make_estimator, to_be_trained, weighted_subjects
 from ._masks import Masker
 from ._normalizer import NORMALIZER_METHODS, resolve_normalizer
+from ._places import PLACES
 from ._preparation import Preparation
 from ._sampling import Window
 from ._sliding_window import SlidingWindow, shared_n_jobs
-from ._subjects import Image, Subjects, pair_subjects
+from ._subjects import Image, Mask, Masks, Subjects, pair_subjects
 from ._synthesis import Synthesis
 
 
@@ -87,11 +88,17 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         the brain, in mm or, where voxels are smaller than 1 mm, in voxels; 0 for
         none, 1000 at most. Voxels are predicted one by one, and a mean over the
         nearest loses part of their error.
-    places : {"world"} or None, default="world"
-        Where a voxel lies, which follows the patch as the last three
-        columns: its world coordinates in mm, by the image's affine, or nothing.
+    places : {"brain", "world", "template"} or None, default="brain"
+        What says where a voxel lies, in mm, which follows the patch as the last three
+        columns. "brain": the box around the subject's own brain, mapped to that of a
+        standard brain, which takes no registration and evens out the size of heads.
+        "world": world coordinates, by the image's affine, for images in one space.
+        "template": an affine registration to MNI152, which takes SimpleITK and nilearn
+        and, for each subject, seconds. None: nothing. Only coordinates are mapped:
+        voxels stay where the scanner put them.
     mask_img : path, image, "mni152" or None, default=None
-        The brain. None takes what differs from the background, which fills the
+        The brain, where ``masks`` of `fit` and `predict` do not tell. None takes what
+        differs from the background, which fills the
         border of the volume, in every image given: in all sources when predicting, in
         the target as well when fitting and scoring; specks and small holes do not
         count. An image of two values, or of probabilities, serves for all subjects, by
@@ -146,8 +153,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     n_contrasts_in_ : int
         Number of source contrasts.
     voxel_size_ : ndarray of shape (3,)
-        Mean voxel size of the training images in mm, towards right, anterior and
-        superior.
+        Of the grid that voxels are predicted on, in mm, towards right, anterior and
+        superior: the median over the training images.
     n_voxels_ : list of int
         Voxels drawn from each subject.
     bids_query_ : dict or None
@@ -163,8 +170,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     Notes
     -----
     Images are turned to the orientation nearest to right-anterior-superior before
-    a patch is taken, and results are turned back. A patch counts voxels, not
-    millimetres: predict on about the voxel size that training had.
+    a patch is taken, and results are turned back. A patch counts voxels. Along axes
+    whose voxels are larger or smaller than those of training by more than 15 %, images
+    are therefore brought to the voxel size of training first, and syntheses back to
+    their own.
 
     Examples
     --------
@@ -180,7 +189,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     True
     """
 
-    __metadata_request__fit = {"groups": True}
+    __metadata_request__fit = {"groups": True, "masks": True}
+    __metadata_request__score = {"masks": True}
     bids_query_: dict | None = None
 
     _parameter_constraints: dict = {
@@ -190,7 +200,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "patch_scales": ["array-like"],
         "target_patch_size": [Interval(Integral, 1, None, closed="left")],
         "smoothing": [Interval(Real, 0, 1000, closed="both")],
-        "places": [StrOptions({"world"}), None],
+        "places": [StrOptions({each for each in PLACES if each}), None],
         "mask_img": "no_validation",
         "normalization": [str, HasMethods(NORMALIZER_METHODS)],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
@@ -218,7 +228,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         patch_scales: Sequence[int] = (1, 2),
         target_patch_size: int = 1,
         smoothing: float = 1.2,
-        places: str | None = "world",
+        places: str | None = "brain",
         mask_img: Image | None = None,
         normalization: Any = "zscore",
         n_voxels: int = 100_000,
@@ -286,6 +296,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         *,
         groups: ArrayLike | None = None,
+        masks: Masks | None = None,
     ) -> Self:
         """Train on subjects who have both contrasts.
 
@@ -303,6 +314,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             of weight 0 are left out.
         groups : array-like of shape (n_subjects,), default=None
             Who is held out together, where entries are scans of the same person.
+        masks : list, default=None
+            The brain of each subject: a path, image or array on the grid of its source,
+            or None where ``mask_img`` shall tell. A mask may be of two values or of
+            probabilities, and leaves on what lies around the brain.
 
         Returns
         -------
@@ -328,7 +343,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         augmentation = resolve_augmentation(self.augmentation)
         sources, targets = as_list(sources, "sources"), as_list(targets, "targets")
         tasks = FitTasks(self, len(sources) + 1, sources, targets, sample_weight)
-        sources, targets = pair_subjects(sources, targets)
+        sources, targets = pair_subjects(sources, targets, masks=masks)
         groups = range(len(sources)) if groups is None else groups
         groups = check_groups(groups, len(sources), "subjects")
         sources, targets, groups, sample_weight = weighted_subjects(
@@ -378,6 +393,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self,
         sources: Subjects,
         *,
+        masks: Masks | None = None,
         scale_to: Subjects | None = None,
         return_std: bool = False,
         return_interval: float | None = None,
@@ -390,6 +406,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         ----------
         sources : list
             Images of each subject, as in `fit`.
+        masks : list, default=None
+            The brain of each subject, as in `fit`.
         scale_to : list, default=None
             Scans of the target contrast whose units to answer in, one entry a
             subject: their normalisation maps the synthesis back. By default
@@ -433,7 +451,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             the level cannot be kept, or a model of an older release knows no novelty.
         """
         check_is_fitted(self)
-        sources, scans = self.preparation_.open(sources, scale_to, "scale_to")
+        sources, scans = self.preparation_.open(sources, scale_to, "scale_to", masks)
         asked = return_std, return_interval, return_novelty
         n_images = self._check_asked(*asked)
         subjects_at_once(self, sources, scans, n_images=n_images)
@@ -455,6 +473,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         source: Image | Sequence[Image],
         target: Image | Sequence[Image] | None = None,
         *,
+        mask: Mask | None = None,
         return_std: bool = False,
         return_interval: float | None = None,
         return_novelty: bool = False,
@@ -468,7 +487,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             An entry of what `predict` takes.
         target : path, image or list of them, default=None
             An entry of what `score` takes: the brain is then where these scans have
-            one, too, and the synthesis comes in their units.
+            one, too, unless it is given, and the synthesis comes in their units.
+        mask : path, image or array, default=None
+            An entry of what `predict` takes as ``masks``.
         return_std : bool, default=False
             Also find the standard deviation, which takes an ensemble.
         return_interval : float, default=None
@@ -484,9 +505,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         synthesis : Synthesis
             With ``images`` and ``std_images``, a list each; ``interval_images``, a
             list of lower ends and one of upper ends; ``novelty_image``; the brain's
-            volume in ``millilitres``; ``likeness``, the statistics by which the scans
-            were compared with those of training, in ``values`` and ``limits``;
-            ``doubts``, a list of `ScanWarning`; and a method ``scores(metric)``.
+            volume in ``millilitres``; the affine map ``world_to_places`` to the
+            coordinates that said where voxels lie; ``likeness``, the statistics by
+            which the scans were compared with those of training, in ``values`` and
+            ``limits``; ``doubts``, a list of `ScanWarning`; and a method
+            ``scores(metric)``.
 
         Raises
         ------
@@ -495,7 +518,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(self)
         targets = None if target is None else [target]
-        (sources,), (scans,) = self.preparation_.open([source], targets)
+        masks = None if mask is None else [mask]
+        (sources,), (scans,) = self.preparation_.open([source], targets, masks=masks)
         asked = return_std, return_interval, return_novelty
         n_images = self._check_asked(*asked)
         subjects_at_once(self, [sources], [scans], n_images=n_images)
@@ -554,6 +578,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         targets: Subjects,
         sample_weight: ArrayLike | None = None,
         *,
+        masks: Masks | None = None,
         on_unlike: str = "warn",
     ) -> float:
         """Mean SNR of the syntheses against the scans that they should become.
@@ -566,6 +591,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             The target scans, likewise.
         sample_weight : array-like of shape (n_subjects,), default=None
             Weight of each subject in the mean.
+        masks : list, default=None
+            The brain of each subject, as in `fit`.
         on_unlike : {"warn", "raise", "ignore"}, default="warn"
             What to do about scans that are unlike those of training.
 
@@ -575,7 +602,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             Mean over subjects and target contrasts, in dB, over the brain, in the
             units of each target scan.
         """
-        scores = self.score_volumes(sources, targets, on_unlike=on_unlike).mean(axis=1)
+        options = dict(masks=masks, on_unlike=on_unlike)
+        scores = self.score_volumes(sources, targets, **options).mean(axis=1)
         return float(np.average(scores, weights=sample_weight))
 
     def score_volumes(
@@ -584,6 +612,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         targets: Subjects,
         *,
         metric: Callable[[np.ndarray, np.ndarray], Any] = snr_score,
+        masks: Masks | None = None,
         on_unlike: str = "warn",
     ) -> np.ndarray:
         """Score each synthesis against the scan that it should become.
@@ -597,6 +626,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         metric : callable, default=snr_score
             ``metric(y_true, y_pred)`` of the brain's voxels in the units of the
             target scan.
+        masks : list, default=None
+            The brain of each subject, as in `fit`.
         on_unlike : {"warn", "raise", "ignore"}, default="warn"
             What to do about scans that are unlike those of training.
 
@@ -605,7 +636,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         scores : ndarray of shape (n_subjects, n_target_contrasts)
         """
         check_is_fitted(self)
-        sources, targets = self.preparation_.open(sources, targets)
+        sources, targets = self.preparation_.open(sources, targets, masks=masks)
         subjects_at_once(self, sources, targets)
         scores = []
         for files in zip(sources, targets, strict=True):
@@ -620,6 +651,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         sources: Subjects,
         targets: Subjects,
         *,
+        masks: Masks | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw voxels as `fit` does, on the scale of a fitted synthesizer.
@@ -632,6 +664,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             Images of each subject, as in `fit`.
         targets : list
             The target scans, likewise.
+        masks : list, default=None
+            The brain of each subject, as in `fit`.
         random_state : int, RandomState instance or None, default=None
             Draws the voxels.
 
@@ -644,7 +678,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             the voxel alone where ``target_patch_size`` is 1.
         """
         check_is_fitted(self)
-        return self._sample_to_train(None, sources, targets, random_state)[:2]
+        return self._sample_to_train(None, sources, targets, masks, random_state)[:2]
 
     def get_metadata_routing(self) -> routing.MetadataRouter:
         """Say what goes to the estimator that `fit` trains.
@@ -663,6 +697,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         targets: Subjects,
         *,
         keep: str | float | Sequence[int | float] = "auto",
+        masks: Masks | None = None,
         random_state: int | np.random.RandomState | None = None,
         on_unlike: str = "warn",
         **parameters: Any,
@@ -677,6 +712,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             The target scans, likewise.
         keep : "auto", float or list of int or float, default="auto"
             How many nodes stay, as in `ShrinkConnect`.
+        masks : list, default=None
+            The brain of each subject, as in `fit`.
         random_state : int, RandomState instance or None, default=None
             Draws voxels, and orders them in training after shrinking.
         on_unlike : {"warn", "raise", "ignore"}, default="warn"
@@ -699,7 +736,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(random_state)
         shrunk = ShrinkConnect(network, prefit=True, keep=keep, **parameters)
         X, y, n_jobs = self._sample_to_train(
-            shrunk, sources, targets, rng, on_unlike=on_unlike, check=True
+            shrunk, sources, targets, masks, rng, on_unlike=on_unlike, check=True
         )
         shrunk.set_params(random_state=rng.randint(np.iinfo(np.int32).max))
         with shared_n_jobs(n_jobs):
@@ -724,6 +761,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         estimator,
         sources,
         targets,
+        masks,
         random_state,
         on_unlike="warn",
         check=False,
@@ -734,7 +772,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         """
         preparation = self.preparation_
         augmentation = resolve_augmentation(self.augmentation)
-        sources, targets = preparation.open(sources, targets)
+        sources, targets = preparation.open(sources, targets, masks=masks)
         rng = check_random_state(random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         window = preparation.window
@@ -776,15 +814,16 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             self.estimator_, subject.mask, n_targets, preparation.window, self.n_jobs
         )
         if return_std:
-            means, deviations = slide.means_and_deviations(padded)
+            means, std = slide.means_and_deviations(padded)
         else:
-            means, deviations = slide.means(padded), None
+            means, std = slide.means(padded), None
         novelty = None
         if return_novelty:
             novelty = preparation.novelty.at(padded, subject.mask, subject.voxel_size)
         del padded
         subject.smooth(means, self.smoothing)
-        return means, deviations, novelty
+        back = subject.grid.give_back
+        return [each if each is None else back(each) for each in (means, std, novelty)]
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
