@@ -105,7 +105,7 @@ def test_two_candidates_are_not_guessed_between(tmp_path):
     [
         (["", "_acq-highres"], "name the one meant, such as acq-highres_T1w"),
         (["_desc-a", "_desc-b"], "choose by --desc"),
-        (["_space-A_desc-a", "_desc-b"], "choose by --space and --desc"),
+        (["_space-A_desc-a", "_space-B_desc-b"], "choose by --space and --desc"),
         (["_run-1_desc-a", "_run-2"], "such as run-1_T1w or choose by --desc"),
     ],
 )
@@ -145,6 +145,123 @@ def test_space_and_desc_choose(tmp_path):
         find_sessions(tmp_path, ["T1w"], space="MNI")
     with pytest.raises(ValueError, match="T1w, with space-T1w; sub-1 lacks T1w"):
         find_sessions(tmp_path, ["T1w"], space="T1w")
+
+
+def test_images_on_the_scanners_own_grid_are_preferred(tmp_path):
+    both = ["", "_space-MNI_res-2"]
+    named = [f"sub-1{space}_{c}" for space in both for c in ("T1w", "T2w")]
+    named += ["sub-2_space-MNI_T1w", "sub-2_space-MNI_res-2_T2w", "sub-2_T1w"]
+    named += [f"sub-3_space-{space}_T1w" for space in "AB"] + ["sub-3_space-B_T2w"]
+    _touch(tmp_path, *(f"{name[:5]}/anat/{name}.nii" for name in named))
+    sessions, left_out = find_sessions(tmp_path, ["T1w", "T2w"])
+    assert _names(sessions) == {
+        "sub-1": ["sub-1_T1w.nii", "sub-1_T2w.nii"],
+        "sub-2": ["sub-2_space-MNI_T1w.nii", "sub-2_space-MNI_res-2_T2w.nii"],
+        "sub-3": ["sub-3_space-B_T1w.nii", "sub-3_space-B_T2w.nii"],
+    }
+    assert left_out == []
+    sessions, left_out = find_sessions(tmp_path, ["T1w"], space="none")
+    assert list(_names(sessions)) == ["sub-1", "sub-2"]
+    assert left_out == ["sub-3 lacks T1w"]
+    with pytest.raises(ValueError, match="has PDw, without space; sub-1 lacks PDw"):
+        find_sessions(tmp_path, ["PDw"], space="none")
+
+
+def test_the_space_of_the_first_contrast_is_its_own_grid(tmp_path):
+    """As of a T2w that was aligned to its T1w."""
+    names = ["sub-1_T1w.nii", "sub-1_space-T1w_desc-preproc_T2w.nii"]
+    _touch(tmp_path, *names, "sub-1_space-MNI_T2w.nii")
+    for space in (None, "none"):
+        sessions, _ = find_sessions(tmp_path, ["T1w", "T2w"], space=space)
+        assert _names(sessions) == {"sub-1": names}
+    sessions, _ = find_sessions(tmp_path, ["T2w"], space="T1w")
+    assert _names(sessions) == {"sub-1": names[1:]}
+
+
+def _mask_of(folder, scan, *masks, at=None):
+    """Name of the mask that is found for a scan, of a subject with a scan alone."""
+    names = [f"{name}.nii" for name in (scan, *masks)]
+    _touch(folder, *(f"{name[:5]}/anat/{name}" for name in names))
+    ((session,), left_out) = find_sessions(folder, ["T1w"], masks=at)
+    assert left_out == []
+    return session.mask and session.mask.name.removesuffix(".nii")
+
+
+@pytest.mark.parametrize(
+    ("scan", "mask"),
+    [
+        ("sub-1_T1w", "sub-1_desc-brain_mask"),
+        ("sub-1_T1w", "sub-1_label-brain_mask"),
+        ("sub-1_T1w", "sub-1_label-brain_desc-manual_mask"),
+        ("sub-1_T1w", "sub-1_mod-T1w_desc-brain_mask"),
+        ("sub-1_T1w", "sub-1_space-T1w_desc-brain_mask"),
+        ("sub-1_desc-preproc_T1w", "sub-1_desc-brain_mask"),
+        ("sub-1_acq-a_run-1_T1w", "sub-1_run-01_desc-brain_mask"),
+        ("sub-1_space-M_res-2_T1w", "sub-1_space-M_res-2_desc-brain_mask"),
+        ("sub-1_space-M_res-2_T1w", "sub-1_space-M_desc-brain_mask"),
+    ],
+)
+def test_a_mask_that_belongs_to_a_scan(tmp_path, scan, mask):
+    assert _mask_of(tmp_path, scan, mask) == mask
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "sub-2_desc-brain_mask",
+        "sub-1_ses-1_desc-brain_mask",
+        "sub-1_run-2_desc-brain_mask",
+        "sub-1_mod-T2w_desc-brain_mask",
+        "sub-1_space-M_desc-brain_mask",
+        "sub-1_task-rest_space-T1w_desc-brain_mask",
+        "sub-1_desc-ribbon_mask",
+        "sub-1_label-lesion_desc-brain_mask",
+        "sub-1_mask",
+        "sub-1_desc-brain_dseg",
+    ],
+)
+def test_a_mask_that_does_not(tmp_path, mask):
+    _touch(tmp_path, f"sub-1/anat/{mask}.nii")
+    _touch(tmp_path, "sub-1/func/sub-1_desc-brain_mask.nii")
+    _touch(tmp_path, "sub-1/anat/sub-1_run-1_T1w.nii")
+    sessions, _ = find_sessions(tmp_path, ["T1w"])
+    assert [session.mask for session in sessions] == [None]
+
+
+def test_of_several_masks_that_with_most_in_common_is_taken(tmp_path):
+    masks = [f"sub-1{stem}_desc-brain_mask" for stem in ("", "_run-1", "_run-2")]
+    assert _mask_of(tmp_path, "sub-1_run-1_T1w", *masks) == masks[1]
+    _touch(tmp_path, "sub-1/anat/sub-1_run-1_label-brain_mask.nii")
+    with pytest.raises(ValueError, match="sub-1 has 2 brain masks") as error:
+        find_sessions(tmp_path, ["T1w"])
+    assert str(error.value).endswith(
+        "(sub-1_run-1_desc-brain_mask.nii and sub-1_run-1_label-brain_mask.nii): keep "
+        "one of them, or give --mask the folder of those meant."
+    )
+
+
+@pytest.mark.parametrize("ending", ["bet", "brain_mask", "BrainExtractionMask"])
+def test_masks_of_another_folder_may_be_called_as_tools_do(tmp_path, ending):
+    raw, brains = tmp_path / "raw", tmp_path / "brains"
+    _touch(brains, f"sub-1_run-1_T1w_{ending}.nii.gz", "sub-1_run-1_T1w.nii.gz")
+    _touch(brains, f"sub-1_run-2_T1w_{ending}.nii.gz", "sub-1_desc-brain_mask.nii")
+    found = _mask_of(raw, "sub-1_run-1_T1w", "sub-1_desc-brain_mask", at=brains)
+    assert found == f"sub-1_run-1_T1w_{ending}.nii.gz"
+
+
+def test_a_folder_without_the_masks_is_refused(tmp_path):
+    _touch(tmp_path, "raw/sub-1/anat/sub-1_T1w.nii", "brains/sub-1_brain.nii")
+    with pytest.raises(ValueError, match="Call it sub-1_desc-brain_mask.nii.gz, or as"):
+        find_sessions(tmp_path / "raw", ["T1w"], masks=tmp_path / "brains")
+    with pytest.raises(NotADirectoryError, match="missing is not a folder of masks"):
+        find_sessions(tmp_path / "raw", ["T1w"], masks=tmp_path / "missing")
+
+
+def test_participants_are_chosen(dataset):
+    sessions, _ = find_sessions(dataset, ["T1w"], participants=["sub-02", "03"])
+    assert list(_names(sessions)) == ["sub-02_ses-a", "sub-02_ses-b", "sub-03"]
+    with pytest.raises(ValueError, match=f"{dataset.name} has no images of sub-9[.]"):
+        find_sessions(dataset, ["T1w"], participants=["9"])
 
 
 def test_contrasts_in_different_spaces_make_no_pair(tmp_path):

@@ -1,11 +1,15 @@
 """BIDS datasets: which image of a subject and session has which contrast."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .._utils.names import Name, entities_of, is_image, same_value, split_name
 from .._utils.optional import require
+from ._bids_masks import MaskFile, Masks
+
+NONE = "none"
+"""In the place of an entity's value: images without it."""
 
 # Images of one suffix that differ in these differ in contrast: none stands for another
 # unless it was asked for by name.
@@ -88,6 +92,22 @@ class Scan:
         present = (key for key in ("sub", "ses") if key in self.entities)
         return [f"{key}-{self.entities[key]}" for key in present]
 
+    @property
+    def space(self) -> str | None:
+        """Label of the space that it was brought into, if it was."""
+        return self.entities.get("space")
+
+    def on_grid_of(self, suffix) -> "Scan":
+        """The same without a space that is but the grid of that image."""
+        if self.space != suffix:
+            return self
+        kept = {k: value for k, value in self.entities.items() if k != "space"}
+        return replace(self, entities=kept)
+
+    def is_within(self, limits) -> bool:
+        """Whether entities have the values asked for."""
+        return all(self.entities.get(k, NONE) == v for k, v in limits.items())
+
 
 @dataclass(frozen=True)
 class Session:
@@ -99,14 +119,30 @@ class Session:
         Such as ``"sub-01_ses-2"``.
     scans : list of Scan
         One for each contrast that was asked for.
+    mask : Path, default=None
+        The brain mask that belongs to the first of them.
     """
 
     label: str
     scans: list
+    mask: Path | None = None
+
+    @property
+    def subject(self) -> str:
+        """Such as ``"sub-01"``."""
+        return self.scans[0].levels[0]
 
 
 def find_sessions(
-    folder, contrasts, *, space=None, desc=None, every_run=False, hint=""
+    folder,
+    contrasts,
+    *,
+    space=None,
+    desc=None,
+    masks=None,
+    participants=None,
+    every_run=False,
+    hint="",
 ):
     """Find the sessions of a BIDS dataset in which every contrast was taken.
 
@@ -119,7 +155,14 @@ def find_sessions(
         Suffixes such as ``"T1w"``, with entities where they matter:
         ``"ce-gadolinium_T1w"``.
     space, desc : str, default=None
-        What these entities of an image must be; by default anything.
+        What these entities of an image must be, "none" for images without; by default
+        anything. Where images of a session differ in space, and none is given, those
+        without are preferred, which lie on the scanner's own grid.
+    masks : path-like or False, default=None
+        Folder of the brain masks, which are called as BIDS or the tools that make
+        them have it; by default the dataset itself. False looks for none.
+    participants : list of str, default=None
+        Subjects to look at, with or without ``sub-``; by default all.
     every_run : bool, default=False
         Make a session of each run of a contrast, if there is but one contrast. By
         default sessions with repeated runs are left out.
@@ -141,44 +184,99 @@ def find_sessions(
     NotADirectoryError
         If there is no such folder.
     ValueError
-        If a contrast's name is none, or no session has all contrasts.
+        If a contrast's name is none, no session has all contrasts, a participant has
+        no image, or none has a mask in a folder given for masks.
     """
     wanted = [Contrast.parse(name) for name in contrasts]
     limits = {k: v for k, v in {"space": space, "desc": desc}.items() if v}
     scans, passed_over = _read_dataset(folder, {c.suffix for c in wanted})
+    brains = Masks.in_folder(masks) if masks else _masks_among(scans, masks)
+    if space != wanted[0].suffix:
+        scans = [scan.on_grid_of(wanted[0].suffix) for scan in scans]
     by_session = {}
-    for scan in scans:
+    for scan in scans if participants is None else _of(participants, scans, folder):
         by_session.setdefault("_".join(scan.levels), []).append(scan)
     sessions, left_out, empty, seen = [], [], {}, set()
     for label, scans in sorted(by_session.items()):
         subject = scans[0].levels[0]
-        scans = [scan for scan in scans if limits.items() <= scan.entities.items()]
+        scans = [scan for scan in scans if scan.is_within(limits)]
         choices = [[scan for scan in scans if c.matches(scan)] for c in wanted]
         if not any(choices):
             empty[subject] = f"{subject} lacks {' and '.join(contrasts)}"
             continue
         seen.add(subject)
+        choices = _in_one_space(choices)
         if every_run and len(wanted) == 1 and _are_runs(*choices):
-            for scan in choices[0]:
-                run = scan.entities.get("run")
-                sessions.append(Session(f"{label}_run-{run}" if run else label, [scan]))
+            runs = [(scan.entities.get("run"), [scan]) for scan in choices[0]]
+            found = [(f"{label}_run-{n}" if n else label, scan) for n, scan in runs]
         elif fault := _fault(contrasts, choices):
             left_out.append(f"{label} {fault}")
+            continue
         else:
-            sessions.append(Session(label, [scan for (scan,) in choices]))
+            found = [(label, [scan for (scan,) in choices])]
+        for name, chosen in found:
+            near = brains.of(chosen[0])
+            if len(near) > 1:
+                left_out.append(
+                    f"{name} has {len(near)} brain masks "
+                    f"({' and '.join(path.name for path in near)}): keep one of them, "
+                    "or give --mask the folder of those meant"
+                )
+            else:
+                sessions.append(Session(name, chosen, *near))
     # Sessions without any of the contrasts, of functional images say, are worth a
     # word only where their subject has nothing else.
     left_out += [text for subject, text in empty.items() if subject not in seen]
     left_out.sort()
     if not sessions:
-        limits = "".join(f", with {key}-{value}" for key, value in limits.items())
+        limits = "".join(f", {described(*limit)}" for limit in limits.items())
         raise ValueError(
             f"No session in {folder} has {' and '.join(contrasts)}{limits}"
             + "".join(f"; {text}" for text in [*passed_over, *left_out[:_SHOWN]])
             + ("; ..." if len(left_out) > _SHOWN else ".")
             + (f" {hint}" if hint else "")
         )
+    if masks and not any(session.mask for session in sessions):
+        raise ValueError(
+            f"No mask in {masks} belongs to {sessions[0].scans[0].path}. Call it "
+            f"{sessions[0].label}_desc-brain_mask.nii.gz, or as the image, with _mask."
+        )
     return sessions, [*left_out, *passed_over]
+
+
+def described(entity, value) -> str:
+    """What images are asked for, such as "with space-MNI" or "without space"."""
+    return f"without {entity}" if value == NONE else f"with {entity}-{value}"
+
+
+def _masks_among(scans, masks):
+    """Images of heads that may be masks, unless none are asked for."""
+    if masks is False:
+        return Masks([])
+    return Masks(
+        MaskFile(scan.path, scan.entities, scan.suffix)
+        for scan in scans
+        if scan.path.parent.name not in _OTHER_KINDS
+    )
+
+
+def _of(participants, scans, folder):
+    """Scans of the subjects that are meant."""
+    meant = {f"sub-{label.removeprefix('sub-')}" for label in participants}
+    scans = [scan for scan in scans if scan.levels[0] in meant]
+    if missing := sorted(meant - {scan.levels[0] for scan in scans}):
+        raise ValueError(f"{folder} has no images of {' and '.join(missing)}.")
+    return scans
+
+
+def _in_one_space(choices):
+    """Of each contrast those on the scanner's own grid, or in the space of all."""
+    spaces = [{scan.space for scan in found} for found in choices]
+    shared = set.intersection(*spaces)
+    if None not in shared and len(shared) != 1:
+        return choices
+    chosen = None if None in shared else shared.pop()
+    return [[scan for scan in found if scan.space == chosen] for found in choices]
 
 
 def _fault(contrasts, choices):
@@ -193,7 +291,7 @@ def _fault(contrasts, choices):
             names = " and ".join(sorted(scan.path.name for scan in found))
             advice = _how_to_choose(name, found)
             return f"has {len(found)} images of {name} ({names}): {advice}"
-    spaces = [scan.entities.get("space") or "no space" for (scan,) in choices]
+    spaces = [scan.space or "no space" for (scan,) in choices]
     if len(set(spaces)) > 1:
         return f"has contrasts in different spaces ({', '.join(spaces)})"
     runs = [scan.entities["run"] for (scan,) in choices if "run" in scan.entities]
@@ -284,50 +382,3 @@ def _told(reason, paths):
     more = len(paths) - _FILES_SHOWN
     shown = ", ".join(paths[:_FILES_SHOWN])
     return f"{number} {reason}: {shown}" + (f" and {more} more" if more > 0 else "")
-
-
-def complete_query(synthesizer, dataset, *, source, target, space, desc) -> dict:
-    """Fill in what is None by what the synthesizer was trained on.
-
-    Parameters
-    ----------
-    synthesizer : VolumeSynthesizer
-        A fitted one, which may remember the images of its training in
-        ``bids_query_``.
-    dataset : path-like
-        Folder of the dataset to predict, for messages.
-    source, target : list of str or None
-        BIDS names of the contrasts.
-    space, desc : str or None
-        What these entities of the sources must be; ``""`` takes any.
-
-    Returns
-    -------
-    query : dict
-
-    Raises
-    ------
-    ValueError
-        If the contrasts are neither given nor remembered, or not as many as the
-        synthesizer has.
-    """
-    remembered = synthesizer.bids_query_ or {}
-    given = {"source": source, "target": target, "space": space, "desc": desc}
-    query = {k: remembered.get(k) if v is None else v for k, v in given.items()}
-    numbers = {
-        "source": synthesizer.n_contrasts_in_,
-        "target": len(synthesizer.target_normalizers_),
-    }
-    examples = {"source": "--source, such as T1w", "target": "--target, such as T2w"}
-    if missing := [text for name, text in examples.items() if not query[name]]:
-        raise ValueError(
-            f"{dataset} is a folder, but the model was trained on plain files and "
-            f"does not know what to look for. Give {', and '.join(missing)}."
-        )
-    for name, number in numbers.items():
-        if len(query[name]) != number:
-            raise ValueError(
-                f"The model has {number} {name} contrast(s), but --{name} names "
-                f"{len(query[name])}: {', '.join(query[name])}."
-            )
-    return query
