@@ -12,7 +12,9 @@ _BIDS_VERSION = "1.10.0"
 
 
 @contextmanager
-def begun_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False):
+def begun_dataset(
+    dataset, folder, what, outputs, *, links=None, ignored=(), overwrite=False
+):
     """Check the outputs of a derivative dataset, and describe it.
 
     If nothing else is there in the end, the description goes again, and with it the
@@ -28,6 +30,8 @@ def begun_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False
         What it holds, for its name.
     outputs : list of Path
         Files to be, whose folders are made.
+    links : dict of str to Path, default=None
+        Further folders that it is made from, by the names that BIDS URIs give them.
     ignored : sequence of str
         Patterns of files that BIDS has no names for, for ``.bidsignore``.
     overwrite : bool, default=False
@@ -45,7 +49,7 @@ def begun_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False
             f"such as {folder / 'derivatives' / 'lsdn'}."
         )
     path = folder / "dataset_description.json"
-    description = _description(dataset.resolve(), folder.resolve(), what)
+    description = _description(dataset.resolve(), folder.resolve(), what, links or {})
     begun = read_json(path)
     if path.exists() and _identity(begun) != _identity(description):
         name = begun.get("Name") or f"{path.name} gives no name"
@@ -53,12 +57,17 @@ def begun_dataset(dataset, folder, what, outputs, *, ignored=(), overwrite=False
             f"{folder} is the folder of another dataset ({name}). Give another."
         )
     new = [path] if overwrite or not path.exists() else []
+    known = begun.get("DatasetLinks") or {}
+    description["DatasetLinks"] = known | description["DatasetLinks"]
     ignore = folder / ".bidsignore"
     first = {each for each in (path, ignore) if not each.exists()}
     with prepared_outputs([*outputs, *new], overwrite=overwrite):
         try:
             if new:  # with what others added, such as authors
                 write_json(path, begun | description, overwrite)
+            elif known != description["DatasetLinks"]:
+                links = {"DatasetLinks": description["DatasetLinks"]}
+                write_json(path, begun | links, overwrite=True)
             if ignored and ignore in first:
                 with written_whole(ignore) as temporary:
                     temporary.write_text("".join(f"{each}\n" for each in ignored))
@@ -75,31 +84,60 @@ def _files(folder):
 
 def _identity(description):
     """What no two datasets share; not the version of the software, say."""
-    return description.get("Name"), description.get("DatasetLinks")
+    links = description.get("DatasetLinks") or {}
+    return description.get("Name"), links.get("source")
 
 
-def _description(dataset, folder, what):
+def _description(dataset, folder, what, links):
     """Content of dataset_description.json."""
     origin = read_json(dataset / "dataset_description.json")
-    within = folder.is_relative_to(dataset)
-    link = Path(os.path.relpath(dataset, folder)).as_posix()
-    link = link if within else dataset.as_uri()
     # A URL must not be relative, a link may be.
-    url = "bids:source:" if within else link
-    facts = {"URL": url, "DOI": origin.get("DatasetDOI")}
+    facts = {"URL": "bids:source:", "DOI": origin.get("DatasetDOI")}
+    others = {name: path.resolve() for name, path in links.items()}
+    links = {k: path for k, path in others.items() if not path.is_relative_to(dataset)}
+    links = {"source": dataset} | links
     return {
         "Name": f"{origin.get('Name') or dataset.name}: {what}",
         "BIDSVersion": _BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "sklearn_lsdn", "Version": __version__}],
         "SourceDatasets": [{key: value for key, value in facts.items() if value}],
-        "DatasetLinks": {"source": link},
+        "DatasetLinks": {name: _link(path, folder) for name, path in links.items()},
     }
 
 
-def source_uri(path, dataset) -> str:
-    """BIDS URI of a file of the dataset that another one was made from."""
-    return f"bids:source:{Path(path).relative_to(dataset).as_posix()}"
+def _link(dataset, folder):
+    """How to come from one folder to another, even when both are moved."""
+    try:
+        return Path(os.path.relpath(dataset, folder)).as_posix()
+    except ValueError:  # on another drive
+        return dataset.as_uri()
+
+
+def source_uri(path, dataset, **links) -> str:
+    """BIDS URI of a file that another one was made from.
+
+    Parameters
+    ----------
+    path : path-like
+    dataset : path-like
+        Folder of the source dataset.
+    **links : path-like
+        Further folders, as `begun_dataset` takes them.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.jobs._dataset import source_uri
+    >>> source_uri("raw/sub-1/anat/sub-1_T1w.nii.gz", "raw")
+    'bids:source:sub-1/anat/sub-1_T1w.nii.gz'
+    >>> source_uri("brains/sub-1_T1w_bet.nii.gz", "raw", masks="brains")
+    'bids:masks:sub-1_T1w_bet.nii.gz'
+    """
+    for name, folder in {"source": dataset, **links}.items():
+        within = Path(os.path.relpath(path, folder))
+        if ".." not in within.parts:
+            return f"bids:{name}:{within.as_posix()}"
+    raise ValueError(f"{path} lies in none of the folders that are linked.")
 
 
 def write_json(path, content, overwrite):

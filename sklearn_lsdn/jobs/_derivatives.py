@@ -1,6 +1,7 @@
 """Syntheses as a BIDS derivative dataset, with what they were made from and how."""
 
 import hashlib
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,7 +29,18 @@ _NOT_TOLD = {"n_jobs", "verbose", "memory", "max_memory", "mask_img"}
 
 
 def predict_dataset(
-    synthesizer, dataset, sessions, folder, *, source, target, model_file, **options
+    synthesizer,
+    dataset,
+    sessions,
+    folder,
+    *,
+    source,
+    target,
+    model_file,
+    masks=None,
+    masks_folder=None,
+    command=None,
+    **options,
 ):
     """Synthesise sessions of a BIDS dataset, and write a derivative dataset.
 
@@ -46,6 +58,12 @@ def predict_dataset(
         BIDS names of the contrasts.
     model_file : path-like
         Where the synthesizer was loaded from.
+    masks : list of path-like, default=None
+        Of each session the brain, or None.
+    masks_folder : path-like, default=None
+        Where they lie, unless in the dataset.
+    command : str, default=None
+        The command line, for the sidecars.
     **options
         As `predict_files` takes them; standard deviations are ``desc-synthstd``, ends
         of intervals ``desc-synthlower`` and ``desc-synthupper``, and novelty is
@@ -73,20 +91,20 @@ def predict_dataset(
         for name in (target[:1] if kind == "novelty" else target)
     ]
     made_from = f"synthesised from {' and '.join(source)}"
-    about = _about(synthesizer, model_file)
+    about = _about(synthesizer, model_file, command)
     scores = role_of(synthesizer.estimator_).held_back
     interval = {
         "Level": options.get("interval"),
         "SubjectsHeldBack": scores and scores.n_held_back,
     }
-    subjects = []
-    for i, session in enumerate(sessions):
+    links = {} if masks_folder is None else {"masks": Path(masks_folder)}
+    masks, subjects = masks or [None] * len(sessions), []
+    for i, (session, mask) in enumerate(zip(sessions, masks, strict=True)):
         scans = [scan.path for scan in session.scans]
-        shared = {
-            "Sources": [source_uri(scan, dataset) for scan in scans],
-            "SkullStripped": True,
-        }
-        if space := read_json(beside(scans[0], ".json")).get("SpatialReference"):
+        files = [*scans, mask] if mask else scans
+        uris = [source_uri(file, dataset, **links) for file in files]
+        shared = {"Sources": uris, "SkullStripped": True}
+        if space := _spatial_reference(session.scans[0], uris[0]):
             shared["SpatialReference"] = space
         paths, sidecars, marks = [], [], []
         for kind, mark, name in outputs:
@@ -99,25 +117,47 @@ def predict_dataset(
             if kind == "novelty":
                 sidecars[-1]["Novelty"] = WHAT_COUNTS
             marks.append(mark)
-        subjects.append(SubjectFiles(scans, paths, sidecars, marks, i))
+        subjects.append(SubjectFiles(scans, paths, sidecars, marks, i, mask=mask))
     if not options.get("keep_going"):
-        open_subjects([subject.source for subject in subjects], "sources")
+        sources = [subject.source for subject in subjects]
+        open_subjects(sources, "sources", masks=masks)
     overwrite, resume = options.get("overwrite"), options.get("resume")
     new = [] if resume else [file for subject in subjects for file in subject.files]
     what = f"{' and '.join(target)} {made_from}"
-    with begun_dataset(dataset, folder, what, new, overwrite=overwrite):
+    with begun_dataset(dataset, folder, what, new, links=links, overwrite=overwrite):
         return predict_subjects(synthesizer, subjects, **options)
 
 
-def _about(synthesizer, model_file):
-    """What a sidecar tells of the model."""
+def _spatial_reference(scan, uri):
+    """The image that a synthesis lies upon, where no name of a space tells.
+
+    Parameters
+    ----------
+    scan : Scan
+    uri : str
+        Its own.
+    """
+    told = read_json(beside(scan.path, ".json")).get("SpatialReference")
+    if isinstance(told, str) and "://" in told:  # the same from everywhere
+        return told
+    return uri if told or scan.space is None else None
+
+
+def _about(synthesizer, model_file, command):
+    """What a sidecar tells of the model, and of this run."""
     model_file = Path(model_file)
     with open(model_file, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     packages = ("numpy", "scikit-learn", "nibabel")
     facts = role_of(synthesizer).facts()
+    trained_on = (synthesizer.bids_query_ or {}).get("subjects")
+    if trained_on is not None:
+        facts["TrainedOn"] = trained_on
     parameters = synthesizer.get_params().items()
+    run = {"Command": command} if command else {}
     return {
+        "Date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **run,
         "Model": {"File": model_file.name, "SHA256": digest, **facts},
         "Versions": {"sklearn_lsdn": __version__} | {p: version(p) for p in packages},
         "Parameters": {name: v for name, v in parameters if _is_told(name, v)},
