@@ -285,10 +285,10 @@ def test_a_model_of_prepared_images_is_not_given_others(scans, tmp_path, capsys)
     predict = ["predict", model, folder, "-o", out]
     error = _refused(capsys, *predict)
     assert "T1w, with space-MNI, with desc-reg; sub-0 lacks T1w" in error
-    hint = 'trained on space-MNI desc-reg; to take any, give --space "" and --desc "".'
-    assert hint in error
+    hint = "trained on images with space-MNI and with desc-reg; to take any, give "
+    assert f'{hint}--space "" and --desc "".' in error
     error = _refused(capsys, *predict, "--space", "")
-    assert 'trained on desc-reg; to take any, give --desc "".' in error
+    assert 'trained on images with desc-reg; to take any, give --desc "".' in error
     assert _run(*predict, "--space", "", "--desc", "") == 0
     assert _run("predict", model, registered, "-o", tmp_path / "registered") == 0
 
@@ -301,6 +301,7 @@ def test_a_model_of_images_of_several_kinds_takes_any(scans, tmp_path):
     names = ["--source", "T1w", "--target", "T2w"]
     assert _run("fit", folder, *names, *BRIEF, "-o", model) == 0
     query = {"source": ["T1w"], "target": ["T2w"], "space": "MNI", "desc": None}
+    query |= {"masks": False, "subjects": ["sub-a", "sub-b", "sub-c"]}
     assert load_model(model).bids_query_ == query
 
 

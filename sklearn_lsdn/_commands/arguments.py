@@ -6,29 +6,34 @@ from .options import NETWORKS
 
 QUERY = ("source", "target", "space", "desc")
 """What chooses among the images of a dataset."""
+_SHOWN = 5  # of the sessions without a mask
 
 
 def inputs(arguments):
     """Paths that no output may replace."""
-    mask = [arguments.mask] if getattr(arguments, "mask", None) else []
-    return sum([*arguments.source, *arguments.target], mask)
+    masks = [mask for mask in arguments.masks or [] if mask]
+    if arguments.mask_img not in (None, "mni152"):
+        masks.append(arguments.mask_img)
+    return sum([*arguments.source, *arguments.target], masks)
 
 
 def find_images(arguments):
-    """Put a dataset's files in the place of its contrasts' names.
+    """Put a dataset's files in the place of its contrasts' names, and find masks.
+
+    Afterwards ``mask_img`` is the mask of all subjects, and ``masks`` lists those of
+    each; one of them or both are None.
 
     Returns
     -------
     query : dict or None
-        The names of the contrasts, and the space and the desc that all sources have,
-        None where they differ; None without a dataset.
+        What the model shall remember of the dataset; None without one.
     """
     if arguments.dataset is None:
         _check_plain(arguments)
         return None
     query = {name: getattr(arguments, name) for name in QUERY}
     query |= {name: sum(query[name], []) for name in ("source", "target")}
-    return query | _find(arguments, query)
+    return _find(arguments, query)
 
 
 def find_images_of_model(arguments, synthesizer):
@@ -45,40 +50,27 @@ def find_images_of_model(arguments, synthesizer):
     given = {name: getattr(arguments, name) for name in QUERY}
     for name in ("source", "target"):
         given[name] = given[name] and sum(given[name], [])
-    _find(arguments, *completed(synthesizer, arguments.dataset, given))
+    query, hint = complete_query(synthesizer, arguments.dataset, **given)
+    _find(arguments, query, hint=hint)
 
 
-def completed(synthesizer, dataset, given):
+def complete_query(synthesizer, dataset, **given):
     """What to look for in a dataset, and how to undo what the model decides of it."""
-    from ..jobs._bids import complete_query
+    from ..jobs import _bids_query
 
-    query = complete_query(synthesizer, dataset, **given)
-    remembered = [
-        name for name in ("space", "desc") if given[name] is None and query[name]
-    ]
-    if not remembered:
-        return query, ""
-    labels = " ".join(f"{name}-{query[name]}" for name in remembered)
-    options = " and ".join(f'--{name} ""' for name in remembered)
-    return query, f"The model was trained on {labels}; to take any, give {options}."
+    return _bids_query.complete_query(synthesizer, dataset, **given)
 
 
-def _find(arguments, query, hint=""):
-    """Put files in the place of names, and return the entities that sources share."""
-    roles = "source", "target"
-    sessions = find_sessions(arguments.dataset, query, roles, hint=hint)
+def _find(arguments, query, **options):
+    """Put files in the place of names, and return what is to be remembered of them."""
+    from ..jobs._bids_query import query_to_remember
+
+    sessions = find_with_masks(arguments, query, ("source", "target"), **options)
     paths = [[str(scan.path) for scan in session.scans] for session in sessions]
     contrasts = [list(each) for each in zip(*paths, strict=True)]
     n_sources = len(query["source"])
     arguments.source, arguments.target = contrasts[:n_sources], contrasts[n_sources:]
-    sources = [scan for session in sessions for scan in session.scans[:n_sources]]
-    return {name: _shared(name, sources) for name in ("space", "desc")}
-
-
-def _shared(entity, scans):
-    """The value of an entity that all scans have, or None."""
-    values = {scan.entities.get(entity) for scan in scans}
-    return values.pop() if len(values) == 1 else None
+    return query_to_remember(query, sessions, arguments.masks)
 
 
 def _check_plain(arguments):
@@ -86,6 +78,7 @@ def _check_plain(arguments):
     refuse_entities(arguments, ("space", "desc"))
     refuse_folders(arguments)
     _refuse_own_targets(arguments)
+    find_masks(arguments)
 
 
 def _refuse_own_targets(arguments):
@@ -99,6 +92,19 @@ def _refuse_own_targets(arguments):
                 f"{images[n_sources]} is among its own sources. Give the scan of "
                 "another contrast as its target."
             )
+
+
+def find_with_masks(arguments, query, roles, **options):
+    """Sessions of ``arguments.dataset`` and their masks, as `find_images` has them."""
+    folder = find_masks(arguments)
+    has_own = query.get("mask_img") is not None and folder is None
+    masks = False if has_own or arguments.mask_img else folder
+    sessions = find_sessions(arguments.dataset, query, roles, masks=masks, **options)
+    if masks is not False:
+        masks = [session.mask for session in sessions]
+        arguments.masks = masks if any(masks) else None
+        _tell_of_masks(sessions, query.get("masks"))
+    return sessions
 
 
 def find_sessions(folder, query, roles, **options):
@@ -117,12 +123,89 @@ def find_sessions(folder, query, roles, **options):
     return sessions
 
 
+def find_masks(arguments):
+    """Tell the mask of all subjects from those of each.
+
+    Returns
+    -------
+    folder : str or None
+        Where to look for masks, if they are to be looked for in a folder of their own.
+    """
+    given = arguments.mask or []
+    arguments.mask_img = arguments.masks = arguments.masks_folder = None
+    folders = [path for path in given if os.path.isdir(path)]
+    if arguments.dataset is None:
+        if folders:
+            raise ValueError(
+                f"{folders[0]} is a folder. Give one mask for all subjects, or one for "
+                "each in the order of the images; with BIDS_DIR, the folder of masks."
+            )
+        if len(given) > 1:
+            arguments.masks = given
+    elif len(given) > 1:
+        raise ValueError(
+            f"--mask lists {len(given)} masks. With BIDS_DIR, give one for all "
+            "subjects, or the folder of masks, which are matched by their names."
+        )
+    if folders:
+        arguments.masks_folder = folders[0]
+    elif len(given) == 1:
+        arguments.mask_img = given[0]
+        arguments.masks_folder = os.path.dirname(given[0]) or "."
+    return folders[0] if folders else None
+
+
+def masks_of_each(arguments, n_subjects):
+    """Masks for a model, which has one of all subjects no more.
+
+    Returns
+    -------
+    masks : list or None
+        One, or None, for each subject.
+    """
+    if arguments.mask_img == "mni152":
+        raise ValueError(
+            "--mask mni152 is for training. With a model, give a mask of each subject, "
+            "or one in the space of all."
+        )
+    return [arguments.mask_img] * n_subjects if arguments.mask_img else arguments.masks
+
+
+def align(arguments, folder, verbose):
+    """Put aligned images in the place of those given."""
+    from ..jobs._alignment import align_within
+
+    n_sources = len(arguments.source)
+    subjects = by_subject([*arguments.source, *arguments.target])
+    sources, targets = align_within(
+        [images[:n_sources] for images in subjects],
+        [images[n_sources:] for images in subjects],
+        folder,
+        verbose=verbose,
+    )
+    arguments.source = [list(images) for images in zip(*sources, strict=True)]
+    arguments.target = [list(images) for images in zip(*targets, strict=True)]
+
+
+def _tell_of_masks(sessions, expected):
+    """Say who has no mask, if others have one or the training had."""
+    lacking = [session.label for session in sessions if session.mask is None]
+    if lacking and (expected or len(lacking) < len(sessions)):
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        print(
+            f"Without a brain mask: {', '.join(lacking[:_SHOWN])}{more}. What differs "
+            "from the background counts as brain; where skulls are on, give --mask.",
+            flush=True,
+        )
+
+
 def refuse_entities(arguments, names):
     """Raise ValueError for options which files given one by one would ignore."""
     for name in names:
         if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
             raise ValueError(
-                f"--{name} chooses among the images of a BIDS dataset. Give its folder."
+                f"{option} chooses among the images of a BIDS dataset. Give its folder."
             )
 
 
@@ -167,7 +250,7 @@ def make_synthesizer(arguments, model):
         target_patch_size=arguments.target_patch_size,
         smoothing=arguments.smoothing,
         places=None if arguments.places == "none" else arguments.places,
-        mask_img=arguments.mask,
+        mask_img=arguments.mask_img,
         normalization=arguments.normalization,
         n_voxels=arguments.n_voxels,
         random_state=arguments.seed,

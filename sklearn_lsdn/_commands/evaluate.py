@@ -1,9 +1,12 @@
 """`lsdn evaluate`."""
 
-from .arguments import by_subject, find_images, layers, make_synthesizer
+import tempfile
+
+from .arguments import align, by_subject, find_images, layers, make_synthesizer
 from .options import (
     NETWORKS,
     add_dataset,
+    add_register,
     cluster,
     images,
     network,
@@ -32,6 +35,7 @@ def add_arguments(command):
         default=["lsdn"],
         help="one or more (default: lsdn)",
     )
+    add_register(command)
     add_scores_output(command, "; not with --resume")
     command.add_argument(
         "--resume",
@@ -47,11 +51,14 @@ def run(arguments):
     signal-to-noise ratio of each synthesis in dB. Files of one subject, by the sub-
     entity of their names, are held back together."""
     from .._utils.names import subject_labels
+    from .._utils.optional import require
     from ..jobs._leave_one_out import leave_one_subject_out
 
     inspect = None
     if arguments.report:
         from ..report._inspection import inspect_fold as inspect
+    if arguments.register:
+        require("SimpleITK")
     refuse_one_file_for_two(arguments)
     find_images(arguments)
     check_scores_output(arguments)
@@ -59,12 +66,15 @@ def run(arguments):
         layers(arguments, model): make_synthesizer(arguments, model)
         for model in arguments.model
     }
-    with shown(arguments) as verbose:
+    with tempfile.TemporaryDirectory() as folder, shown(arguments) as verbose:
+        if arguments.register:
+            align(arguments, folder, verbose)
         evaluation = leave_one_subject_out(
             synthesizers,
             by_subject(arguments.source),
             by_subject(arguments.target),
             subject_labels(arguments.source[0]),
+            masks=arguments.masks,
             n_jobs=arguments.jobs,
             max_memory=arguments.max_memory,
             verbose=verbose,

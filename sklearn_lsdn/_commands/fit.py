@@ -2,11 +2,19 @@
 
 import tempfile
 
-from .arguments import at_rest, by_subject, find_images, inputs, make_synthesizer
+from .arguments import (
+    align,
+    at_rest,
+    by_subject,
+    find_images,
+    inputs,
+    make_synthesizer,
+)
 from .options import (
     NETWORKS,
     add_dataset,
     add_model_output,
+    add_register,
     cluster,
     images,
     keep,
@@ -37,11 +45,7 @@ def add_arguments(command):
         help="shrink the network by ShrinkConnect to this fraction of its hidden "
         "nodes, or as far as 2 %% of training error allow",
     )
-    command.add_argument(
-        "--register",
-        action="store_true",
-        help="first align each subject's images to its first source, rigidly",
-    )
+    add_register(command)
     command.add_argument(
         "--resume",
         metavar="DIR",
@@ -77,25 +81,13 @@ def run(arguments):
             network = ShrinkConnect(synthesizer.estimator, keep=arguments.shrink)
             synthesizer.set_params(estimator=network)
         if arguments.register:
-            _align(arguments, folder, verbose)
-        synthesizer.fit(by_subject(arguments.source), by_subject(arguments.target))
+            align(arguments, folder, verbose)
+        synthesizer.fit(
+            by_subject(arguments.source),
+            by_subject(arguments.target),
+            masks=arguments.masks,
+        )
     if query:
         synthesizer.bids_query_ = query
     save_model(at_rest(synthesizer), arguments.output, overwrite=arguments.overwrite)
     return f"Saved {arguments.output}"
-
-
-def _align(arguments, folder, verbose):
-    """Put aligned images in the place of those given."""
-    from ..jobs._alignment import align_within
-
-    n_sources = len(arguments.source)
-    subjects = by_subject([*arguments.source, *arguments.target])
-    sources, targets = align_within(
-        [images[:n_sources] for images in subjects],
-        [images[n_sources:] for images in subjects],
-        folder,
-        verbose=verbose,
-    )
-    arguments.source = [list(images) for images in zip(*sources, strict=True)]
-    arguments.target = [list(images) for images in zip(*targets, strict=True)]

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 import warnings
 from importlib import import_module
@@ -19,15 +20,16 @@ _COMMANDS = (
     "score",
     "evaluate",
     "info",
+    "bids-app",
 )
 
 _DESCRIPTION = """\
 Synthesise a missing MR contrast from one that was taken.
 
 Train on subjects who have both contrasts, predict the missing one of new subjects.
-All images must lie in one space (a rigid registration to a common reference will do),
-a subject's contrasts on one grid, with everything but the brain set to one value, such
-as 0, or outside a mask given by --mask.
+A subject's contrasts must lie on one grid (--register brings them there), which may be
+the scanner's own, with everything but the brain set to one value, such as 0, or outside
+a mask: --mask, or desc-brain_mask in a BIDS dataset.
 """
 
 _EXAMPLES = """\
@@ -42,6 +44,7 @@ examples:
   lsdn info t2w.skops
   lsdn fit BIDS_DIR --source T1w --target T2w --desc preproc -o t2w.skops
   lsdn predict t2w.skops BIDS_DIR -o BIDS_DIR/derivatives/lsdn
+  lsdn bids-app BIDS_DIR OUT participant --model t2w.skops --participant-label 01
 
 Sources and targets are matched in the order in which they are given, so that file
 names which sort alike, as BIDS names do, can be given with a wildcard. With the folder
@@ -79,6 +82,7 @@ def main(argv=None) -> int:
         if hasattr(stream, "reconfigure"):  # file names may hold anything
             stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
+    arguments.as_typed = shlex.join(["lsdn", *(sys.argv[1:] if argv is None else argv)])
     try:
         _run(arguments)
     except BrokenPipeError:  # as of `lsdn info model.skops | head -1`
@@ -172,7 +176,7 @@ def _parser():
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
     for name in _COMMANDS:
-        module = import_module(f".{name}", __package__)
+        module = import_module(f".{name.replace('-', '_')}", __package__)
         command = commands.add_parser(
             name,
             parents=[parent() for parent in module.PARENTS],

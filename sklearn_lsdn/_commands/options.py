@@ -200,16 +200,34 @@ def add_entities(command):
     return group
 
 
+def add_mask(command, more=""):
+    """What is brain."""
+    command.add_argument(
+        "--mask",
+        nargs="+",
+        metavar="NIFTI|DIR",
+        help=f"the brain: a mask a subject, or one for all{more}; with BIDS_DIR also "
+        "the folder of masks, such as sub-01_desc-brain_mask.nii.gz or "
+        "sub-01_T1w_bet.nii.gz (default: masks in BIDS_DIR, or else what differs from "
+        "the background in all images of a subject)",
+    )
+
+
+def add_register(command):
+    """Bring contrasts onto one grid."""
+    command.add_argument(
+        "--register",
+        action="store_true",
+        help="first align each subject's images to its first source, rigidly, and "
+        "resample them onto its grid",
+    )
+
+
 def preparation():
     """What is done to images before and after the network."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("preparation")
-    group.add_argument(
-        "--mask",
-        metavar="NIFTI",
-        help='the brain, for all subjects, or "mni152"; by default what differs from '
-        "the background in all images of a subject",
-    )
+    add_mask(group, ', or "mni152"')
     group.add_argument(
         "--places",
         choices=("brain", "world", "template", "none"),

@@ -3,8 +3,16 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from .arguments import QUERY, by_subject, completed, find_sessions, refuse_entities
-from .options import add_entities, add_keep_going, cluster, running
+from .arguments import (
+    QUERY,
+    by_subject,
+    complete_query,
+    find_masks,
+    find_with_masks,
+    masks_of_each,
+    refuse_entities,
+)
+from .options import add_entities, add_keep_going, add_mask, cluster, running
 from .progress import shown
 
 HELP = "synthesise images by a model"
@@ -32,6 +40,12 @@ def add_arguments(command):
     command.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder; it is made"
     )
+    add_prediction(command)
+
+
+def add_prediction(command):
+    """Declare what a prediction takes beside a model, images and a folder."""
+    add_mask(command)
     command.add_argument(
         "--uncertainty",
         action="store_true",
@@ -77,6 +91,13 @@ def add_arguments(command):
         '--space "" and --desc "" take any. Repeated runs are all predicted where the '
         "model has one source contrast."
     )
+    group.add_argument(
+        "--participant-label",
+        "--participant_label",
+        nargs="+",
+        metavar="LABEL",
+        help="subjects to predict, with or without sub- (default: all)",
+    )
     for name, example in (("source", "T1w"), ("target", "T2w")):
         group.add_argument(
             f"--{name}",
@@ -93,6 +114,7 @@ def run(arguments):
     from .._persistence.model_files import load_synthesizer
 
     is_dataset = _is_dataset(arguments)
+    arguments.dataset = arguments.images[0] if is_dataset else None
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     predict = _predict_dataset if is_dataset else _predict_images
@@ -176,11 +198,14 @@ def _is_dataset(arguments):
 def _predict_images(synthesizer, arguments, options):
     from ..jobs._prediction import predict_files
 
-    refuse_entities(arguments, QUERY)
+    refuse_entities(arguments, [*QUERY, "participant_label"])
+    find_masks(arguments)
+    sources = by_subject([arguments.images, *arguments.also])
     return predict_files(
         synthesizer,
-        by_subject([arguments.images, *arguments.also]),
+        sources,
         arguments.output,
+        masks=masks_of_each(arguments, len(sources)),
         **options,
     )
 
@@ -188,16 +213,26 @@ def _predict_images(synthesizer, arguments, options):
 def _predict_dataset(synthesizer, arguments, options):
     from ..jobs._derivatives import predict_dataset
 
-    (dataset,) = arguments.images
     given = {name: getattr(arguments, name) for name in QUERY}
-    query, hint = completed(synthesizer, dataset, given)
+    query, hint = complete_query(synthesizer, arguments.dataset, **given)
+    sessions = find_with_masks(
+        arguments,
+        query,
+        ["source"],
+        participants=arguments.participant_label,
+        every_run=True,
+        hint=hint,
+    )
     return predict_dataset(
         synthesizer,
-        dataset,
-        find_sessions(dataset, query, ["source"], every_run=True, hint=hint),
+        arguments.dataset,
+        sessions,
         arguments.output,
         source=query["source"],
         target=query["target"],
+        masks=masks_of_each(arguments, len(sessions)),
+        masks_folder=arguments.masks_folder,
         model_file=arguments.model,
+        command=arguments.as_typed,
         **options,
     )

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .arguments import by_subject, find_images_of_model
-from .options import add_dataset, add_pairs, cluster, running
+from .arguments import by_subject, find_images_of_model, masks_of_each
+from .options import add_dataset, add_mask, add_pairs, cluster, running
 from .progress import shown
 from .scores import (
     add_scores_output,
@@ -20,7 +20,7 @@ def add_arguments(command):
     """Declare what the command takes."""
     command.add_argument("model", help="model file of lsdn fit")
     add_dataset(command)
-    add_pairs(command, required=False)
+    add_mask(add_pairs(command, required=False))
     add_scores_output(command)
 
 
@@ -48,6 +48,7 @@ def run(arguments):
             sources,
             by_subject(arguments.target),
             subject_labels(arguments.source[0]),
+            masks=masks_of_each(arguments, len(sources)),
             model=Path(arguments.model).stem,
             verbose=verbose,
             inspect=inspect,

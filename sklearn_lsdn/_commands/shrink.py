@@ -1,7 +1,15 @@
 """`lsdn shrink`."""
 
-from .arguments import at_rest, by_subject, find_images, inputs
-from .options import add_dataset, add_model_output, cluster, images, keep, running
+from .arguments import at_rest, by_subject, find_images, inputs, masks_of_each
+from .options import (
+    add_dataset,
+    add_mask,
+    add_model_output,
+    cluster,
+    images,
+    keep,
+    running,
+)
 from .progress import shown
 
 HELP = "make a model smaller and faster"
@@ -12,6 +20,7 @@ def add_arguments(command):
     """Declare what the command takes."""
     command.add_argument("model", help="model file of lsdn fit")
     add_dataset(command)
+    add_mask(command)
     command.add_argument(
         "--keep",
         type=keep,
@@ -40,9 +49,11 @@ def run(arguments):
         n_voxels=arguments.n_voxels,
     )
     with shown(arguments) as verbose:
+        sources = by_subject(arguments.source)
         smaller = synthesizer.set_params(verbose=verbose).shrink(
-            by_subject(arguments.source),
+            sources,
             by_subject(arguments.target),
+            masks=masks_of_each(arguments, len(sources)),
             keep=arguments.keep,
             random_state=arguments.seed,
             verbose=verbose,
