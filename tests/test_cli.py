@@ -39,17 +39,22 @@ OPTIONS = {
     "score": ["--source", "--target", "--json", "--report", "--max-memory"],
     "info": ["model"],
     "register": ["--source", "--target", "--reference", "--output"],
+    "bids-app": ["OUT", "participant", "--model", "--skip-bids-validator", "--resume"],
 }
 DATA = ["--mask", "--normalization", "--n-voxels", "--patch-size", "--seed"]
 NETWORK = ["--hidden-layer-sizes", "--sigma", "--max-iter"]
 RUNNING = ["--jobs", "--overwrite", "--quiet", "--traceback"]
 DATASET = ["BIDS_DIR", "--space", "--desc"]
-for _command in ("fit", "shrink", "predict", "score", "evaluate", "register"):
+for _command in OPTIONS.keys() - {"info", "demo"}:
     OPTIONS[_command] += DATASET
+for _command in ("shrink", "predict", "score", "bids-app"):
+    OPTIONS[_command] += ["--mask"]
+for _command in ("predict", "bids-app"):
+    OPTIONS[_command] += ["--participant-label"]
 OPTIONS["register"] += ["--overwrite", "--quiet", "--traceback"]
 OPTIONS["predict"] += ["--source", "--target"]
 for _command in ("fit", "evaluate"):
-    OPTIONS[_command] += ["--resume"]
+    OPTIONS[_command] += ["--resume", "--register"]
 for _command in ("fit", "shrink", "predict", "evaluate"):
     OPTIONS[_command] += ["--max-memory"]
 OPTIONS["fit"] += DATA + NETWORK
@@ -662,11 +667,12 @@ def test_help_names_every_option(capsys, command):
 
 def test_help_names_every_command_and_gives_examples_that_parse(capsys, monkeypatch):
     text = _help(capsys)
-    assert set(OPTIONS) <= set(re.findall(r"^    (\w+) ", text, re.MULTILINE))
+    assert set(OPTIONS) <= set(re.findall(r"^    ([\w-]+) ", text, re.MULTILINE))
     examples = re.findall(r"^  lsdn (.*)$", text, re.MULTILINE)
     assert {line.split()[0] for line in examples} == set(OPTIONS)
     for line in examples:
-        command = f"sklearn_lsdn._commands.{line.split()[0]}.run"
+        module = line.split()[0].replace("-", "_")
+        command = f"sklearn_lsdn._commands.{module}.run"
         monkeypatch.setattr(command, lambda args: "")
         assert run(*shlex.split(line)) == 0
 
