@@ -158,8 +158,10 @@ def _align(images, paths, reference, steps, dataset, overwrite, shown):
         files = [correct_bias(file) for file in files]
     names = [Path(image).name for image in images]
     first, *others = files
+    # Of another head, of which a rigid transform takes the pose.
+    degrees = "pose" if steps.degrees == "rigid" else steps.degrees
     alignments = [
-        align(first, reference.image, degrees=steps.degrees, fixed_mask=reference.mask),
+        align(first, reference.image, degrees=degrees),
         *(align(other, first) for other in others),
     ]
     pairs = list(
