@@ -4,7 +4,6 @@ import nibabel as nib
 import numpy as np
 
 from .._utils.optional import require
-from ..exceptions import PlaceWarning
 from ._images import ImageFile, open_image
 from ._registration import align
 
@@ -36,7 +35,7 @@ def places_of(kind, mask, affine, volume, name):
     -------
     places : ndarray of shape (4, 4)
         From indices to coordinates in mm.
-    doubts : list of PlaceWarning
+    doubts : list of ScanWarning
         What is doubtful of them.
     """
     if kind == "brain":
@@ -67,5 +66,4 @@ def _to_template(mask, affine, volume, name):
     # Coordinates need no more: at 2 mm it takes a fifth of the time.
     options = dict(degrees="affine", voxel_size=2.0)
     alignment = align(ImageFile(brain, name), template, **options)
-    doubts = [PlaceWarning(str(doubt)) for doubt in alignment.doubts]
-    return np.linalg.inv(alignment.transform.matrix) @ affine, doubts
+    return np.linalg.inv(alignment.transform.matrix) @ affine, [*alignment.doubts]

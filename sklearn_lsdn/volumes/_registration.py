@@ -7,6 +7,7 @@ import numpy as np
 
 from .._utils.doubts import warn_of
 from .._utils.optional import require
+from ..exceptions import ScanWarning
 from ._images import Image, open_image
 from ._itk import (
     in_a_sentence,
@@ -26,7 +27,7 @@ _LARGEST_ZOOM = 1.5  # by which heads of one species do
 _TO_RAS = np.array([-1.0, -1.0, 1.0])  # from the axes of ITK's world
 
 
-class RegistrationWarning(UserWarning):
+class RegistrationWarning(ScanWarning):
     """An alignment that does not look right."""
 
 
