@@ -22,6 +22,7 @@ from ._transforms import AffineTransform
 
 _NOISE = 0.1  # nats of mutual information, which voxel grids that coincide feign
 _LEAST_OVERLAP = 0.9  # of the smaller of two brains
+_LEAST_DICE = 0.75  # of two brains, once one is fitted to the other in size
 _LARGEST_ANGLE = 45.0  # degrees by which heads in scanners differ
 _LARGEST_ZOOM = 1.5  # by which heads of one species do
 _TO_RAS = np.array([-1.0, -1.0, 1.0])  # from the axes of ITK's world
@@ -266,7 +267,8 @@ def align(
     transform = AffineTransform.from_itk(found)
     shift = float(np.linalg.norm(np.subtract(found.TransformPoint(middle), middle)))
     doubts = [*moving.doubts, *fixed.doubts]
-    if wrong := _what_is_wrong(information, shared, transform):
+    fitted = dice if degrees == "affine" else None
+    if wrong := _what_is_wrong(information, shared, fitted, transform):
         doubts.append(
             RegistrationWarning(
                 f"{moving.name} may be badly aligned to {fixed.name}: {wrong}. Look "
@@ -285,7 +287,7 @@ def _affine(rigid):
     return affine
 
 
-def _what_is_wrong(information, shared, transform):
+def _what_is_wrong(information, shared, dice, transform):
     """In words; nothing if all is well."""
     wrong = []
     before, after = information
@@ -293,6 +295,8 @@ def _what_is_wrong(information, shared, transform):
         wrong.append("the images tell less of each other than before")
     if shared < _LEAST_OVERLAP:
         wrong.append(f"they share {shared:.0%} of the smaller head")
+    if dice is not None and dice < _LEAST_DICE:
+        wrong.append(f"they overlap with a Dice coefficient of {dice:.2f}")
     if transform.angle > _LARGEST_ANGLE:
         wrong.append(f"the head is turned by {transform.angle:.0f} degrees")
     if transform.mirrors:
