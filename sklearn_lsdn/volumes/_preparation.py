@@ -28,7 +28,7 @@ from ._subjects import open_subjects, pair_subjects
 from ._working_grid import working_voxel_size
 
 _BRAIN = {
-    "background": "a mask of each subject or, without, what differs from the background",
+    "background": "each subject's mask or, without, what differs from the background",
     "mni152": "nilearn's MNI152 brain mask",
     "image": "the mask image given in training, kept in the model",
 }
