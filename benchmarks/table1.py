@@ -55,6 +55,7 @@ from sklearn_lsdn.metrics import psnr_score, snr_score, ssim_score
 from sklearn_lsdn.volumes._images import open_image
 from sklearn_lsdn.volumes._masks import Brain
 from sklearn_lsdn.volumes._subject import Subject
+from sklearn_lsdn.volumes._working_grid import WorkingGrid
 
 # The paper does not say how many samples an update sees.
 SGD = dict(
@@ -305,7 +306,9 @@ def measure_synthesis(runs, repeats):
     few = mask & (np.cumsum(mask).reshape(mask.shape) <= 1000)
 
     def subject(volume, mask):
-        return Subject([file], [volume.copy()], brain=Brain(mask, 0.0))
+        grid = WorkingGrid.of(mask, file.affine)
+        volumes = [volume.copy()]
+        return Subject([file], volumes, [], [], Brain(mask, 0.0), grid, file.affine)
 
     ready = {}
     for run in runs:

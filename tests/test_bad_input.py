@@ -175,7 +175,7 @@ def test_masks_of_another_grid(mask, tmp_path):
     path = _save(tmp_path, data, affine, name="mask.nii.gz")
     synthesizer = _synthesizer().set_params(mask_img=path)
     if mask == "elsewhere":
-        with pytest.raises(ValueError, match="does not overlap mask_img"):
+        with pytest.raises(ValueError, match="does not overlap its mask"):
             synthesizer.fit([source], [target])
     else:
         synthesizer.fit([source], [target])

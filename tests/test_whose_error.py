@@ -213,7 +213,7 @@ def test_register_does_the_others(heads, tmp_path, capsys):
     assert f"{blank}) cannot be registered" in error
     assert f"{link}) does not exist" in error
     assert sorted(path.name for path in out.iterdir()) == [
-        f"sub-1_T1w_reg.{ending}" for ending in ("nii.gz", "png", "tfm")
+        f"sub-1_T1w_reg.{ending}" for ending in ("json", "nii.gz", "png", "tfm")
     ]
 
 
@@ -253,7 +253,7 @@ def test_no_empty_folder_is_left(end, code, cohort, model, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("end", "code"), [(_interrupt, 130), (_fail, 1)])
 def test_no_empty_folder_is_left_by_register(end, code, heads, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_lsdn.jobs._alignment.estimate_rigid", end)
+    monkeypatch.setattr("sklearn_lsdn.jobs._aligned.align", end)
     line = ["register", "--source", heads[1], "--reference", heads[0]]
     assert _run(*line, "-o", tmp_path / "out" / "deep") == code
     assert list(tmp_path.iterdir()) == []
