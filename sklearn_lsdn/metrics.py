@@ -292,4 +292,5 @@ def volume_snr_scorer(
     >>> scores.shape
     (2,)
     """
-    return estimator.score(sources, targets, sample_weight, masks=masks)
+    given = {} if masks is None else {"masks": masks}
+    return estimator.score(sources, targets, sample_weight, **given)

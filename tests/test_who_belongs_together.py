@@ -1,5 +1,6 @@
 """Scans that do not belong together are named, though their names say nothing."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -9,6 +10,10 @@ from small_phantoms import AFFINE, contrasts, image, small
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.exceptions import PairWarning, ScanWarning
 from sklearn_lsdn.volumes._doubts import doubts_of_scores
+from sklearn_lsdn.volumes._glance import Glance
+from sklearn_lsdn.volumes._images import open_image
+from sklearn_lsdn.volumes._masks import Masker
+from sklearn_lsdn.volumes._subject import Subject
 
 HEADS = [contrasts(seed) for seed in range(4)]
 T1W, T2W = ([image(each[k]) for each in HEADS] for k in range(2))
@@ -99,3 +104,17 @@ def test_shrinking_names_who_was_not_learned():
         model.shrink(T1W[:3], [*T2W[:2], noise], keep=0.5)
     told = [str(each.message) for each in record]
     assert any("sources[2]: predicted no better" in text for text in told)
+
+
+@pytest.mark.parametrize("places", ["world", "brain"])
+def test_a_glance_at_little_in_a_large_volume_takes_little_memory(places):
+    mask = np.zeros((160, 160, 160), dtype=bool)
+    mask[20:32, 20:32, 20:32] = mask[80, 80, 80] = True
+    file = open_image(image(mask.astype(np.float32)), "scan")
+    subject = Subject.read(Masker("background"), [file], places=places)
+    tracemalloc.start()
+    glance = Glance.at(subject, [])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6
+    assert (np.diff(glance.points) > 0).all()

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
+from scipy import ndimage
 from scipy.ndimage import zoom
+from scipy.spatial.transform import Rotation
 from sklearn.linear_model import LinearRegression
 
 from sklearn_lsdn import VolumeSynthesizer, snr_score
 from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.volumes import _preparation
 from sklearn_lsdn.volumes._working_grid import WorkingGrid, voxels_of
 
 SHAPE = (24, 28, 22)
@@ -45,6 +48,24 @@ def test_it_shows_what_is_there(wanted):
     assert np.median(wrong) < 0.3
 
 
+@pytest.mark.parametrize("wanted", [(1, 1, 1), (3, 3, 3), (2, 5, 1.5)])
+def test_it_lies_where_its_affine_says(wanted):
+    """A ramp along each axis shows a shift of a hundredth of a voxel."""
+    inner = ndimage.binary_erosion(BRAIN, iterations=3)
+    grid = WorkingGrid.of(BRAIN, AFFINE, np.array(wanted, float))
+    deep = ndimage.binary_erosion(grid.mask, iterations=4)
+    for axis in range(3):
+        ramp = apply_affine(AFFINE, np.argwhere(np.ones(SHAPE)))[:, axis]
+        taken = grid.take(ramp.reshape(SHAPE).astype(np.float32))
+        wrong = taken[deep] - apply_affine(grid.affine, np.argwhere(deep))[:, axis]
+        back = np.zeros(SHAPE)
+        back[BRAIN] = grid.give_back(taken[grid.mask])
+        wrong_back = (back - ramp.reshape(SHAPE))[inner]
+        for each in (wrong, wrong_back):
+            assert abs(each.mean()) < 0.005  # mm
+            assert np.percentile(abs(each), 90) < 0.15
+
+
 def test_what_is_about_as_large_is_left_alone():
     volume = smooth_volume(AFFINE, SHAPE)
     grid = WorkingGrid.of(BRAIN, AFFINE, np.array([2.2, 1.8, 2.0]))
@@ -60,11 +81,12 @@ def test_what_is_about_as_large_is_left_alone():
     st.tuples(*[st.integers(1, 9)] * 3),
     st.tuples(*[st.floats(0.2, 5.0)] * 3),
     st.tuples(*[st.floats(0.2, 5.0)] * 3),
+    st.sampled_from([0.5, 0.9, 1.0]),
 )
-def test_every_voxel_of_any_brain_gets_a_value(shape, size, wanted):
+def test_every_voxel_of_any_brain_gets_a_value(shape, size, wanted, sparse):
     mask = np.zeros(shape, dtype=bool)
     mask[tuple(n // 2 for n in shape)] = True
-    mask |= np.random.RandomState(0).uniform(size=shape) > 0.5
+    mask |= np.random.RandomState(0).uniform(size=shape) > sparse
     affine = np.diag([*size, 1.0])
     grid = WorkingGrid.of(mask, affine, np.array(wanted))
     assert grid.mask.any()
@@ -119,8 +141,9 @@ def test_scans_of_other_voxels_are_predicted_on_their_own_grid(cohort, fitted, f
     )
 
 
-def test_std_interval_and_novelty_come_back_too(cohort):
-    source = in_voxels(cohort["T1w"][2], 0.5)
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_std_interval_and_novelty_come_back_too(cohort, factor):
+    source = in_voxels(cohort["T1w"][2], factor)
     from sklearn_lsdn import LSDNRegressor
 
     ensemble = VolumeSynthesizer(
@@ -135,7 +158,9 @@ def test_std_interval_and_novelty_come_back_too(cohort):
         assert image.shape == source.shape
         assert np.isfinite(image.get_fdata()).all()
     assert (std.get_fdata()[brain] > 0).all()
-    assert (low.get_fdata() <= high.get_fdata()).all()
+    assert (low.get_fdata() <= mean.get_fdata()).all()
+    assert (mean.get_fdata() <= high.get_fdata()).all()
+    assert (novelty.get_fdata() >= 0).all()
 
 
 def test_training_on_several_voxel_sizes_has_one_between(cohort):
@@ -147,3 +172,21 @@ def test_training_on_several_voxel_sizes_has_one_between(cohort):
     (found,) = synthesizer.predict(sources[:1], scale_to=targets[:1])
     truth, brain = targets[0].get_fdata(), targets[0].get_fdata() != 0
     assert snr_score(truth[brain], found.get_fdata()[brain]) > 10
+
+
+def test_the_headers_of_others_do_not_undo_a_cache(cohort, tmp_path, monkeypatch):
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("x", 3, degrees=True).as_matrix()
+    scans = [
+        [nib.Nifti1Image(each.get_fdata(), turn @ each.affine) for each in cohort[c]]
+        for c in ("T1w", "T2w")
+    ]
+    cached = linear().set_params(memory=tmp_path)
+    cached.fit(*[each[:2] for each in scans])
+    drawn = []
+    draw = _preparation.draw_sample
+    monkeypatch.setattr(
+        _preparation, "draw_sample", lambda *given: drawn.append(1) or draw(*given)
+    )
+    cached.fit(*scans)
+    assert len(drawn) == 1

@@ -83,7 +83,7 @@ def run(arguments):
     else:
         query = {role: sum(getattr(arguments, role), []) for role in _ROLES}
         query |= {"space": arguments.space, "desc": arguments.desc}
-        sessions = find_sessions(arguments.dataset, query, _ROLES[:1])
+        sessions = find_sessions(arguments.dataset, query, _ROLES[:1], masks=False)
         if query["target"]:
             sessions = _with_targets(arguments.dataset, query, sessions)
         subjects = [[str(scan.path) for scan in each.scans] for each in sessions]
@@ -165,6 +165,7 @@ def _with_targets(dataset, query, sessions):
         [*query["source"], *query["target"]],
         space=query["space"],
         desc=query["desc"],
+        masks=False,
     )
     complete = {session.label: session for session in complete}
     for text in lacking:

@@ -199,6 +199,8 @@ class ComparisonDisplay(Display):
         synthesizers: dict[str, VolumeSynthesizer],
         source: Image | Sequence[Image],
         target: Image,
+        *,
+        mask: Image | None = None,
         **parameters: Any,
     ) -> Self:
         """Predict a subject by several methods, and draw their syntheses.
@@ -211,6 +213,9 @@ class ComparisonDisplay(Display):
             The subject's source contrasts; the first is shown.
         target : path or nibabel image
             The scan that the syntheses should be, in whose units they come.
+        mask : path or image, default=None
+            The brain that is predicted, as an entry of ``masks`` of
+            `VolumeSynthesizer.predict`; also the ``mask_img``, unless that is given.
         **parameters
             Further parameters of `from_predictions`, but ``source``.
 
@@ -224,9 +229,8 @@ class ComparisonDisplay(Display):
         NotFittedError, FileNotFoundError, TypeError, ValueError
             As `from_estimator`.
         """
-        mask = parameters.get("mask_img")
-        if isinstance(mask, str) and mask == "mni152":
-            mask = None
+        if mask is not None:
+            parameters = {"mask_img": mask} | parameters
         syntheses = {
             name: synthesize_one(synthesizer, source, target, mask)
             for name, synthesizer in synthesizers.items()

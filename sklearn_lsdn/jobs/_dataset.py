@@ -4,6 +4,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from .._utils.files import prepared_outputs, written_whole
 from .._version import __version__
@@ -51,13 +52,22 @@ def begun_dataset(
     path = folder / "dataset_description.json"
     description = _description(dataset.resolve(), folder.resolve(), what, links or {})
     begun = read_json(path)
-    if path.exists() and _identity(begun) != _identity(description):
+    if path.exists() and _identity(begun, folder) != _identity(description, folder):
         name = begun.get("Name") or f"{path.name} gives no name"
         raise FileExistsError(
             f"{folder} is the folder of another dataset ({name}). Give another."
         )
     new = [path] if overwrite or not path.exists() else []
     known = begun.get("DatasetLinks") or {}
+    for name in known.keys() & description["DatasetLinks"].keys():
+        before, now = (
+            _linked(each["DatasetLinks"], folder)[name] for each in (begun, description)
+        )
+        if before != now:
+            raise FileExistsError(
+                f"{folder} was begun with {name} in {before}, and these are in {now}: "
+                "what its sidecars name would be another file. Give another folder."
+            )
     description["DatasetLinks"] = known | description["DatasetLinks"]
     ignore = folder / ".bidsignore"
     first = {each for each in (path, ignore) if not each.exists()}
@@ -82,10 +92,16 @@ def _files(folder):
     return [path for path in folder.rglob("*") if not path.is_dir()]
 
 
-def _identity(description):
+def _identity(description, folder):
     """What no two datasets share; not the version of the software, say."""
     links = description.get("DatasetLinks") or {}
-    return description.get("Name"), links.get("source")
+    return description.get("Name"), _linked(links, folder).get("source")
+
+
+def _linked(links, folder):
+    """Folders that links lead to, as relative paths or URIs."""
+    paths = {name: link.removeprefix("file://") for name, link in links.items()}
+    return {name: (folder / unquote(path)).resolve() for name, path in paths.items()}
 
 
 def _description(dataset, folder, what, links):

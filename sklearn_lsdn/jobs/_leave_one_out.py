@@ -19,7 +19,12 @@ from ..volumes import VolumeSynthesizer
 from ..volumes._budget import folds_at_once, tighter
 from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
-from ..volumes._subjects import absolute_paths, check_voxels, pair_subjects
+from ..volumes._subjects import (
+    absolute_paths,
+    check_voxels,
+    list_masks,
+    pair_subjects,
+)
 from ._evaluation import Evaluation
 from ._scoring import MEASURES, score_subject
 
@@ -132,7 +137,7 @@ def leave_one_subject_out(
     places = absolute_paths(sources), absolute_paths(targets)
     more = [{}] * len(sources)
     if masks is not None:
-        more = [{"mask": absolute_paths(mask)} for mask in as_list(masks, "masks")]
+        more = [{"mask": absolute_paths(mask)} for mask in list_masks(masks, sources)]
     cases = list(zip(*pairs, *places, subjects, more, strict=True))
     shared = store, cases, inspect
     jobs = [(key, *task, share) for key, task in zip(keys, tasks, strict=True)]

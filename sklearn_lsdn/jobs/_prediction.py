@@ -28,7 +28,7 @@ from ..volumes._images import check_same_grid, open_image, save_image
 from ..volumes._subjects import (
     absolute_paths,
     check_contrast_order,
-    check_one_mask_each,
+    list_masks,
     open_subjects,
 )
 from ._dataset import read_json, write_json
@@ -252,8 +252,7 @@ def predict_files(
     marks = [mark for _, mark, n in kinds for _ in range(n)]
     subjects = []
     sources = as_list(sources, "sources")
-    masks = [None] * len(sources) if masks is None else as_list(masks, "masks")
-    check_one_mask_each(masks, sources)
+    masks = list_masks(masks, sources)
     for i, (source, mask) in enumerate(zip(sources, masks, strict=True)):
         images = SubjectFiles(source, []).images
         if not images:
@@ -371,7 +370,7 @@ def predict_subjects(
         progress.tell(0, before, before or "")
         for n, (message, failure, doubts, seen) in enumerate(attempts, start=1):
             if seen is not None:
-                keep(todo[n - 1].open(), seen)
+                keep(*seen)
             failures += [failure] if failure else []
             warn_of(doubts)
             line = f"{n}/{len(todo)} {message}"
@@ -437,7 +436,7 @@ def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home
     if is_home:
         warn_of(synthesis.doubts)
     name, _ = split_name(subject.images[0])
-    seen = inspect and inspect(synthesizer, synthesis, name)
+    seen = inspect and (files, inspect(synthesizer, synthesis, name))
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
     places = synthesizer.preparation_.window.places
     if places not in ("world", None):

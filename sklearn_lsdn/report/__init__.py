@@ -10,7 +10,7 @@ from .._utils.names import subject_labels
 from ..display._synthesis import first_contrast
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
-from ..volumes._subjects import Masks, Subjects, check_one_mask_each
+from ..volumes._subjects import Masks, Subjects, list_masks
 from ._inspection import inspect_network, inspect_subject
 from ._page import require_report, write_page
 
@@ -96,8 +96,7 @@ def generate_report(
     require_report()
     sources = as_list(sources, "sources")
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
-    masks = [None] * len(sources) if masks is None else as_list(masks, "masks")
-    check_one_mask_each(masks, sources)
+    masks = list_masks(masks, sources)
     if subjects is not None:
         subjects = as_list(subjects, "subjects")
     else:

@@ -15,10 +15,10 @@ from .._regressors.roles import role_of
 from .._utils.threads import effective_n_threads
 from ._estimator import make_estimator
 from ._sampling import Window
-from ._working_grid import voxels_of, working_voxel_size
+from ._working_grid import other_voxel_size, voxels_of, working_voxel_size
 
 OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
-_OF_RESAMPLING = 6  # volumes: where the nearest brain is, splines in float64
+_OF_RESAMPLING = 8  # volumes: two grids, the nearest brain, splines in float64
 _OF_BLOCKS = 64 * 2**20  # of rows, beside a subject's volumes
 _SAFETY = 1.25  # for what is allocated beside the arrays that are counted
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -249,7 +249,7 @@ def _of_subject(window, n_targets, files, scans, voxel_size, n_maps, n_rows=0):
     n_voxels = math.prod(side + margin for side in shape)
     n_voxels = max(n_voxels, math.prod(files[0].shape))
     n_volumes = len(files) * (1 + len(window.scales)) + len(scans)
-    if shape != files[0].shape:
+    if other_voxel_size(files[0].voxel_size, voxel_size) is not None:
         n_volumes += _OF_RESAMPLING
     n_volumes += n_maps * n_targets + 1  # places, masks
     largest = max(window.patch_size, window.target_patch_size) ** 3

@@ -6,13 +6,16 @@ same places.
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from nibabel.affines import apply_affine
+from scipy.ndimage import find_objects
 
 from ..exceptions import PairWarning
 
 _POINTS = 20_000  # of the brain, about, to compare
+_MOST = 500_000  # of its box
 _UNIT = 2.0**-10  # mm; lattices are multiples of it, by powers of two
 _REACH = 2**21  # of these units, beyond which no head lies
 _LEVELS = 16  # of intensities, each as frequent as the others
@@ -61,7 +64,7 @@ class Glance:
     def shared(self, first, other, second) -> float:
         """Mutual information of one's scan with one of another's, in nats.
 
-        0 where they have no lattice in common, or too little brain.
+        0 where too little of the brain is at the same places.
         """
         mine, theirs = self.levels[first], other.levels[second]
         if other is not self:
@@ -89,20 +92,23 @@ def _lattice(mask, places):
     whole = np.floor if n_voxels < _POINTS else np.round
     step = 2.0 ** whole(np.log2(volume / min(n_voxels, _POINTS)) / 3)
     step = max(step, _UNIT)
-    corners = apply_affine(places, np.argwhere(np.ones((2, 2, 2))) * mask.shape)
-    first, last = (f(corners / step) for f in (np.floor, np.ceil))
-    sides = [
-        np.arange(a, b + 1) for a, b in zip(first.min(0), last.max(0), strict=True)
-    ]
-    lattice = (
-        np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3) * step
-    )
+    (box,) = find_objects(mask, max_label=1)
+    corners = [[side.start, side.stop] for side in box]
+    corners = apply_affine(places, list(product(*corners)))
+    sides = (np.ptp(corners, axis=0) / step + 2).prod()
+    while sides > _MOST:  # of a mask that fills little of its box
+        step, sides = 2 * step, sides / 8
+    low, high = (f(corners / step) for f in (np.floor, np.ceil))
+    sides = [np.arange(a, b + 1) for a, b in zip(low.min(0), high.max(0), strict=True)]
+    lattice = np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, 3) * step
     voxels = np.rint(apply_affine(np.linalg.inv(places), lattice)).astype(int)
+    units = np.round(lattice / _UNIT).astype(np.int64) + _REACH // 2
     within = ((voxels >= 0) & (voxels < mask.shape)).all(axis=1)
+    within &= ((units >= 0) & (units < _REACH)).all(axis=1)
     within[within] = mask[tuple(voxels[within].T)]
-    units = (lattice[within] / _UNIT).astype(np.int64) + _REACH // 2
+    units, voxels = units[within], voxels[within]
     points = (units[:, 0] * _REACH + units[:, 1]) * _REACH + units[:, 2]
-    return points, tuple(voxels[within].T)
+    return points, tuple(voxels.T)
 
 
 def doubts_of_pairs(glances, names) -> list[PairWarning]:

@@ -9,9 +9,7 @@ from nibabel.affines import voxel_sizes
 
 from .._utils.optional import require
 from ._images import open_image
-
-_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # world axes of ITK, from those of NIfTI
-
+from ._transforms import TO_LPS
 
 _counting, _alone, _usual = Lock(), 0, 1
 
@@ -60,7 +58,7 @@ def to_itk(file, voxels=None):
     sitk = require("SimpleITK")
     voxels = file.read() if voxels is None else voxels
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T))
-    affine = _TO_LPS @ file.affine
+    affine = TO_LPS @ file.affine
     spacing = voxel_sizes(affine)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())

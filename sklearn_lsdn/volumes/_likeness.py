@@ -143,8 +143,8 @@ class Likeness:
             case "voxel size":
                 own, training = (_by(sizes) for sizes in self.voxel_sizes)
                 return (
-                    f"voxels of {own} mm, where training had {training} mm: it is "
-                    "predicted at theirs. A model of its own voxel size shows more."
+                    f"voxels of {own} mm, where training had {training} mm. A model of "
+                    "its own voxel size shows more."
                 )
             case "turn":
                 return f"the head seems to be {self.turned}. Is its orientation right?"

@@ -120,7 +120,7 @@ class Masker:
             remedy = f"No voxel of {names} differs from the background in all of them."
         elif self.strategy == "mni152":
             mask = _mni152_mask(shape, affine)
-            remedy = f"{names} does not overlap the MNI152 brain: register it first."
+            remedy = f"{names} does not overlap the MNI152 brain: give its own mask."
         else:
             mask = _resample(self.data, self.affine, shape, affine)
             remedy = f"{names} does not overlap its mask: are they in the same space?"

@@ -47,7 +47,7 @@ class Novelty:
     centre, width : ndarray of shape (n_features,)
         Of the features, anywhere.
     origin : ndarray of shape (3,)
-        World mm of the first cell.
+        Place of the first cell, in mm.
     means, deviations : float32 arrays of shape (n_features, nx, ny, nz)
         In cells of 16 mm, of features less ``centre`` in ``width``. Where places are
         not known, there is one cell.
@@ -75,7 +75,7 @@ class Novelty:
         ----------
         patches : float32 array of shape (n, n_contrasts * n_scales * patch_size**3)
         places : list of ndarray of shape (n_i, 3)
-            World mm of each subject's voxels, whose patches come one after another.
+            Of each subject's voxels, in mm, whose patches come one after another.
         n_contrasts : int
         scales : tuple of int
         located : bool

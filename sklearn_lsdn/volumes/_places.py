@@ -1,5 +1,7 @@
 """Where a voxel lies, as the three coordinates that a network sees."""
 
+from functools import cache
+
 import nibabel as nib
 import numpy as np
 
@@ -60,10 +62,14 @@ def _to_box(mask):
 
 def _to_template(mask, affine, volume, name):
     """The same by an affine registration, and what is doubtful of it."""
-    datasets = require("nilearn.datasets")
-    template = open_image(datasets.load_mni152_template(resolution=1), "MNI152")
     brain = nib.Nifti1Image(np.where(mask, volume, 0), affine)
     # Coordinates need no more: at 2 mm it takes a fifth of the time.
     options = dict(degrees="affine", voxel_size=2.0)
-    alignment = align(ImageFile(brain, name), template, **options)
+    alignment = align(ImageFile(brain, name), _template(), **options)
     return np.linalg.inv(alignment.transform.matrix) @ affine, [*alignment.doubts]
+
+
+@cache
+def _template():
+    template = require("nilearn.datasets").load_mni152_template(resolution=1)
+    return open_image(template, "MNI152")

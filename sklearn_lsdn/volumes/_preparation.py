@@ -25,7 +25,7 @@ from ._sampling import Sample, Window, draw_sample
 from ._sketch import Sketch
 from ._subject import Subject
 from ._subjects import open_subjects, pair_subjects
-from ._working_grid import working_voxel_size
+from ._working_grid import other_voxel_size, working_voxel_size
 
 _BRAIN = {
     "background": "each subject's mask or, without, what differs from the background",
@@ -382,8 +382,8 @@ class Preparation:
             Threads that read.
         """
         normalizers = self.source_normalizers, self.target_normalizers
-        options = self.masker, normalizers, self.window, self.voxel_size, n_voxels
-        shared = Store(memory), options
+        options = self.masker, normalizers, self.window, n_voxels
+        shared = Store(memory), self.voxel_size, options
         jobs = zip(sources, targets, seeds, strict=True)
         return parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
 
@@ -509,10 +509,13 @@ def _fitted(normalizers, descriptions):
     ]
 
 
-def _draw(store, options, sources, targets, seed):
+def _draw(store, voxel_size, options, sources, targets, seed):
     """Draw voxels of one subject, from the files or from a cache."""
-    make = partial(draw_sample, sources, targets, *options, seed)
+    # What others have decides nothing where the subject stays on its own grid.
+    voxel_size = other_voxel_size(sources[0].voxel_size, voxel_size)
+    options = *options, seed, voxel_size
+    make = partial(draw_sample, sources, targets, *options)
     if not store:
         return make()
     images = [[file.fingerprint() for file in files] for files in (sources, targets)]
-    return store.made(make, images, *options, seed)
+    return store.made(make, images, *options)

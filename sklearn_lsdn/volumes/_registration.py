@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 
 from .._utils.doubts import warn_of
 from .._utils.optional import require
@@ -18,14 +19,13 @@ from ._itk import (
     to_itk_with_contrast,
 )
 from ._mutual_information import MutualInformation
-from ._transforms import AffineTransform
+from ._transforms import TO_LPS, AffineTransform
 
 _NOISE = 0.1  # nats of mutual information, which voxel grids that coincide feign
 _LEAST_OVERLAP = 0.9  # of the smaller of two brains
 _LEAST_DICE = 0.75  # of two brains, once one is fitted to the other in size
 _LARGEST_ANGLE = 45.0  # degrees by which heads in scanners differ
 _LARGEST_ZOOM = 1.5  # by which heads of one species do
-_TO_RAS = np.array([-1.0, -1.0, 1.0])  # from the axes of ITK's world
 
 
 class RegistrationWarning(ScanWarning):
@@ -261,7 +261,7 @@ def align(
             likeness.climb(found, step=1.0)
         if degrees == "pose":
             stretched = AffineTransform.from_itk(found)
-            found = stretched.pose(_TO_RAS * middle).to_itk()
+            found = stretched.pose(apply_affine(TO_LPS, middle)).to_itk()
         information = at_start[0], likeness.at(found)
         shared, dice = likeness.overlap(found)
     transform = AffineTransform.from_itk(found)

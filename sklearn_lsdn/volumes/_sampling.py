@@ -170,9 +170,9 @@ def draw_sample(
     masker: Masker,
     normalizers,
     window: Window,
-    voxel_size,
     n_voxels,
     seed,
+    voxel_size=None,
 ) -> Sample:
     """Read one subject and draw voxels of its brain at random.
 
@@ -184,10 +184,10 @@ def draw_sample(
     normalizers : pair of lists of normalizers
         Of the sources and of the targets; only `describe` is called.
     window : Window
-    voxel_size : ndarray of shape (3,)
-        Of the working grid, in mm.
     n_voxels, seed : int
         If the brain holds fewer voxels, all are taken.
+    voxel_size : ndarray of shape (3,), default=None
+        Of the working grid, in mm; None takes that of the scans.
     """
     subject = Subject.read(masker, sources, targets, voxel_size, window.places)
     described = (

@@ -82,7 +82,8 @@ class Subject:
         for volume in volumes:
             _draw_in_artefacts(volume, brain.mask)
         grid = WorkingGrid.of(brain.mask, sources[0].affine, voxel_size)
-        volumes = [grid.take(volume) for volume in volumes]
+        for i in range(len(volumes)):  # one by one, lest all be held twice
+            volumes[i] = grid.take(volumes[i])
         seen = grid.mask, grid.affine, volumes[0], sources[0].name
         located, more = places_of(places, *seen)
         doubts = [doubt for file in files for doubt in file.doubts]
@@ -106,8 +107,8 @@ class Subject:
         return volumes
 
     def working_scans(self) -> list[np.ndarray]:
-        """What targets hold, on the working grid."""
-        return [self.grid.take(scan) for scan in self.scans]
+        """What targets hold, on the working grid. It empties ``scans``."""
+        return [self.grid.take(self.scans.pop(0)) for _ in self.targets]
 
     def describe_sources(self, normalizers) -> list[np.ndarray]:
         """Let the normalizer of each source contrast describe its volume.

@@ -73,8 +73,7 @@ def open_subjects(images, name, first=0, masks=None) -> list[list[ImageFile]]:
 
 def _with_masks(subjects, masks, name, first):
     """The same, each with its mask, which hangs on its first image."""
-    masks = as_list(masks, "masks")
-    check_one_mask_each(masks, subjects, name)
+    masks = list_masks(masks, subjects, name)
     opened = [
         None if mask is None else _open_mask(mask, f"masks[{first + i}]", files[0])
         for i, (mask, files) in enumerate(zip(masks, subjects, strict=True))
@@ -102,13 +101,28 @@ def _open_mask(mask, label, scan):
     return open_image(mask, label)
 
 
-def check_one_mask_each(masks, subjects, name="sources"):
-    """Raise ValueError unless there are as many masks as subjects."""
+def list_masks(masks, subjects, name="sources") -> list:
+    """Take masks, or None, as a list with an entry for each subject.
+
+    Raises
+    ------
+    TypeError
+        If it is not a list.
+    ValueError
+        If it has another length.
+    """
+    if masks is None:
+        return [None] * len(subjects)
+    # Arrays in a list are masks, and are left alone.
+    stack = isinstance(masks, np.ndarray) and masks.ndim == 4
+    plain = stack or isinstance(masks, list | tuple)
+    masks = list(masks) if plain else as_list(masks, "masks")
     if len(masks) != len(subjects):
         raise ValueError(
             f"masks has {len(masks)} entries and {name} {len(subjects)}. Give one mask "
             "for each subject, in the same order; None where there is none."
         )
+    return masks
 
 
 def absolute_paths(images) -> list:
@@ -122,6 +136,8 @@ def absolute_paths(images) -> list:
     """
     if isinstance(images, str | os.PathLike):
         return os.path.abspath(images)
+    if isinstance(images, np.ndarray):
+        return images
     images = one_or_list(images)
     if isinstance(images, list):
         return [absolute_paths(each) for each in images]

@@ -317,7 +317,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         masks : list, default=None
             The brain of each subject: a path, image or array on the grid of its source,
             or None where ``mask_img`` shall tell. A mask may be of two values or of
-            probabilities, and leaves on what lies around the brain.
+            probabilities, and scans need not be stripped. Cross-validation hands masks
+            on to `fit` and `score` with scikit-learn's metadata routing enabled.
 
         Returns
         -------
@@ -823,7 +824,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         del padded
         subject.smooth(means, self.smoothing)
         back = subject.grid.give_back
-        return [each if each is None else back(each) for each in (means, std, novelty)]
+        if std is not None:
+            std = back(std, order=1)
+        if novelty is not None:
+            novelty = back(novelty, order=1)
+        return back(means), std, novelty
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from .._utils.files import written_whole
 from .._utils.optional import require
 
-_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # world axes of ITK, from those of NIfTI
+TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""World axes of ITK, from those of NIfTI, and back."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class AffineTransform:
 
     def to_itk(self):
         """The same for ITK, whose world has other axes."""
-        matrix = _TO_LPS @ self.matrix @ _TO_LPS
+        matrix = TO_LPS @ self.matrix @ TO_LPS
         itk = require("SimpleITK").AffineTransform(3)
         itk.SetMatrix(matrix[:3, :3].ravel().tolist())
         itk.SetTranslation(matrix[:3, 3].tolist())
@@ -106,4 +107,4 @@ class AffineTransform:
         matrix = np.eye(4)
         matrix[:3, :3] = np.reshape(itk.GetMatrix(), (3, 3))
         matrix[:3, 3] = itk.TransformPoint((0.0, 0.0, 0.0))
-        return cls(_TO_LPS @ matrix @ _TO_LPS)
+        return cls(TO_LPS @ matrix @ TO_LPS)

@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import affine_transform, distance_transform_edt, find_objects
+from scipy.ndimage import (
+    affine_transform,
+    binary_dilation,
+    distance_transform_edt,
+    find_objects,
+)
 
 from ._scales import FWHM, smoothed
 
 _ALIKE = 1.15  # times the model's voxel size, or divided by it: no need to resample
 _FARTHEST = 8.0  # times it: beyond, a header is wrong, of which is warned elsewhere
-_MARGIN = 3  # voxels around the brain, for splines
+_MARGIN = 8  # voxels around the brain, after which splines have forgotten it
 
 
 def working_voxel_size(sources) -> np.ndarray:
@@ -19,7 +24,21 @@ def working_voxel_size(sources) -> np.ndarray:
     ----------
     sources : list of list of ImageFile
     """
-    return np.median([files[0].voxel_size for files in sources], axis=0)
+    sizes = [files[0].voxel_size for files in sources]
+    return np.median(sizes, axis=0).round(4)  # so that rounding of headers is none
+
+
+def other_voxel_size(voxel_size, wanted) -> np.ndarray | None:
+    """The voxel size to bring a subject to, or None where nothing is resampled.
+
+    Parameters
+    ----------
+    voxel_size : ndarray of shape (3,)
+        The subject's own, in mm.
+    wanted : ndarray of shape (3,)
+        The model's.
+    """
+    return None if (_ratios(voxel_size, wanted) == 1).all() else wanted
 
 
 def voxels_of(shape, voxel_size, wanted) -> tuple[int, ...]:
@@ -42,8 +61,9 @@ def voxels_of(shape, voxel_size, wanted) -> tuple[int, ...]:
 class WorkingGrid:
     """A subject's own axes, in steps of the model's voxel size.
 
-    Along axes whose voxels are about as large as the model's, it is the subject's own
-    grid; where that is so along all, nothing is resampled.
+    Along axes whose voxels are about as large as the model's, or farther from them than
+    any scan's, it is the subject's own grid; where that is so along all, nothing is
+    resampled.
 
     Parameters
     ----------
@@ -85,6 +105,12 @@ class WorkingGrid:
         to_own[:3, 3] = middles[0] - middles[1] / ratios
         grid = cls(own_mask, np.zeros(shape, dtype=bool), affine @ to_own, ratios)
         grid.mask[:] = grid._resampled(own_mask.astype(np.float32), order=1) >= 0.5
+        # Pieces too thin for these voxels have one nevertheless.
+        nearest = np.rint((np.argwhere(own_mask) - to_own[:3, 3]) * ratios)
+        nearest = np.clip(nearest.astype(int), 0, np.subtract(shape, 1))
+        near = binary_dilation(grid.mask, np.ones((3, 3, 3)))
+        lost = nearest[~near[tuple(nearest.T)]]
+        grid.mask[tuple(lost.T)] = True
         return grid
 
     @property
@@ -116,13 +142,15 @@ class WorkingGrid:
             volume = smoothed(volume, self.own_mask, FWHM * widths)
         return self._resampled(_extended(volume, self.own_mask))
 
-    def give_back(self, values) -> np.ndarray:
+    def give_back(self, values, order=3) -> np.ndarray:
         """Bring values of the brain's voxels to the subject's own.
 
         Parameters
         ----------
         values : ndarray of shape (n_voxels, ...)
             In the order of ``mask``.
+        order : int, default=3
+            Of the splines; 1 for what must stay within its limits.
 
         Returns
         -------
@@ -136,7 +164,7 @@ class WorkingGrid:
             volume = np.zeros(self.mask.shape, dtype=np.float32)
             volume[self.mask] = column
             extended = _extended(volume, self.mask)
-            own[:, c] = self._resampled(extended, back=True)[self.own_mask]
+            own[:, c] = self._resampled(extended, order, back=True)[self.own_mask]
         return own.reshape(-1, *values.shape[1:])
 
     def _resampled(self, volume, order=3, back=False):
