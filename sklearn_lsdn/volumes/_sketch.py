@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from nibabel.affines import to_matvec
+from nibabel.affines import apply_affine
 from scipy import ndimage
+from scipy.linalg import polar
 
 CELL = 8.0  # mm
 LEVELS = np.linspace(0.01, 0.99, 50)
@@ -59,10 +60,11 @@ class Sketch:
         seen = subject.mask[lattice]
         if not seen.any():
             step, lattice, seen = 1, (slice(None),) * 3, subject.mask
-        matrix, origin = to_matvec(subject.places)
+        matrix, middle = _in_millimetres(subject.places, subject.affine, seen, step)
         # Sums, not a BLAS, whose threads would take longer to wake.
         seen_at = np.argwhere(seen).T * float(step)
-        located = np.einsum("kj,ji->ki", matrix, seen_at).T + origin
+        located = np.einsum("kj,ji->ki", matrix, seen_at).T
+        located += middle - located.mean(axis=0)
         places = np.floor(located / CELL).astype(int)
         low = places.min(axis=0)
         shape = places.max(axis=0) - low + 1
@@ -110,6 +112,17 @@ class Sketch:
             intensities=shared(self.intensities),
             quantiles=shared(self.quantiles),
         )
+
+
+def _in_millimetres(places, affine, seen, step):
+    """Turn and middle of a brain as places have it, and its size as the world has it.
+
+    Places may even out what tells that a brain is none: its size.
+    """
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    turn, _ = polar(places[:3, :3] / sizes)
+    middle = apply_affine(places, step * np.argwhere(seen).mean(axis=0))
+    return turn * sizes, middle
 
 
 def _texture(volume, mask):
