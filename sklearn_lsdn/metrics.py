@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import find_objects
 from sklearn.base import BaseEstimator
 from sklearn.metrics import make_scorer
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_array
 
 from ._utils.optional import require
@@ -267,7 +268,8 @@ def volume_snr_scorer(
     sample_weight : array-like of shape (n_subjects,), default=None
         Weight of each subject in the mean.
     masks : list, default=None
-        The brain of each subject.
+        The brain of each subject. In cross-validation and searches it comes from
+        their ``masks``, with scikit-learn's metadata routing enabled.
 
     Returns
     -------
@@ -294,3 +296,14 @@ def volume_snr_scorer(
     """
     given = {} if masks is None else {"masks": masks}
     return estimator.score(sources, targets, sample_weight, **given)
+
+
+def _routing():
+    """What scikit-learn, with metadata routing enabled, hands on to the scorer."""
+    request = MetadataRequest(owner="volume_snr_scorer")
+    request.score.add_request(param="sample_weight", alias=None)
+    request.score.add_request(param="masks", alias=True)
+    return request
+
+
+volume_snr_scorer.get_metadata_routing = _routing

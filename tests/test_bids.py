@@ -247,6 +247,10 @@ def test_masks_of_another_folder_may_be_called_as_tools_do(tmp_path, ending):
     _touch(brains, f"sub-1_run-2_T1w_{ending}.nii.gz", "sub-1_desc-brain_mask.nii")
     found = _mask_of(raw, "sub-1_run-1_T1w", "sub-1_desc-brain_mask", at=brains)
     assert found == f"sub-1_run-1_T1w_{ending}.nii.gz"
+    _touch(brains, "sub-1_run-1_T1w_bet.nii.gz", "sub-1_run-1_T1w_bet_mask.nii.gz")
+    if ending == "bet":  # is the image of the brain, beside a mask
+        found = _mask_of(raw, "sub-1_run-1_T1w", "sub-1_desc-brain_mask", at=brains)
+        assert found == "sub-1_run-1_T1w_bet_mask.nii.gz"
 
 
 def test_a_folder_without_the_masks_is_refused(tmp_path):

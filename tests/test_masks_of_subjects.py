@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_validate
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_validate
 from small_commands import files_of
 from small_volumes import SHAPE, Cohort, framed, make_brain, make_image
 
@@ -184,6 +184,22 @@ def test_cross_validation_hands_masks_on(heads):
     np.testing.assert_allclose(found, stripped, rtol=1e-6)
 
 
+def test_scorers_and_searches_are_handed_masks(heads):
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            linear(),
+            {"smoothing": [0, 2]},
+            cv=LeaveOneGroupOut(),
+            scoring=volume_snr_scorer,
+            error_score="raise",
+        )
+        groups = ["a", "b", "c"]
+        search.fit(heads.sources, heads.targets, masks=heads.masks, groups=groups)
+        score = search.score(heads.sources, heads.targets, masks=heads.masks)
+    assert min(search.cv_results_["mean_test_score"]) > 10  # dB, over brains
+    assert score > 10
+
+
 def test_leaving_subjects_out_in_processes(heads):
     subjects = ["a", "b", "c"]
     case = {"linear": linear()}, heads.paths, heads.targets, subjects
@@ -214,6 +230,7 @@ def test_files_to_files(heads, fitted, expected, tmp_path):
     other = tmp_path / "sub-2_other_mask.nii.gz"
     nib.save(make_image(PART.astype(np.uint8)), other)
     predict_files(*case, masks=[other], resume=True, on_unlike="ignore")
+    predict_files(*case, masks=[PART], overwrite=True, on_unlike="ignore")
     assert np.count_nonzero(nib.load(path).get_fdata()) == PART.sum()
 
 

@@ -65,6 +65,17 @@ def test_residue_far_away_hardly_moves_the_box():
     assert np.abs(apply_affine(plain - other, corners)).max() < 6  # mm
 
 
+def test_a_volume_that_ends_within_the_brain_is_told(images):
+    synthesizer = fitted(images, "brain")
+    cut = images["a"][2].slicer[:, :, :-5]
+    doubts = [str(each) for each in synthesizer.synthesize(cut).doubts]
+    assert any(
+        "the volume ends within the brain, at its top" in text for text in doubts
+    )
+    whole = synthesizer.synthesize(images["a"][2]).doubts
+    assert not any("ends within" in str(each) for each in whole)
+
+
 def test_a_brain_of_one_slice_has_a_box():
     places, _ = places_of("brain", BRAIN[:, :, 5:6], AFFINE, None, "scan")
     assert np.isfinite(places).all()

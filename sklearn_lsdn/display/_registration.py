@@ -27,9 +27,8 @@ class RegistrationDisplay(Display):
 
     A mask tells where a head of another size should be, and no more: the head must
     lie in the middle of its outline, upright and looking the same way, with the cleft
-    between the hemispheres on the vertical line and the corpus callosum above the
-    crossing of the lines, which in MNI152 is the anterior commissure. Its border need
-    not follow the outline.
+    between the hemispheres on the vertical line, which like the other goes through the
+    middle of the outline. Its border need not follow the outline.
 
     Make one by `from_images`.
 
@@ -135,12 +134,14 @@ class RegistrationDisplay(Display):
                 plane.approach(ax, closer)
 
     def _draw_outline(self, row, below, mask):
-        """Three planes, with the axes of the world."""
+        """Three planes, with lines through the middle of the mask."""
         axes = row.subplots(1, len(PLANES))
         shown = np.maximum(below != 0, mask == mask.max())
-        for ax, plane in self._planes(axes, below, shown):
+        planes = self._planes(axes, below, shown)
+        for axis, (ax, plane) in zip(PLANES.values(), planes, strict=True):
             plane.draw_edges(ax, mask, colors=_RED, linewidths=1)
-            plane.draw_axes(ax, color=_BLUE, linewidth=0.8, linestyle="--")
+            place = dict(color=_BLUE, linewidth=0.8, linestyle="--")
+            Slice(mask == mask.max(), self.affine, axis).draw_middle(ax, **place)
 
     def _planes(self, axes, below, shown):
         """Axes where the image below is drawn, each with its plane."""

@@ -77,10 +77,11 @@ class Slice:
         place = dict(origin="lower", extent=self._extent)
         ax.contour(curvature, levels=[0], **place, **parameters)
 
-    def draw_axes(self, ax, **parameters):
-        """Lines where the other two coordinates are 0."""
-        ax.axvline(0, **parameters)
-        ax.axhline(0, **parameters)
+    def draw_middle(self, ax, **parameters):
+        """Lines through the middle of what is shown."""
+        across, up = self.window.mean(axis=1)
+        ax.axvline(across, **parameters)
+        ax.axhline(up, **parameters)
 
     def approach(self, ax, times):
         """Show the middle alone, so many times larger."""

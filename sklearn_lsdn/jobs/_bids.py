@@ -262,11 +262,14 @@ def _masks_among(scans, masks):
 
 def _of(participants, scans, folder):
     """Scans of the subjects that are meant."""
-    meant = {f"sub-{label.removeprefix('sub-')}" for label in participants}
-    scans = [scan for scan in scans if scan.levels[0] in meant]
-    if missing := sorted(meant - {scan.levels[0] for scan in scans}):
-        raise ValueError(f"{folder} has no images of {' and '.join(missing)}.")
-    return scans
+    meant = [label.removeprefix("sub-") for label in participants]
+    there = {scan.entities["sub"] for scan in scans}
+    chosen = {each for each in there if any(same_value(each, m) for m in meant)}
+    missing = [m for m in meant if not any(same_value(each, m) for each in there)]
+    if missing:
+        names = " and ".join(f"sub-{label}" for label in sorted(missing))
+        raise ValueError(f"{folder} has no images of {names}.")
+    return [scan for scan in scans if scan.entities["sub"] in chosen]
 
 
 def _in_one_space(choices):

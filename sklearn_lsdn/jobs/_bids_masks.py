@@ -7,9 +7,12 @@ from .._utils.names import Name, entities_of, is_image, same_value, split_name
 
 _OF_ONE_PLACE = ("sub", "ses", "space")
 _ITS_OWN = {"desc", "label"}  # entities of a mask that say nothing of its scan
-# What tools that remove skulls put after the name of their input.
-_ENDINGS = ("mask", "bet", "bet_mask", "brain_mask", "brainmask", "desc-brain_mask")
-_ENDINGS += ("BrainExtractionMask",)
+# What tools that remove skulls put after the name of their input. What is a mask to one
+# of them is the brain's image to another, if there is a mask beside it.
+_ENDINGS = {"bet": 1000.0} | dict.fromkeys(
+    ("mask", "bet_mask", "brain_mask", "brainmask", "desc-brain_mask"), float("inf")
+)
+_ENDINGS["BrainExtractionMask"] = float("inf")
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,13 @@ class MaskFile:
         >>> from sklearn_lsdn.jobs._bids_masks import MaskFile
         >>> scan = Scan(Path("sub-1_run-2_T1w.nii"), {"sub": "1", "run": "2"}, "T1w")
         >>> names = "sub-1_desc-brain_mask", "sub-1_run-2_desc-brain_mask"
-        >>> names += "sub-1_task-rest_desc-brain_mask", "sub-1_run-2_T1w_bet"
+        >>> names += "sub-1_task-rest_desc-brain_mask", "sub-1_run-2_T1w_bet_mask"
         >>> [MaskFile.of(Path(f"{name}.nii")).likeness(scan) for name in names]
         [1, 2, -1, inf]
         """
         stem, of = split_name(self.path)[0], split_name(scan.path)[0]
-        if stem in [f"{of}_{ending}" for ending in _ENDINGS]:
-            return float("inf")
+        if stem.startswith(f"{of}_") and (ending := stem[len(of) + 1 :]) in _ENDINGS:
+            return _ENDINGS[ending]
         theirs = scan.entities | {"mod": scan.suffix}
         ours = dict(self.entities)
         if "space" not in theirs and ours.get("space") == scan.suffix:

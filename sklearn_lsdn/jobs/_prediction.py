@@ -70,8 +70,9 @@ class SubjectFiles:
 
     @property
     def inputs(self):
-        """All that is read."""
-        return self.images if self.mask is None else [*self.images, self.mask]
+        """All files that are read."""
+        given = [*self.images, self.mask]
+        return [each for each in given if isinstance(each, str | PathLike)]
 
     @property
     def files(self):

@@ -111,7 +111,10 @@ class Masker:
         if files[0].mask is not None:
             masker, doubts = self._of(files[0].mask)
             bare = [replace(files[0], mask=None), *files[1:]]
-            return masker._find_within(bare, volumes, n_sources, doubts)
+            try:
+                return masker._find_within(bare, volumes, n_sources, doubts)
+            except ValueError as error:
+                raise ValueError(f"{files[0].mask.name}: {error}") from error
         names = " and ".join(file.name for file in files)
         shape, affine = volumes[0].shape, files[0].affine
         foregrounds = [foreground(volume) for volume in volumes]

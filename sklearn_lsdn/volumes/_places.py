@@ -6,8 +6,14 @@ import nibabel as nib
 import numpy as np
 
 from .._utils.optional import require
+from ..exceptions import PlaceWarning
 from ._images import ImageFile, open_image
 from ._registration import align
+
+_ENDS = ("left", "right"), ("back", "front"), ("bottom", "top")
+_CUT = (
+    0.5  # of a brain's largest cross-section: what an end that cuts it shows, at least
+)
 
 PLACES = ("world", "brain", "template", None)
 """What may say where a voxel lies."""
@@ -41,7 +47,7 @@ def places_of(kind, mask, affine, volume, name):
         What is doubtful of them.
     """
     if kind == "brain":
-        return _to_box(mask), []
+        return _to_box(mask), _doubts_of_ends(mask, name)
     if kind == "template":
         return _to_template(mask, affine, volume, name)
     return affine, []
@@ -58,6 +64,22 @@ def _to_box(mask):
         places[axis, axis] = scale
         places[axis, 3] = _BOX[0, axis] - scale * edges[0]
     return places
+
+
+def _doubts_of_ends(mask, name):
+    """Say that a brain is cut off by an end of the volume, which moves its box."""
+    for axis, ends in enumerate(_ENDS):
+        areas = mask.sum(axis=tuple({0, 1, 2} - {axis}))
+        cut = areas[[0, -1]] > _CUT * areas.max()
+        if cut.sum() == 1:  # a brain that fills the whole is told elsewhere
+            return [
+                PlaceWarning(
+                    f"{name}: the volume ends within the brain, at its "
+                    f"{ends[int(cut[1])]}. The box around the brain tells where voxels "
+                    "lie, and a part is missing: give the whole, or use other places."
+                )
+            ]
+    return []
 
 
 def _to_template(mask, affine, volume, name):
