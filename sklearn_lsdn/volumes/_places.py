@@ -68,18 +68,21 @@ def _to_box(mask):
 
 def _doubts_of_ends(mask, name):
     """Say that a brain is cut off by an end of the volume, which moves its box."""
-    for axis, ends in enumerate(_ENDS):
+    cut = []
+    for axis in range(3):
         areas = mask.sum(axis=tuple({0, 1, 2} - {axis}))
-        cut = areas[[0, -1]] > _CUT * areas.max()
-        if cut.sum() == 1:  # a brain that fills the whole is told elsewhere
-            return [
-                PlaceWarning(
-                    f"{name}: the volume ends within the brain, at its "
-                    f"{ends[int(cut[1])]}. The box around the brain tells where voxels "
-                    "lie, and a part is missing: give the whole, or use other places."
-                )
-            ]
-    return []
+        cut.append(areas[[0, -1]] > _CUT * areas.max())
+    # A brain that fills the volume from end to end is told elsewhere.
+    if not np.any(cut) or np.all(cut, axis=1).any():
+        return []
+    ends = ", ".join(np.array(_ENDS)[np.array(cut)])
+    return [
+        PlaceWarning(
+            f"{name}: the volume ends within the brain, at its {ends}. The box around "
+            "the brain tells where voxels lie, and a part is missing: give the whole, "
+            "or use other places."
+        )
+    ]
 
 
 def _to_template(mask, affine, volume, name):
