@@ -198,7 +198,7 @@ def test_shapes_that_overflow_are_refused(tmp_path):
     with gzip.open(tmp_path / "large.mgz", "wb") as file:
         file.write(header.binaryblock)
     synthesizer = _fitted().set_params(max_memory="1G")
-    with pytest.raises(DoesNotFit, match=r"large\.mgz\) takes up to [4-9]\.\dG"):
+    with pytest.raises(DoesNotFit, match=r"large\.mgz\) takes up to \d+\.\dG"):
         synthesizer.predict([tmp_path / "large.mgz"])
 
 

@@ -286,7 +286,7 @@ def test_mni152_is_nilearns_mask():
 def test_an_empty_mask_names_images_and_remedy(mask_img):
     remedy = {
         None: "differs from the background",
-        "mni152": "register",
+        "mni152": "give its own mask",
         "image": "same space",
     }[mask_img]
     if mask_img == "image":
