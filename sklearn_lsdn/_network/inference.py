@@ -3,12 +3,11 @@
 import numpy as np
 
 from .architecture import Architecture
-from .kernels.matmul import STRIP
 from .kernels.operands import Parameters
 from .kernels.strips import Strip, Volume, axis_tables, forward, forward_voxels
 from .threads import for_each_slice
 
-_SLICE = 640 * STRIP  # samples a thread takes at once
+_SLICE = 15360  # samples a thread takes at once, in whole strips at any width
 
 
 def predict_rows(

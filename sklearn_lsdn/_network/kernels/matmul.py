@@ -3,7 +3,7 @@
 A BLAS picks its algorithm, and so its rounding, by the shape of the whole product and
 the number of its threads. Here each element is one chain of multiply-adds in the order
 of the inner index, so that a row's result is the same alone, in any batch, and on any
-thread; and blocks of 4 rows by 24 columns, held in vector registers, keep it fast.
+thread; and blocks of 4 rows by 3 vectors, held in registers, keep it fast.
 """
 
 from numba import types, void
@@ -12,7 +12,7 @@ from .compilation import part
 from .numba_internals import Elements, counting_loop, intrinsic, variable
 from .vectors import FLOATS, LANES, in_all_lanes
 
-_ROWS, _PANELS = 4, 3  # of a block: 12 accumulators, of AVX2's 16 registers
+_ROWS, _PANELS = 4, 3  # of a block: 12 accumulators, of 16 registers or more
 STRIP = _PANELS * LANES
 
 

@@ -20,6 +20,8 @@ Each with what it stands on:
     Tuples, variables, loops and functions of C inside `codegen`.
 `value_type`, `define_operator` (``register_model``, ``infer_global``, ...)
     A type of values of its own, and operators on it.
+`lanes` (``cpu_target``, ``magic_tuple``)
+    What processor Numba compiles for, which is also part of a cache's key.
 `depend_on` (``_source_stamp`` of a dispatcher's cache)
     What makes a kernel's cache stale.
 `before_compiling` (``event``)
@@ -28,9 +30,10 @@ Each with what it stands on:
 
 import weakref
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, event, types
 from numba.core.compiler import compile_internal
+from numba.core.registry import cpu_target
 from numba.core.targetconfig import ConfigStack
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as intrinsic
@@ -44,7 +47,32 @@ unpacked = cgutils.unpack_tuple  # (builder, tuple) -> its items
 variable = cgutils.alloca_once  # (builder, LLVM's type) -> where it lies
 counting_loop = cgutils.for_range  # with (builder, n) as loop: ... loop.index
 
+_SUM = """
+define <16 x float> @sum(<16 x float> %a, <16 x float> %b) {
+  %c = fadd <16 x float> %a, %b
+  ret <16 x float> %c
+}
+"""
+
 _parts = weakref.WeakKeyDictionary()  # those compiled into each kernel
+
+
+def lanes(processor=None):
+    """Floats of the widest vector registers of a processor.
+
+    Parameters
+    ----------
+    processor : tuple of three str, default=None
+        LLVM's triple, name and features; by default what Numba compiles for, by
+        itself or as NUMBA_CPU_NAME and NUMBA_CPU_FEATURES tell it.
+    """
+    if processor is None:
+        processor = cpu_target.target_context.codegen().magic_tuple()
+    triple, name, features = processor
+    target = binding.Target.from_triple(triple)
+    machine = target.create_target_machine(cpu=name, features=features)
+    code = machine.emit_assembly(binding.parse_assembly(_SUM))
+    return 16 if "zmm" in code else 8 if "ymm" in code else 4
 
 
 def call_part(context, builder, function, signature, args):

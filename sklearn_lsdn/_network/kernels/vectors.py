@@ -16,11 +16,12 @@ from .numba_internals import (
     Elements,
     define_operator,
     intrinsic,
+    lanes,
     unpacked,
     value_type,
 )
 
-LANES = 8  # floats of a vector
+LANES = lanes()  # floats of a vector: 16, 8 or 4, as the processor has them
 _LINE = 16  # floats of a cache line
 
 FLOATS = ir.VectorType(ir.FloatType(), LANES)  # as LLVM calls a vector
