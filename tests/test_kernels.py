@@ -10,18 +10,19 @@ from small_networks import double, make_network, make_samples, single
 
 from sklearn_lsdn._network import reference
 from sklearn_lsdn._network.inference import _SLICE, predict_rows
-from sklearn_lsdn._network.kernels import backward, matmul, sigmoid
+from sklearn_lsdn._network.kernels import backward, matmul, sigmoid, transposition
 from sklearn_lsdn._network.kernels.compilation import kernel
 from sklearn_lsdn._network.kernels.operands import Parameters, Samples
 from sklearn_lsdn._network.kernels.responses import TILE
 from sklearn_lsdn._network.kernels.vectors import LANES
 
-add_gradient, transpose_filters, add_product, logistic_kernel = (
+add_gradient, transpose_filters, add_product, transpose, logistic_kernel = (
     kernel(part.py_func)
     for part in (
         backward.add_gradient,
         backward.transpose_filters,
         matmul.add_product,
+        transposition.transpose,
         sigmoid.logistic,
     )
 )
@@ -69,7 +70,7 @@ def product_of(A, B, transpose_left):
     """A B by the kernel, the left operand laid out by rows or by columns."""
     right = single(np.pad(B, ((0, 0), (0, -B.shape[1] % LANES))))
     C = np.zeros((len(A), right.shape[1]), dtype=np.float32)
-    add_product(single(A.T).T if transpose_left else A, right, C)
+    add_product(single(A.T).T if transpose_left else A, right, C, C)
     return C
 
 
@@ -100,10 +101,21 @@ def test_products_start_anywhere_add_and_write_nothing_beyond(M, n_columns):
     left[:M, :5] = A
     whole = np.full((M + 2, n_columns + 5), 42, dtype=np.float32)
     C = whole[1:-1, 2:-3]
-    add_product(left, single(B), C)
+    add_product(left, single(B), C, C)
     assert_array_equal(C, A @ B + 42)
     C[:] = 42
     assert_array_equal(whole, 42)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 48])
+@pytest.mark.parametrize("m", [1, 4, 16, 27, 40])
+def test_transpose(n, m):
+    matrix = single(np.arange(n * m).reshape(n, m))
+    room = np.full((m + 1, n + 3), 42, dtype=np.float32)
+    transpose(matrix, room[:m, :n])
+    assert_array_equal(room[:m, :n], matrix.T)
+    room[:m, :n] = 42
+    assert_array_equal(room, 42)
 
 
 # Logistic function

@@ -11,10 +11,10 @@ from numba import float64, void
 from .compilation import part
 from .matmul import add_product
 from .responses import fill_responses
+from .transposition import transpose
 from .vectors import LANES, aligned, load, padded, store
-from .views import view
+from .views import spaced_view, view
 
-_ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 
@@ -26,6 +26,7 @@ class Scratch(NamedTuple):
     D: np.ndarray  # gradients by them
     spatial: np.ndarray  # spatial responses
     transposed: np.ndarray  # filters, as `transpose_filters` leaves them
+    zeros: np.ndarray  # which stay so
 
     @classmethod
     def of(cls, sizes, n):
@@ -33,6 +34,7 @@ class Scratch(NamedTuple):
         widths = padded.py_func(sizes)
         n_floats = n * widths[1:].sum()
         lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
+        lengths += (widths.max(),)
         return cls(*(aligned((length,)) for length in lengths))
 
 
@@ -49,11 +51,8 @@ def transpose_filters(parameters, n_coordinates, transposed):
         rows, columns = sizes[k - 1], sizes[k]
         width = padded(columns)
         at -= (rows + 1) * width
-        filters = view(wide, at, (rows, width))
-        out = view(transposed, to, (columns, padded(rows)))
-        for i in range(rows):
-            for j in range(columns):
-                out[j, i] = filters[i, j]
+        filters = spaced_view(wide, at, (rows, columns), (width, 1))
+        transpose(filters, view(transposed, to, (columns, padded(rows))))
         to += columns * padded(rows)
 
 
@@ -78,6 +77,14 @@ def _add_bias_gradient(d, slope):
         for r in range(d.shape[0]):
             total = total + load(d, (r, j))
         store(total, slope, j)
+
+
+@part(void)
+def _add_filter_gradient(inputs, n_inputs, d, gradient, at):
+    """(7), to what begins at element ``at`` of the gradient."""
+    shape = n_inputs, d.shape[1]
+    slope = view(gradient, at, shape)
+    add_product(inputs, d, spaced_view(gradient, at, shape, (shape[1], 1)), slope)
 
 
 @part(void)
@@ -141,7 +148,7 @@ def add_gradient(parameters, tile, gradient, scratch):
     """
     wide, sizes, precision = parameters
     S, X, T, share = tile
-    H, D, spatial, transposed = scratch
+    H, D, spatial, transposed, zeros = scratch
     n, n_coordinates = X.shape
     h = fill_responses(parameters, S, X, H, spatial)
     width = padded(sizes[len(sizes) - 1])
@@ -157,14 +164,13 @@ def add_gradient(parameters, tile, gradient, scratch):
         after = d
         h -= n * width
         d, responses = view(D, h, (n, width)), view(H, h, (n, width))
-        add_product(responses.T, after, view(gradient, at, (rows, narrow)))  # (7)
-        for i in range(0, d.size, LANES):
-            store(_ZERO, d, i)
-        add_product(after, view(transposed, back, (columns, width)), d)
+        _add_filter_gradient(responses.T, rows, after, gradient, at)  # (7)
+        filters = view(transposed, back, (columns, width))
+        add_product(after, filters, spaced_view(zeros, 0, (n, width), (0, 1)), d)
         back += columns * width
         if k > 2 or n_coordinates == 0:
             _through_logistic_layer(d, responses)
-    rows, width = sizes[0], padded(sizes[1])
+    width = padded(sizes[1])
     if n_coordinates > 0:
         at -= n_coordinates * width
         shape = n_coordinates, width
@@ -173,5 +179,5 @@ def add_gradient(parameters, tile, gradient, scratch):
         _through_product_layer(d, responses, spatial, X, latent, precision, slope)
     at -= width
     _add_bias_gradient(d, view(gradient, at, (width,)))
-    add_product(S.T, d, view(gradient, 0, (rows, width)))
+    _add_filter_gradient(S.T, sizes[0], d, gradient, 0)
     return loss

@@ -18,6 +18,7 @@ from .sharing import hand_in, take, wait
 from .vectors import aligned
 from .views import view
 
+_AT_ONCE = 1024  # parameters updated, so that they are in the first cache meanwhile
 N_BUFFERS = 8  # of the gradient of a batch, and so the most threads of use
 
 _ONE = np.float32(1.0)
@@ -93,13 +94,17 @@ def _adam_step(theta, slope, first, second, rate):
 
 @part(void)
 def _sum_buffers(decay, theta, gradients, n_buffers, low, slope):
-    """The penalty's gradient and that of all buffers, from element ``low``."""
+    """The penalty's gradient and that of all buffers, from element ``low``.
+
+    Of the buffers, zeros are left.
+    """
     for i in range(len(theta)):
         slope[i] = decay[i] * theta[i]
     for b in range(n_buffers):
         gradient = view(gradients, b * gradients.shape[1] + low, (len(theta),))
         for i in range(len(theta)):
             slope[i] += gradient[i]
+            gradient[i] = 0
 
 
 @part(void)
@@ -129,8 +134,6 @@ def _add_gradients(parameters, samples, batch, shared, end, workspace):
             transpose_filters(parameters, X.shape[1], workspace.scratch.transposed)
             is_transposed = True
         gradient = shared.gradients[b]
-        for i in range(len(gradient)):
-            gradient[i] = 0
         shared.losses[b] = 0
         for tile in range(b, n_tiles, batch.n_buffers):
             n = len(batch.rows) - tile * TILE
@@ -158,6 +161,9 @@ def _add_gradients(parameters, samples, batch, shared, end, workspace):
 def _update(theta, rule, batch, shared, end, slope):
     """This thread's part of an update; ``end`` as in `_add_gradients`."""
     lines = -(-len(theta) // 16)  # a piece is made of whole cache lines
+    unbiased = np.sqrt(1.0 - np.float64(_BETA2) ** np.float64(batch.step))
+    unbiased /= 1.0 - np.float64(_BETA1) ** np.float64(batch.step)
+    corrected = np.float32(rule.rate * unbiased)
     while True:
         piece = take(shared.counters, end)
         if piece < 0:
@@ -169,20 +175,24 @@ def _update(theta, rule, batch, shared, end, slope):
                 loss += shared.losses[b]
             shared.losses[len(shared.losses) - 1] += batch.weight * loss
         low = lines * piece // shared.n_threads * 16
-        n = lines * (piece + 1) // shared.n_threads * 16 - low
-        if n > len(theta) - low:
-            n = len(theta) - low
-        moved, g = view(theta, low, (n,)), view(slope, 0, (n,))
-        decay = view(rule.decay, low, (n,))
-        _sum_buffers(decay, moved, shared.gradients, batch.n_buffers, low, g)
-        if rule.adam:
-            unbiased = np.sqrt(1.0 - np.float64(_BETA2) ** np.float64(batch.step))
-            unbiased /= 1.0 - np.float64(_BETA1) ** np.float64(batch.step)
-            corrected = np.float32(rule.rate * unbiased)
-            first, second = view(rule.first, low, (n,)), view(rule.second, low, (n,))
-            _adam_step(moved, g, first, second, corrected)
-        else:
-            _sgd_step(moved, g, np.float32(rule.rate))
+        end_of_piece = lines * (piece + 1) // shared.n_threads * 16
+        if end_of_piece > len(theta):
+            end_of_piece = len(theta)
+        for start in range(low, end_of_piece, _AT_ONCE):
+            n = end_of_piece - start
+            if n > _AT_ONCE:
+                n = _AT_ONCE
+            moved, g = view(theta, start, (n,)), view(slope, 0, (n,))
+            decay = view(rule.decay, start, (n,))
+            _sum_buffers(decay, moved, shared.gradients, batch.n_buffers, start, g)
+            if rule.adam:
+                first, second = (
+                    view(rule.first, start, (n,)),
+                    view(rule.second, start, (n,)),
+                )
+                _adam_step(moved, g, first, second, corrected)
+            else:
+                _sgd_step(moved, g, np.float32(rule.rate))
         hand_in(shared.counters)
 
 

@@ -20,37 +20,49 @@ def _block_product(n_rows, n_panels):
     """Make the intrinsic for one block of ``n_rows`` by ``n_panels`` vectors."""
 
     @intrinsic
-    def block(typingctx, A, B, C, i, j):
-        """Add to the block of C that begins at (i, j) what `add_product` adds."""
+    def block(typingctx, A, B, start, C, i, j):
+        """Fill the block of C that begins at (i, j), as `add_product` says."""
 
         def codegen(context, builder, signature, args):
-            A, B, C = (
+            A, B, start, C = (
                 Elements(context, builder, kind, array)
-                for kind, array in zip(signature.args[:3], args[:3], strict=True)
+                for kind, array in zip(signature.args[:4], args[:4], strict=True)
             )
-            i, j = args[3:]
-            zero = i.type(0)
-            of_panel = i.type(LANES * C.itemsize)
+            i, j = args[4:]
+            zero, of_vector = i.type(0), i.type(LANES * C.itemsize)
 
-            def vectors(place):
+            def vectors(array, place):
                 """Where each vector of a row of the block begins."""
                 for _ in range(n_panels):
                     yield builder.bitcast(place, FLOATS.as_pointer())
-                    place = C.moved(place, of_panel)
+                    place = array.moved(place, of_vector)
 
-            places, row = [], C.at(i, j)
-            for _ in range(n_rows):
-                places.extend(vectors(row))
-                row = C.moved(row, C.strides[0])
-            sums = [variable(builder, FLOATS) for _ in places]
-            for accumulator, place in zip(sums, places, strict=True):
-                builder.store(builder.load(place, align=4), accumulator)
+            def block_of(array):
+                row = array.at(i, j)
+                for _ in range(n_rows):
+                    yield from vectors(array, row)
+                    row = array.moved(row, array.strides[0])
+
+            def starts():
+                if len(start.shape) == 2:
+                    for place in block_of(start):
+                        yield builder.load(place, align=4)
+                    return
+                place = start.at(i)
+                for _ in range(n_rows):
+                    number = in_all_lanes(builder, builder.load(place))
+                    yield from [number] * n_panels
+                    place = start.moved(place, start.strides[0])
+
+            sums = [variable(builder, FLOATS) for _ in range(n_rows * n_panels)]
+            for accumulator, value in zip(sums, starts(), strict=True):
+                builder.store(value, accumulator)
 
             left_column, right_row = A.at(i, zero), B.at(zero, j)
             with counting_loop(builder, B.shape[0]) as loop:
                 k = loop.index
                 row = B.moved(right_row, builder.mul(k, B.strides[0]))
-                right = [builder.load(place, align=4) for place in vectors(row)]
+                right = [builder.load(place, align=4) for place in vectors(B, row)]
                 place = A.moved(left_column, builder.mul(k, A.strides[1]))
                 for r in range(n_rows):
                     left = in_all_lanes(builder, builder.load(place))
@@ -62,11 +74,11 @@ def _block_product(n_rows, n_panels):
                         )
                         builder.store(total, accumulator)
                     place = A.moved(place, A.strides[0])
-            for accumulator, place in zip(sums, places, strict=True):
+            for accumulator, place in zip(sums, block_of(C), strict=True):
                 builder.store(builder.load(accumulator), place, align=4)
             return context.get_dummy_value()
 
-        return void(A, B, C, types.intp, types.intp), codegen
+        return void(A, B, start, C, types.intp, types.intp), codegen
 
     return block
 
@@ -82,8 +94,8 @@ _block_1x1 = _block_product(1, 1)
 
 
 @part(void)
-def add_product(A, B, C):
-    """C += A B, the inner index summed in order.
+def add_product(A, B, start, C):
+    """C <- start + A B, the inner index summed in order.
 
     Parameters
     ----------
@@ -91,7 +103,9 @@ def add_product(A, B, C):
         Rows and columns beyond are left out.
     B : float32 array of shape (K, n_columns)
         Rows are contiguous, and of a multiple of `LANES`.
-    C : float32 array of shape (M, n_columns), added to
+    start : float32 array of shape (M,) or (M, n_columns)
+        One number for each row; or C itself, say.
+    C : float32 array of shape (M, n_columns), written
         As ``B``.
     """
     M, n_columns = C.shape
@@ -100,20 +114,20 @@ def add_product(A, B, C):
         n = (n_columns - j) // LANES
         for i in range(0, whole, _ROWS):
             if n >= _PANELS:
-                _block_4x3(A, B, C, i, j)
+                _block_4x3(A, B, start, C, i, j)
             elif n == 2:
-                _block_4x2(A, B, C, i, j)
+                _block_4x2(A, B, start, C, i, j)
             else:
-                _block_4x1(A, B, C, i, j)
+                _block_4x1(A, B, start, C, i, j)
         if n >= _PANELS and M - whole == 3:
-            _block_3x3(A, B, C, whole, j)
+            _block_3x3(A, B, start, C, whole, j)
         elif n >= _PANELS and M - whole == 2:
-            _block_2x3(A, B, C, whole, j)
+            _block_2x3(A, B, start, C, whole, j)
         else:
             for i in range(whole, M):
                 if n >= _PANELS:
-                    _block_1x3(A, B, C, i, j)
+                    _block_1x3(A, B, start, C, i, j)
                 elif n == 2:
-                    _block_1x2(A, B, C, i, j)
+                    _block_1x2(A, B, start, C, i, j)
                 else:
-                    _block_1x1(A, B, C, i, j)
+                    _block_1x1(A, B, start, C, i, j)

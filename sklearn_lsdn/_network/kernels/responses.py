@@ -10,8 +10,8 @@ from numba import int64
 from .compilation import part
 from .matmul import add_product
 from .sigmoid import logistic, product_layer
-from .vectors import LANES, load, padded, store
-from .views import view
+from .vectors import padded
+from .views import spaced_view, view
 
 TILE = 128  # samples held at once, so that their responses stay in the L2 cache
 
@@ -31,12 +31,9 @@ def fill_responses(parameters, S, X, H, spatial):
         rows, width = sizes[k - 1], padded(sizes[k])
         filters, U = view(wide, at, (rows, width)), view(H, h, (n, width))
         at += rows * width
-        for j in range(0, width, LANES):
-            bias = load(wide, at + j)
-            for r in range(n):
-                store(bias, U, (r, j))
+        biases = spaced_view(wide, at, (n, width), (0, 1))
         at += width
-        add_product(inputs, filters, U)
+        add_product(inputs, filters, biases, U)
         if k == 1 and n_coordinates > 0:
             latent = view(wide, at, (n_coordinates, width))
             at += n_coordinates * width

@@ -13,7 +13,8 @@ from numba import int64, void
 from .compilation import kernel, part
 from .matmul import STRIP, add_product
 from .sigmoid import logistic, product_strip, tabled_product_strip
-from .vectors import LANES, aligned, padded, store
+from .transposition import transpose
+from .vectors import LANES, aligned, load, padded, store
 from .views import spaced_view, view
 
 
@@ -43,20 +44,21 @@ class Tables(NamedTuple):
 
     across_i: np.ndarray  # (n_i, p_2)
     across_j: np.ndarray  # (n_j, p_2)
-    along: np.ndarray  # (p_2, n_k + STRIP)
+    along: np.ndarray  # (p_2, LANES + n_k + STRIP), from LANES before the first voxel
 
 
 class Strip(NamedTuple):
-    """What a thread writes to: a row of STRIP floats for each of these; float32."""
+    """What a thread writes to."""
 
-    H: np.ndarray  # features and nodes of all layers
-    X: np.ndarray  # coordinates
-    row: np.ndarray  # for tables, the factor of each node across a row of voxels
+    H: np.ndarray  # features and nodes of all layers; float32, (n_rows, STRIP)
+    X: np.ndarray  # coordinates; float32, (n_coordinates, STRIP)
+    # Runs of voxels along the third axis; int64, a row each:
+    runs: np.ndarray  # first lane, the lane after the last, and i, j, k of the first
 
     @classmethod
     def of(cls, sizes, n_coordinates):
-        shapes = (sizes.sum(), STRIP), (n_coordinates, STRIP), (sizes[1],)
-        return cls(*map(aligned, shapes))
+        H, X = aligned((sizes.sum(), STRIP)), aligned((n_coordinates, STRIP))
+        return cls(H, X, np.empty((STRIP, 5), dtype=np.int64))
 
 
 def axis_tables(latent, precision, to_coordinates, shape):
@@ -76,10 +78,11 @@ def axis_tables(latent, precision, to_coordinates, shape):
         return Tables(*np.empty((3, 0, 0), dtype=np.float32))
     axis_of = steps.argmax(axis=1)
     factors = []
-    for axis, n in enumerate((shape[0], shape[1], shape[2] + STRIP)):
-        exponent = np.zeros((n, latent.shape[1]))
+    ends = (0, shape[0]), (0, shape[1]), (-LANES, shape[2] + STRIP)
+    for axis, (first, stop) in enumerate(ends):
+        exponent = np.zeros((stop - first, latent.shape[1]))
         for c in np.flatnonzero(axis_of == axis):
-            x = to_coordinates[c, axis] * np.arange(n) + to_coordinates[c, 3]
+            x = to_coordinates[c, axis] * np.arange(first, stop) + to_coordinates[c, 3]
             exponent += float(precision) * (x[:, None] - latent[c]) ** 2
         with np.errstate(over="ignore"):  # infinitely far: no response
             factors.append(np.exp(exponent).astype(np.float32))
@@ -88,36 +91,35 @@ def axis_tables(latent, precision, to_coordinates, shape):
 
 
 @part(int64)
-def _forward_strip(parameters, strip, n, along, k0, layer):
+def _forward_strip(parameters, tables, strip, n, n_runs, layer):
     """Fill ``strip.H``, the features and then the responses of all layers.
 
-    ``n`` samples of the strip count. The spatial response comes from ``strip.X``; or,
-    if there is a table ``along``, from exp(|x - xhat_i|^2 / sigma^2) =
-    strip.row[i] along[i, k0 + lane]. Returns the row where the responses of
-    ``layer`` begin.
+    ``n`` samples of the strip count. The spatial response comes from ``strip.X``; or
+    from tables, for the first ``n_runs`` of ``strip.runs``. Returns the row where the
+    responses of ``layer`` begin.
     """
     theta, sizes, precision = parameters
-    H, X, row = strip
+    H, X, runs = strip
     width = padded(n)
     at, h = 0, 0
     for k in range(1, layer + 1):
         p, m = sizes[k - 1], sizes[k]
-        inputs = spaced_view(H, h * STRIP, (p, width), STRIP)
+        inputs = spaced_view(H, h * STRIP, (p, width), (STRIP, 1))
         h += p
-        U = spaced_view(H, h * STRIP, (m, width), STRIP)
-        filters = view(theta, at, (p, m))
-        at += p * m
-        for i in range(m):
-            for j in range(0, width, LANES):
-                store(theta[at + i], U, (i, j))  # the bias
-        at += m
-        add_product(filters.T, inputs, U)
+        U = spaced_view(H, h * STRIP, (m, width), (STRIP, 1))
+        filters, biases = view(theta, at, (p, m)), view(theta, at + p * m, (m,))
+        at += (p + 1) * m
+        add_product(filters.T, inputs, biases, U)
         if k > 1 or len(X) == 0:
             logistic(U)
-        elif len(along) > 0:
-            tabled_product_strip(U, row, along, k0)
-        else:
+        elif n_runs == 0:
             product_strip(U, X, view(theta, at, (len(X), m)), precision)
+        else:
+            for r in range(n_runs):
+                begin, end = runs[r, 0], runs[r, 1]
+                across = tables.across_i[runs[r, 2]], tables.across_j[runs[r, 3]]
+                first = LANES + runs[r, 4] - begin
+                tabled_product_strip(U, across, tables.along, first, begin, end)
         if k == 1:
             at += len(X) * m
     return h
@@ -138,29 +140,41 @@ def forward(parameters, S, X, layer, responses, strip):
     strip : Strip
     """
     H = strip.H
-    no_table = view(H, 0, (0, 0))
+    empty = view(H, 0, (0, 0))
+    no_tables = Tables(empty, empty, empty)
     for start in range(0, len(S), STRIP):
         n = len(S) - start
         if n > STRIP:
             n = STRIP
-        for r in range(n):
-            for j in range(S.shape[1]):
-                H[j, r] = S[start + r, j]
-            for c in range(X.shape[1]):
-                strip.X[c, r] = X[start + r, c]
-        h = _forward_strip(parameters, strip, n, no_table, 0, layer)
+        p, n_coordinates = S.shape[1], X.shape[1]
+        transpose(view(S, start * p, (n, p)), H)
+        transpose(view(X, start * n_coordinates, (n, n_coordinates)), strip.X)
+        h = _forward_strip(parameters, no_tables, strip, n, 0, layer)
         for r in range(n):
             for j in range(responses.shape[1]):
                 responses[start + r, j] = H[h + j, r]
 
 
 @part(void)
-def _place(affine, i, j, k, n, out):
-    """out[c, l] <- affine[c] applied to the voxel indices (i, j, k + l)."""
+def _copy(source, first, row, begin, end):
+    """Copy to lanes ``begin`` to before ``end`` what begins at element ``first``."""
+    if end - begin < LANES:
+        for lane in range(begin, end):
+            row[lane] = source[first + lane - begin]
+        return
+    for lane in range(begin, end, LANES):
+        if lane + LANES > end:
+            lane = end - LANES
+        store(load(source, first + lane - begin), row, lane)
+
+
+@part(void)
+def _place(affine, i, j, k, out, begin, end):
+    """out[c, begin + l] <- affine[c] applied to the voxel indices (i, j, k + l)."""
     for c in range(len(affine)):
         first = affine[c, 0] * i + affine[c, 1] * j + affine[c, 2] * k + affine[c, 3]
-        for lane in range(n):
-            out[c, lane] = first + affine[c, 2] * lane
+        for lane in range(begin, end):
+            out[c, lane] = first + affine[c, 2] * (lane - begin)
 
 
 @kernel
@@ -179,41 +193,42 @@ def forward_voxels(parameters, volume, centers, tables, psi, strip):
     strip : Strip
     """
     channels, strides, offsets, to_features, to_coordinates = volume
-    across_i, across_j, along = tables
-    H, X, row = strip
-    n_offsets = offsets.shape[1]
-    last = len(parameters.sizes) - 1
+    H, X, runs = strip
+    last, n_offsets = len(parameters.sizes) - 1, offsets.shape[1]
     more = len(channels) * n_offsets  # features beside the patch
     others = view(H, more * STRIP, (len(to_features), STRIP))
-    done = 0
-    while done < len(centers):
-        start = centers[done]
-        i = start // strides[0]
-        j = (start - i * strides[0]) // strides[1]
-        k = start - i * strides[0] - j * strides[1]
-        end = start - k + strides[1]
-        if end > start + STRIP:
-            end = start + STRIP
-        stop = done + 1  # of the voxels that this strip takes: some, in one row
-        while stop < len(centers) and centers[stop - 1] < centers[stop] < end:
-            stop += 1
-        n = centers[stop - 1] - start + 1
-        for c in range(len(channels)):
-            for o in range(n_offsets):
-                first = c * channels.shape[1] + start + offsets[c, o]
-                values = view(channels, first, (n,))
-                feature = H[c * n_offsets + o]
-                for lane in range(n):
-                    feature[lane] = values[lane]
-        _place(to_features, i, j, k, n, others)
-        if len(along) > 0:
-            for node in range(len(row)):
-                row[node] = across_i[i, node] * across_j[j, node]
-        else:
-            _place(to_coordinates, i, j, k, n, X)
-        h = _forward_strip(parameters, strip, n, along, k, last)
-        for r in range(done, stop):
-            lane = centers[r] - start
+    voxels, tabled = view(channels, 0, (channels.size,)), len(tables.along) > 0
+    for done in range(0, len(centers), STRIP):
+        n = len(centers) - done
+        if n > STRIP:
+            n = STRIP
+        begin, n_runs = 0, 0
+        while begin < n:
+            start = centers[done + begin]
+            i = start // strides[0]
+            j = (start - i * strides[0]) // strides[1]
+            k = start - i * strides[0] - j * strides[1]
+            end, n_in_row = begin + 1, strides[1] - k
+            while (
+                end < n
+                and end - begin < n_in_row
+                and centers[done + end] == start + end - begin
+            ):
+                end += 1
+            for c in range(len(channels)):
+                for o in range(n_offsets):
+                    first = c * channels.shape[1] + start + offsets[c, o]
+                    row = view(H, (c * n_offsets + o) * STRIP, (STRIP,))
+                    _copy(voxels, first, row, begin, end)
+            _place(to_features, i, j, k, others, begin, end)
+            if tabled:
+                run = runs[n_runs]
+                run[0], run[1], run[2], run[3], run[4] = begin, end, i, j, k
+                n_runs += 1
+            else:
+                _place(to_coordinates, i, j, k, X, begin, end)
+            begin = end
+        h = _forward_strip(parameters, tables, strip, n, n_runs, last)
+        for r in range(n):
             for output in range(psi.shape[1]):
-                psi[r, output] = H[h + output, lane]
-        done = stop
+                psi[done + r, output] = H[h + output, r]

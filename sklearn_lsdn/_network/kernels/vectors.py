@@ -24,8 +24,9 @@ from .numba_internals import (
 LANES = lanes()  # floats of a vector: 16, 8 or 4, as the processor has them
 _LINE = 16  # floats of a cache line
 
-FLOATS = ir.VectorType(ir.FloatType(), LANES)  # as LLVM calls a vector
-_INTEGERS = ir.VectorType(ir.IntType(32), LANES)
+# As LLVM calls vectors:
+FLOATS = ir.VectorType(ir.FloatType(), LANES)
+INTEGERS = ir.VectorType(ir.IntType(32), LANES)
 
 vector = value_type("Vector", FLOATS)
 
@@ -47,9 +48,10 @@ def padded(n):
 
 def in_all_lanes(builder, value):
     """A vector of one number."""
-    undefined, first = ir.Constant(FLOATS, ir.Undefined), ir.IntType(32)(0)
+    kind, first = ir.VectorType(value.type, LANES), ir.IntType(32)(0)
+    undefined = ir.Constant(kind, ir.Undefined)
     value = builder.insert_element(undefined, value, first)
-    return builder.shuffle_vector(value, undefined, ir.Constant(_INTEGERS, [0] * LANES))
+    return builder.shuffle_vector(value, undefined, ir.Constant(INTEGERS, [0] * LANES))
 
 
 def _as_vector(builder, kind, value):
@@ -119,26 +121,67 @@ def store(typingctx, value, array, index):
     return types.void(value, array, _index(index)), codegen
 
 
+def _bounded(beyond_it):
+    """Make the intrinsic for a bound that is upper (">") or lower ("<")."""
+
+    @intrinsic
+    def bounded(typingctx, x, bound):
+        """Lanes of ``x`` brought to a bound where beyond it; NaN stays NaN."""
+
+        def codegen(context, builder, signature, args):
+            x, bound = args[0], in_all_lanes(builder, args[1])
+            is_beyond = builder.fcmp_ordered(beyond_it, x, bound)
+            return builder.select(is_beyond, bound, x)
+
+        return vector(vector, types.float32), codegen
+
+    return bounded
+
+
+at_most, at_least = _bounded(">"), _bounded("<")
+
+
 @intrinsic
-def limited(typingctx, x, limit):
-    """Lanes of ``x`` brought between -limit and limit; NaN stays NaN."""
+def plus_product(typingctx, total, a, b):
+    """total + a b, rounded once where the processor can."""
 
     def codegen(context, builder, signature, args):
-        x, high = args[0], in_all_lanes(builder, args[1])
-        for bound, beyond in (high, ">"), (builder.fneg(high), "<"):
-            x = builder.select(builder.fcmp_ordered(beyond, x, bound), bound, x)
-        return x
+        kind = ir.FunctionType(FLOATS, [FLOATS] * 3)
+        name = f"llvm.fmuladd.v{LANES}f32"
+        fused = builder.module.declare_intrinsic(name, fnty=kind)
+        total, a, b = args
+        return builder.call(fused, [a, b, total])
 
-    return vector(vector, types.float32), codegen
+    return vector(vector, vector, vector), codegen
 
 
 @intrinsic
-def times_power_of_2(typingctx, x, exponent):
-    """x 2^n, where n stands in the last bits of the float ``exponent``."""
+def between(typingctx, first, stop, inside, outside):
+    """Lanes from ``first`` to before ``stop`` of one vector, the others of another."""
 
     def codegen(context, builder, signature, args):
-        bits, n = (builder.bitcast(a, _INTEGERS) for a in args)
-        n = builder.shl(n, ir.Constant(_INTEGERS, [23] * LANES))
-        return builder.bitcast(builder.add(bits, n), FLOATS)
+        *bounds, inside, outside = args
+        lanes = ir.Constant(INTEGERS, list(range(LANES)))
+        first, stop = (
+            in_all_lanes(builder, builder.trunc(bound, INTEGERS.element))
+            for bound in bounds
+        )
+        chosen = builder.and_(
+            builder.icmp_signed(">=", lanes, first),
+            builder.icmp_signed("<", lanes, stop),
+        )
+        return builder.select(chosen, inside, outside)
 
-    return vector(vector, vector), codegen
+    return vector(types.intp, types.intp, vector, vector), codegen
+
+
+@intrinsic
+def power_of_2(typingctx, exponent):
+    """2^(n - 127), where n stands in the last bits of the float ``exponent``."""
+
+    def codegen(context, builder, signature, args):
+        n = builder.bitcast(args[0], INTEGERS)
+        n = builder.shl(n, ir.Constant(INTEGERS, [23] * LANES))
+        return builder.bitcast(n, FLOATS)
+
+    return vector(vector), codegen

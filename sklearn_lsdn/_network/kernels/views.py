@@ -26,16 +26,16 @@ def view(typingctx, array, start, shape):
 
 
 @intrinsic
-def spaced_view(typingctx, array, start, shape, step):
-    """As `view`, of two axes, with rows that begin ``step`` elements apart."""
+def spaced_view(typingctx, array, start, shape, steps):
+    """As `view`, of two axes, along which it steps so many elements; 0 repeats."""
     out = types.Array(array.dtype, 2, "A")
 
     def codegen(context, builder, signature, args):
         elements = Elements(context, builder, signature.args[0], args[0])
         sizes, element = unpacked(builder, args[2]), elements.strides[-1]
-        strides = builder.mul(args[3], element), element
+        strides = [builder.mul(step, element) for step in unpacked(builder, args[3])]
         data = elements.at(args[1])
         return array_value(context, builder, out, data, sizes, strides)
 
-    shape = types.UniTuple(types.intp, 2)
-    return out(array, types.intp, shape, types.intp), codegen
+    pair = types.UniTuple(types.intp, 2)
+    return out(array, types.intp, pair, pair), codegen
