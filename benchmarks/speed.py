@@ -17,8 +17,9 @@ the exported model from rows of X. Training is epochs alone, of Adam: neither
 compiling, scaling nor initialising counts.
 
 "peak" is the share of the peak, on as many cores, that goes into matrix products, 2
-operations for a multiply-add and none for all else; the peak is the better of
-`numpy.dot` and our own kernel on this machine, which should have nothing else to do.
+operations for a multiply-add and none for all else; the peak is that of multiply-adds
+in registers on the widest vectors (`peak.py`), whatever BLAS is told to use, on this
+machine, which should have nothing else to do.
 "error" is against float64: the largest of psi in prediction; in training that of the
 first filters' gradient, relative.
 
@@ -36,6 +37,7 @@ import numpy as np
 import torch
 from contestants import OURS, TREES, Problem, prediction, seconds, training
 from open_ms import PAPER, data_folder
+from peak import measured_peak
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -43,8 +45,7 @@ from sklearn.metrics import root_mean_squared_error
 from threadpoolctl import threadpool_limits
 
 from sklearn_lsdn import LSDNRegressor, VolumeSynthesizer
-from sklearn_lsdn._network.kernels.compilation import kernel
-from sklearn_lsdn._network.kernels.matmul import STRIP, add_product
+from sklearn_lsdn._network.kernels.vectors import LANES
 from sklearn_lsdn.datasets import make_brain_cohort
 
 
@@ -62,22 +63,6 @@ def medians(functions, repeats):
 def limit_threads(n):
     threadpool_limits(n)
     torch.set_num_threads(n)
-
-
-def measured_peak():
-    """Operations a second of one core, in the better of two matrix products."""
-    limit_threads(1)
-    n, m = 1024, 400
-    A, out = np.ones((2, n, n), dtype=np.float32)
-    dot = partial(np.dot, A, A, out)
-    left, right = np.ones((m, m), np.float32), np.zeros((m, 10 * STRIP), np.float32)
-    result = np.zeros_like(right)
-    product = partial(kernel(add_product.py_func), left, right, result)
-    product()  # compiles
-    return max(
-        2 * n**3 / min(seconds(dot) for _ in range(20)),
-        2 * m * right.size / min(seconds(product) for _ in range(100)),
-    )
 
 
 def compiling_works():
@@ -108,7 +93,10 @@ def compare_kernels(arguments):
     """The tables of prediction and training."""
     with_compiled = not arguments.no_compiled and compiling_works()
     peak = measured_peak()
-    print(f"One core's measured peak: {peak / 1e9:.0f} GFLOP/s in float32.\n")
+    print(
+        f"One core's measured peak: {peak / 1e9:.0f} GFLOP/s in float32, on vectors "
+        f"of {LANES}.\n"
+    )
     print(
         "| task | hidden | threads | contestant | s per 10^6 | ratio | peak | error |"
     )
