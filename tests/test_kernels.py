@@ -10,17 +10,23 @@ from small_networks import double, make_network, make_samples, single
 
 from sklearn_lsdn._network import reference
 from sklearn_lsdn._network.inference import _SLICE, predict_rows
-from sklearn_lsdn._network.kernels import backward, matmul, sigmoid, transposition
+from sklearn_lsdn._network.kernels import (
+    backward,
+    matmul,
+    responses,
+    sigmoid,
+    transposition,
+)
 from sklearn_lsdn._network.kernels.compilation import kernel
 from sklearn_lsdn._network.kernels.operands import Parameters, Samples
 from sklearn_lsdn._network.kernels.responses import TILE
 from sklearn_lsdn._network.kernels.vectors import LANES
 
-add_gradient, transpose_filters, add_product, transpose, logistic_kernel = (
+add_gradient, turn_filters, add_product, transpose, logistic_kernel = (
     kernel(part.py_func)
     for part in (
         backward.add_gradient,
-        backward.transpose_filters,
+        responses.turn_filters,
         matmul.add_product,
         transposition.transpose,
         sigmoid.logistic,
@@ -40,7 +46,7 @@ def kernel_loss_and_gradient(architecture, theta, S, X, T, weight, start=0.0):
     scratch = backward.Scratch.of(wide.sizes, len(S))
     for array in scratch[:3]:
         array[:] = np.nan
-    transpose_filters(wide, X.shape[1], scratch.transposed)
+    turn_filters(wide, X.shape[1], scratch.turned)
     wide_gradient = np.full_like(wide.theta, start)
     loss = add_gradient(wide, Samples(S, X, T, share), wide_gradient, scratch)
     assert (wide_gradient == start).sum() >= len(wide.theta) - len(theta)  # padding

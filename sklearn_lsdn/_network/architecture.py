@@ -86,7 +86,11 @@ class Architecture:
         return theta
 
     def widen(self, theta: np.ndarray, multiple: int) -> np.ndarray:
-        """Copy ``theta``, rows of nodes padded with zeros to a multiple in length."""
+        """Copy ``theta`` as training has it, rows padded to a multiple in length.
+
+        Filters of the first layer have a row for each input; those of the others for
+        each output, of which there are fewer, so that less is padding.
+        """
         return np.concatenate(
             [
                 np.pad(block, ((0, 0), (0, -block.shape[1] % multiple))).ravel()
@@ -104,14 +108,11 @@ class Architecture:
             start = stop
 
     def _blocks(self, theta):
-        """Views of ``theta`` with a row for each input, bias and coordinate."""
-        start = 0
-        for k, (n, m) in enumerate(
-            zip(self.layer_sizes[:-1], self.layer_sizes[1:], strict=True)
-        ):
-            rows = n + 1 + (self.n_coordinates if k == 0 else 0)
-            yield theta[start : start + rows * m].reshape(rows, m)
-            start += rows * m
+        """Views of ``theta``, in the order and with the rows of `widen`."""
+        filters, biases, latent = self.layers(theta)
+        yield from (filters[0], biases[0][None], latent)
+        for F, b in zip(filters[1:], biases[1:], strict=True):
+            yield from (F.T, b[None])
 
     def filter_mask(self) -> np.ndarray:
         """1 where the L2 penalty applies (the filters), 0 elsewhere; float32."""

@@ -34,7 +34,7 @@ class Trainer:
     def __init__(self, architecture: Architecture, theta, samples, settings, rng):
         self.architecture = architecture
         self.theta = theta
-        self._samples = Samples(*samples)
+        self._samples = Samples(*map(np.ascontiguousarray, samples))
         self._total_weight = float(samples[-1].sum(dtype=np.float64))
         self._settings = settings
         self._decay = (settings.alpha * architecture.filter_mask()).astype(np.float32)

@@ -11,10 +11,10 @@ from numba import float64, void
 from .compilation import part
 from .matmul import add_product
 from .responses import fill_responses
-from .transposition import transpose
 from .vectors import LANES, aligned, load, padded, store
 from .views import spaced_view, view
 
+_AT_ONCE = 64  # samples whose gradients by some nodes stay in the first cache
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 
@@ -25,7 +25,7 @@ class Scratch(NamedTuple):
     H: np.ndarray  # responses of all layers
     D: np.ndarray  # gradients by them
     spatial: np.ndarray  # spatial responses
-    transposed: np.ndarray  # filters, as `transpose_filters` leaves them
+    turned: np.ndarray  # filters, as `turn_filters` leaves them
     zeros: np.ndarray  # which stay so
 
     @classmethod
@@ -33,27 +33,9 @@ class Scratch(NamedTuple):
         """For tiles of up to ``n`` samples."""
         widths = padded.py_func(sizes)
         n_floats = n * widths[1:].sum()
-        lengths = n_floats, n_floats, n * widths[1], sizes[2:] @ widths[1:-1]
+        lengths = n_floats, n_floats, n * widths[1], sizes[1:-1] @ widths[2:]
         lengths += (widths.max(),)
         return cls(*(aligned((length,)) for length in lengths))
-
-
-@part(void)
-def transpose_filters(parameters, n_coordinates, transposed):
-    """F(K)', ..., F(3)' of padded parameters, their own rows padded too.
-
-    ``transposed`` has zeros where rows are padded, and keeps them.
-    """
-    wide, sizes, _ = parameters
-    at = len(wide)
-    to = 0
-    for k in range(len(sizes) - 1, 1, -1):
-        rows, columns = sizes[k - 1], sizes[k]
-        width = padded(columns)
-        at -= (rows + 1) * width
-        filters = spaced_view(wide, at, (rows, columns), (width, 1))
-        transpose(filters, view(transposed, to, (columns, padded(rows))))
-        to += columns * padded(rows)
 
 
 @part(float64)
@@ -80,11 +62,23 @@ def _add_bias_gradient(d, slope):
 
 
 @part(void)
-def _add_filter_gradient(inputs, n_inputs, d, gradient, at):
-    """(7), to what begins at element ``at`` of the gradient."""
-    shape = n_inputs, d.shape[1]
-    slope = view(gradient, at, shape)
-    add_product(inputs, d, spaced_view(gradient, at, shape, (shape[1], 1)), slope)
+def _add_filter_gradient(left, n_rows, right, gradient, at):
+    """(7): ``left`` of ``n_rows`` nodes times ``right``, summed over samples.
+
+    It is added to what begins at element ``at`` of the gradient.
+    """
+    n, shape = len(left), (n_rows, right.shape[1])
+    slope, sums = (
+        view(gradient, at, shape),
+        spaced_view(gradient, at, shape, (shape[1], 1)),
+    )
+    for first in range(0, n, _AT_ONCE):
+        n_now = n - first
+        if n_now > _AT_ONCE:
+            n_now = _AT_ONCE
+        samples = view(left, first * left.shape[1], (n_now, left.shape[1]))
+        others = view(right, first * shape[1], (n_now, shape[1]))
+        add_product(samples.T, others, sums, slope)
 
 
 @part(void)
@@ -139,7 +133,7 @@ def add_gradient(parameters, tile, gradient, scratch):
     tile : Samples
     gradient : float32 array like ``parameters.theta``, added to
     scratch : Scratch
-        ``scratch.transposed`` as `transpose_filters` leaves it.
+        ``scratch.turned`` as `turn_filters` leaves it.
 
     Returns
     -------
@@ -148,26 +142,27 @@ def add_gradient(parameters, tile, gradient, scratch):
     """
     wide, sizes, precision = parameters
     S, X, T, share = tile
-    H, D, spatial, transposed, zeros = scratch
+    H, D, spatial, turned, zeros = scratch
     n, n_coordinates = X.shape
-    h = fill_responses(parameters, S, X, H, spatial)
+    h = fill_responses(parameters, turned, S, X, H, spatial)
     width = padded(sizes[len(sizes) - 1])
     psi, d = view(H, h, (n, width)), view(D, h, (n, width))
     loss = _output_gradient(psi, T, share, d)
-    at, back = len(wide), 0
+    at = len(wide)
     for k in range(len(sizes) - 1, 1, -1):
-        rows, columns = sizes[k - 1], sizes[k]
-        width, narrow = padded(rows), padded(columns)
-        at -= narrow
-        _add_bias_gradient(d, view(gradient, at, (narrow,)))
-        at -= rows * narrow
+        m, width = sizes[k], padded(sizes[k - 1])
+        at -= padded(m)
+        _add_bias_gradient(d, view(gradient, at, (padded(m),)))
+        at -= m * width
         after = d
         h -= n * width
         d, responses = view(D, h, (n, width)), view(H, h, (n, width))
-        _add_filter_gradient(responses.T, rows, after, gradient, at)  # (7)
-        filters = view(transposed, back, (columns, width))
-        add_product(after, filters, spaced_view(zeros, 0, (n, width), (0, 1)), d)
-        back += columns * width
+        _add_filter_gradient(after, m, responses, gradient, at)  # (7)
+        filters, start = (
+            view(wide, at, (m, width)),
+            spaced_view(zeros, 0, d.shape, (0, 1)),
+        )
+        add_product(after, filters, start, d)
         if k > 2 or n_coordinates == 0:
             _through_logistic_layer(d, responses)
     width = padded(sizes[1])
@@ -179,5 +174,5 @@ def add_gradient(parameters, tile, gradient, scratch):
         _through_product_layer(d, responses, spatial, X, latent, precision, slope)
     at -= width
     _add_bias_gradient(d, view(gradient, at, (width,)))
-    _add_filter_gradient(S.T, sizes[0], d, gradient, 0)
+    _add_filter_gradient(S, sizes[0], d, gradient, 0)
     return loss

@@ -10,18 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import void
 
-from .backward import Scratch, add_gradient, transpose_filters
+from .backward import Scratch, add_gradient
 from .compilation import kernel, part
 from .operands import Samples
-from .responses import TILE
+from .responses import TILE, turn_filters
 from .sharing import hand_in, take, wait
-from .vectors import aligned
+from .vectors import LANES, aligned, copy, load, root, store
 from .views import view
 
 _AT_ONCE = 1024  # parameters updated, so that they are in the first cache meanwhile
 N_BUFFERS = 8  # of the gradient of a batch, and so the most threads of use
 
-_ONE = np.float32(1.0)
+_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 _BETA1, _BETA2, _EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 
 
@@ -78,18 +78,21 @@ class _Batch(NamedTuple):
 
 @part(void)
 def _sgd_step(theta, slope, rate):
-    for i in range(len(theta)):
-        theta[i] -= rate * slope[i]
+    for i in range(0, len(theta), LANES):
+        store(load(theta, i) - load(slope, i) * rate, theta, i)
 
 
 @part(void)
 def _adam_step(theta, slope, first, second, rate):
     """Kingma and Ba's update; ``rate`` carries the bias correction."""
-    for i in range(len(theta)):
-        g = slope[i]
-        first[i] += (_ONE - _BETA1) * (g - first[i])
-        second[i] += (_ONE - _BETA2) * (g * g - second[i])
-        theta[i] -= rate * first[i] / (np.sqrt(second[i]) + _EPSILON)
+    for i in range(0, len(theta), LANES):
+        g, mean, square = load(slope, i), load(first, i), load(second, i)
+        mean = mean + (g - mean) * (_ONE - _BETA1)
+        square = square + (g * g - square) * (_ONE - _BETA2)
+        store(mean, first, i)
+        store(square, second, i)
+        step = mean * rate / (root(square) + _EPSILON)
+        store(load(theta, i) - step, theta, i)
 
 
 @part(void)
@@ -98,22 +101,21 @@ def _sum_buffers(decay, theta, gradients, n_buffers, low, slope):
 
     Of the buffers, zeros are left.
     """
-    for i in range(len(theta)):
-        slope[i] = decay[i] * theta[i]
+    for i in range(0, len(theta), LANES):
+        store(load(decay, i) * load(theta, i), slope, i)
     for b in range(n_buffers):
-        gradient = view(gradients, b * gradients.shape[1] + low, (len(theta),))
-        for i in range(len(theta)):
-            slope[i] += gradient[i]
-            gradient[i] = 0
+        at = b * gradients.shape[1] + low
+        for i in range(0, len(theta), LANES):
+            store(load(slope, i) + load(gradients, at + i), slope, i)
+            store(_ZERO, gradients, at + i)
 
 
 @part(void)
 def _gather(rows, array, tile):
     """Copy ``rows`` of an array to a tile."""
+    n = array.shape[1]
     for r in range(len(rows)):
-        row = rows[r]
-        for j in range(array.shape[1]):
-            tile[r, j] = array[row, j]
+        copy(array, rows[r] * n, tile, r * n, n)
 
 
 @part(void)
@@ -124,15 +126,15 @@ def _add_gradients(parameters, samples, batch, shared, end, workspace):
     """
     S, X, T, share = workspace.tile
     n_tiles = -(-len(batch.rows) // TILE)
-    is_transposed = False
+    are_turned = False
     while True:
         b = take(shared.counters, end)
         if b < 0:
             break
         b -= end - batch.n_buffers
-        if not is_transposed:
-            transpose_filters(parameters, X.shape[1], workspace.scratch.transposed)
-            is_transposed = True
+        if not are_turned:
+            turn_filters(parameters, X.shape[1], workspace.scratch.turned)
+            are_turned = True
         gradient = shared.gradients[b]
         shared.losses[b] = 0
         for tile in range(b, n_tiles, batch.n_buffers):

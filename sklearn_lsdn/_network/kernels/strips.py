@@ -14,7 +14,7 @@ from .compilation import kernel, part
 from .matmul import STRIP, add_product
 from .sigmoid import logistic, product_strip, tabled_product_strip
 from .transposition import transpose
-from .vectors import LANES, aligned, load, padded, store
+from .vectors import LANES, aligned, copy, padded
 from .views import spaced_view, view
 
 
@@ -156,19 +156,6 @@ def forward(parameters, S, X, layer, responses, strip):
 
 
 @part(void)
-def _copy(source, first, row, begin, end):
-    """Copy to lanes ``begin`` to before ``end`` what begins at element ``first``."""
-    if end - begin < LANES:
-        for lane in range(begin, end):
-            row[lane] = source[first + lane - begin]
-        return
-    for lane in range(begin, end, LANES):
-        if lane + LANES > end:
-            lane = end - LANES
-        store(load(source, first + lane - begin), row, lane)
-
-
-@part(void)
 def _place(affine, i, j, k, out, begin, end):
     """out[c, begin + l] <- affine[c] applied to the voxel indices (i, j, k + l)."""
     for c in range(len(affine)):
@@ -197,7 +184,7 @@ def forward_voxels(parameters, volume, centers, tables, psi, strip):
     last, n_offsets = len(parameters.sizes) - 1, offsets.shape[1]
     more = len(channels) * n_offsets  # features beside the patch
     others = view(H, more * STRIP, (len(to_features), STRIP))
-    voxels, tabled = view(channels, 0, (channels.size,)), len(tables.along) > 0
+    tabled = len(tables.along) > 0
     for done in range(0, len(centers), STRIP):
         n = len(centers) - done
         if n > STRIP:
@@ -218,8 +205,8 @@ def forward_voxels(parameters, volume, centers, tables, psi, strip):
             for c in range(len(channels)):
                 for o in range(n_offsets):
                     first = c * channels.shape[1] + start + offsets[c, o]
-                    row = view(H, (c * n_offsets + o) * STRIP, (STRIP,))
-                    _copy(voxels, first, row, begin, end)
+                    row = (c * n_offsets + o) * STRIP
+                    copy(channels, first, H, row + begin, end - begin)
             _place(to_features, i, j, k, others, begin, end)
             if tabled:
                 run = runs[n_runs]

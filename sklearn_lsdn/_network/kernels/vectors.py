@@ -9,7 +9,7 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba import int64, types
+from numba import int64, types, void
 
 from .compilation import part
 from .numba_internals import (
@@ -20,6 +20,7 @@ from .numba_internals import (
     unpacked,
     value_type,
 )
+from .views import view
 
 LANES = lanes()  # floats of a vector: 16, 8 or 4, as the processor has them
 _LINE = 16  # floats of a cache line
@@ -142,6 +143,19 @@ at_most, at_least = _bounded(">"), _bounded("<")
 
 
 @intrinsic
+def root(typingctx, x):
+    """Square roots."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(FLOATS, [FLOATS])
+        name = f"llvm.sqrt.v{LANES}f32"
+        sqrt = builder.module.declare_intrinsic(name, fnty=kind)
+        return builder.call(sqrt, args)
+
+    return vector(vector), codegen
+
+
+@intrinsic
 def plus_product(typingctx, total, a, b):
     """total + a b, rounded once where the processor can."""
 
@@ -175,6 +189,12 @@ def between(typingctx, first, stop, inside, outside):
     return vector(types.intp, types.intp, vector, vector), codegen
 
 
+@part(vector)
+def lanes_below(stop, x):
+    """Lanes of ``x`` before one of them, zeros from there."""
+    return between(0, stop, x, x - x)
+
+
 @intrinsic
 def power_of_2(typingctx, exponent):
     """2^(n - 127), where n stands in the last bits of the float ``exponent``."""
@@ -185,3 +205,17 @@ def power_of_2(typingctx, exponent):
         return builder.bitcast(n, FLOATS)
 
     return vector(vector), codegen
+
+
+@part(void)
+def copy(source, first, target, at, n):
+    """Copy ``n`` elements, counted from the start of contiguous arrays."""
+    if n < LANES:
+        start, out = view(source, first, (n,)), view(target, at, (n,))
+        for i in range(n):
+            out[i] = start[i]
+        return
+    for i in range(0, n, LANES):
+        if i > n - LANES:
+            i = n - LANES  # some are copied again
+        store(load(source, first + i), target, at + i)
