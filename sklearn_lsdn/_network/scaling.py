@@ -94,8 +94,11 @@ class Scaling:
         """Coordinates in units of half the training range."""
         out = np.empty(X.shape, dtype=dtype)
         for rows in _chunks(len(X)):
-            scaled = (X[rows] - self.coordinate_centre) / self.coordinate_scale
-            out[rows] = np.clip(scaled, -FAR, FAR)
+            for c in range(X.shape[1]):  # NumPy is slow along rows as short as these
+                one = slice(c, c + 1)
+                scaled = X[rows, c] - self.coordinate_centre[one]
+                scaled /= self.coordinate_scale[one]
+                out[rows, c] = np.clip(scaled, -FAR, FAR)
         return out
 
     def targets(self, T, dtype=np.float32) -> np.ndarray:
