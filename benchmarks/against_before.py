@@ -85,6 +85,7 @@ IMPORTS = ("import sklearn_lsdn", "from sklearn_lsdn import LSDNRegressor")
 
 
 def environment(checkout):
+    # With -P beside it: from the root of a checkout, this would be imported instead.
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": str(checkout)}
 
@@ -94,7 +95,7 @@ class Worker:
 
     def __init__(self, checkout, options):
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, json.dumps(options)],
+            [sys.executable, "-P", "-c", WORKER, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(checkout),
@@ -121,7 +122,7 @@ class Worker:
 def seconds_of_process(checkout, code):
     """Of a fresh Python that runs ``code``."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-P", "-c", code]
     subprocess.run(command, env=environment(checkout), check=True)
     wall, after = (
         time.perf_counter() - start,
