@@ -49,15 +49,7 @@ class Glance:
     def at(cls, subject, scans) -> "Glance":
         """Look at a subject that has been read, and its targets' scans beside it."""
         points, where = _lattice(subject.mask, subject.places)
-        levels = []
-        for volume in [*subject.volumes, *scans]:
-            values = volume[where]
-            cuts = (
-                np.quantile(values, np.arange(1, _LEVELS) / _LEVELS)
-                if len(values)
-                else []
-            )
-            levels.append(np.searchsorted(cuts, values).astype(np.uint8))
+        levels = [_levels(volume[where]) for volume in [*subject.volumes, *scans]]
         weight = min(np.count_nonzero(subject.mask) / max(len(points), 1), 1.0)
         return cls(points, levels, weight)
 
@@ -82,6 +74,14 @@ class Glance:
         found = share > 0
         information = (share[found] * np.log(share[found] / alone[found])).sum()
         return float(information - (_LEVELS - 1) ** 2 / (2 * n))  # bias of few counts
+
+
+def _levels(values):
+    """Each value's, from 0 on."""
+    if not len(values):
+        return np.zeros(0, dtype=np.uint8)
+    cuts = np.quantile(values, np.arange(1, _LEVELS) / _LEVELS)
+    return np.searchsorted(cuts, values).astype(np.uint8)
 
 
 def _lattice(mask, places):

@@ -11,9 +11,7 @@ from ._images import ImageFile, open_image
 from ._registration import align
 
 _ENDS = ("left", "right"), ("back", "front"), ("bottom", "top")
-_CUT = (
-    0.5  # of a brain's largest cross-section: what an end that cuts it shows, at least
-)
+_CUT = 0.5  # of a brain's largest cross-section, which an end that cuts it shows
 
 PLACES = ("world", "brain", "template", None)
 """What may say where a voxel lies."""

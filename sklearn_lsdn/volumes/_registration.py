@@ -120,10 +120,9 @@ def register_rigid(
     >>> bool(transform.angle < 0.5)
     True
     """
-    files = open_image(moving, "moving"), open_image(fixed, "fixed")
-    looked_at = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
-    transform = estimate(*files, **looked_at, random_state=random_state)
-    return resample(*files, transform, interpolation=interpolation), transform
+    masks = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
+    options = dict(masks, random_state=random_state)
+    return _register(moving, fixed, interpolation, options)
 
 
 def register_affine(
@@ -137,9 +136,8 @@ def register_affine(
 ) -> tuple[nib.Nifti1Image, AffineTransform]:
     """Fit an image to that of another head, in size too, and resample it.
 
-    Else it does as `register_rigid`, and takes, raises and warns the same. Twelve
-    numbers are found: rotation, shift, and zooms and shears as one head differs from
-    another.
+    Else it does as `register_rigid`. Twelve numbers are found: rotation, shift, and
+    zooms and shears as one head differs from another.
 
     Parameters
     ----------
@@ -162,6 +160,16 @@ def register_affine(
         From points of the fixed image to those of the moving one; ``zooms`` tells by
         how much the moving head is larger along each axis.
 
+    Raises
+    ------
+    ImportError, FileNotFoundError, TypeError, ValueError
+        As `register_rigid`.
+
+    Warns
+    -----
+    PlaceWarning, RegistrationWarning
+        As `register_rigid`; also if the brains, once fitted, hardly overlap.
+
     See Also
     --------
     register_rigid : For images of one head.
@@ -176,11 +184,14 @@ def register_affine(
     >>> transform.zooms.shape
     (3,)
     """
+    masks = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
+    options = dict(masks, degrees="affine", random_state=random_state)
+    return _register(moving, fixed, interpolation, options)
+
+
+def _register(moving, fixed, interpolation, options):
     files = open_image(moving, "moving"), open_image(fixed, "fixed")
-    looked_at = {"moving_mask": moving_mask, "fixed_mask": fixed_mask}
-    transform = estimate(
-        *files, degrees="affine", **looked_at, random_state=random_state
-    )
+    transform = estimate(*files, **options)
     return resample(*files, transform, interpolation=interpolation), transform
 
 
