@@ -38,6 +38,8 @@ def find_images(arguments):
 
 def find_images_of_model(arguments, synthesizer):
     """The same, where a model may remember what is not given."""
+    from ..jobs._bids_query import complete_query
+
     if arguments.dataset is None:
         for name in ("source", "target"):
             if getattr(arguments, name) is None:
@@ -52,13 +54,6 @@ def find_images_of_model(arguments, synthesizer):
         given[name] = given[name] and sum(given[name], [])
     query, hint = complete_query(synthesizer, arguments.dataset, **given)
     _find(arguments, query, hint=hint)
-
-
-def complete_query(synthesizer, dataset, **given):
-    """What to look for in a dataset, and how to undo what the model decides of it."""
-    from ..jobs import _bids_query
-
-    return _bids_query.complete_query(synthesizer, dataset, **given)
 
 
 def _find(arguments, query, **options):

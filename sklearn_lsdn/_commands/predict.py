@@ -6,7 +6,6 @@ from pathlib import Path
 from .arguments import (
     QUERY,
     by_subject,
-    complete_query,
     find_masks,
     find_with_masks,
     masks_of_each,
@@ -211,6 +210,7 @@ def _predict_images(synthesizer, arguments, options):
 
 
 def _predict_dataset(synthesizer, arguments, options):
+    from ..jobs._bids_query import complete_query
     from ..jobs._derivatives import predict_dataset
 
     given = {name: getattr(arguments, name) for name in QUERY}
