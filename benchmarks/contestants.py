@@ -78,8 +78,8 @@ class Problem:
         self.architecture = self.network.network_.architecture
         self.theta = self.network.network_.standardized_parameters()
         self.weights = peers.Weights.of(self.architecture, self.theta)
-        self.S = self.scaling.standardized(self.X[:, :27])
-        self.C = self.scaling.coordinates(coordinates)
+        table = self.scaling.standardized(self.X)
+        self.S, self.C = table[:, :27].copy(), table[:, 27:].copy()
         self.P = peers.places(self.architecture, self.C)
         self.y, self.T = y, self.scaling.targets(y[:, None])
         self.products = [F.size for F in self.weights.filters]

@@ -105,7 +105,11 @@ from sklearn_lsdn import LSDNRegressor
 from sklearn_lsdn._network.kernels.epoch import epoch
 from sklearn_lsdn._network.kernels.strips import forward
 X = np.random.RandomState(0).uniform(size=(90, 7))
-LSDNRegressor((5, 2), max_iter=3).fit(X, X[:, 0]).predict(X)
+network = LSDNRegressor((5, 2), max_iter=3).fit(X, X[:, 0])
+frozen = X.astype(np.float32)
+frozen.flags.writeable = False
+for rows in X, frozen, frozen[::2], np.asfortranarray(frozen):
+    network.predict(rows)
 for kernel in epoch, forward:
     assert len(kernel.signatures) == 1, kernel.signatures
     print(sum(kernel.stats.cache_hits.values()), end=" ")

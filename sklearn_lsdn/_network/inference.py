@@ -19,15 +19,23 @@ def predict_rows(
     -------
     responses : float32 array of shape (n_samples, n_nodes)
     """
+    table, units = np.hstack([S, X]), np.empty((0, 0))
+    return predict_table(architecture, theta, table, units, n_threads, layer)
+
+
+def predict_table(
+    architecture: Architecture, theta, table, units, n_threads=1, layer=None
+) -> np.ndarray:
+    """As `predict_rows`, of features and coordinates side by side; see `forward`."""
     parameters = Parameters.of(architecture, theta)
     layer = len(parameters.sizes) - 1 if layer is None else layer
-    responses = np.empty((len(S), parameters.sizes[layer]), dtype=np.float32)
+    responses = np.empty((len(table), parameters.sizes[layer]), dtype=np.float32)
 
     def run(rows):
-        strip = Strip.of(parameters.sizes, X.shape[1])
-        forward(parameters, S[rows], X[rows], layer, responses[rows], strip)
+        strip = Strip.of(parameters.sizes, architecture.n_coordinates)
+        forward(parameters, table[rows], units, layer, responses[rows], strip)
 
-    for_each_slice(run, len(S), _SLICE, n_threads)
+    for_each_slice(run, len(table), _SLICE, n_threads)
     return responses
 
 

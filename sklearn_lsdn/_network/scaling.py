@@ -85,9 +85,20 @@ class Scaling:
             out[rows] = unit @ self.whitening
         return out
 
-    def standardized(self, S) -> np.ndarray:
-        """Features of mean 0 and standard deviation 1, not whitened, float32."""
-        unit = (S - self.feature_centre) / self.feature_scale
+    @property
+    def units(self) -> np.ndarray:
+        """Centre and scale of features and then coordinates, float64."""
+        return np.array(
+            [
+                [*self.feature_centre, *self.coordinate_centre],
+                [*self.feature_scale, *self.coordinate_scale],
+            ]
+        )
+
+    def standardized(self, table) -> np.ndarray:
+        """Features and then coordinates in their `units`, not whitened, float32."""
+        centre, scale = self.units
+        unit = (table - centre) / scale
         return np.ascontiguousarray(np.clip(unit, -FAR, FAR), dtype=np.float32)
 
     def coordinates(self, X, dtype=np.float32) -> np.ndarray:

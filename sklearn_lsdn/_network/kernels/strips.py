@@ -10,12 +10,25 @@ from typing import NamedTuple
 import numpy as np
 from numba import int64, void
 
+from ..scaling import FAR
 from .compilation import kernel, part
 from .matmul import STRIP, add_product
 from .sigmoid import logistic, product_strip, tabled_product_strip
 from .transposition import transpose
-from .vectors import LANES, aligned, copy, padded
+from .vectors import (
+    LANES,
+    aligned,
+    at_least,
+    at_most,
+    copy,
+    load,
+    padded,
+    standardized,
+    store,
+)
 from .views import spaced_view, view
+
+_FAR = np.float32(FAR)
 
 
 class Volume(NamedTuple):
@@ -125,30 +138,48 @@ def _forward_strip(parameters, tables, strip, n, n_runs, layer):
     return h
 
 
+@part(void)
+def _standardize(values, units, first):
+    """Rows of ``values``, in place, by the columns of ``units`` from ``first``."""
+    for i in range(values.shape[0]):
+        centre, scale = units[0, first + i], units[1, first + i]
+        for j in range(0, STRIP, LANES):
+            x = standardized(load(values, (i, j)), centre, scale)
+            store(at_least(at_most(x, _FAR), -_FAR), values, (i, j))
+
+
 @kernel
-def forward(parameters, S, X, layer, responses, strip):
+def forward(parameters, rows, units, layer, responses, strip):
     """h(layer + 1) for rows of features and coordinates; psi, if it is the last.
 
     Parameters
     ----------
     parameters : Parameters
-    S : float32 array of shape (n_samples, p_1)
-    X : float32 array of shape (n_samples, n_coordinates)
+    rows : float32 array of shape (n_samples, p_1 + n_coordinates)
+    units : float64 array of shape (2, p_1 + n_coordinates)
+        Centre and scale of each column, to standardise it; of shape (0, 0) if ``rows``
+        are standardised.
     layer : int
         1 for the product layer, K - 1 for the output.
     responses : float32 array of shape (n_samples, sizes[layer]), written
     strip : Strip
     """
-    H = strip.H
+    H, X = strip.H, strip.X
     empty = view(H, 0, (0, 0))
     no_tables = Tables(empty, empty, empty)
-    for start in range(0, len(S), STRIP):
-        n = len(S) - start
+    p, n_coordinates = parameters.sizes[0], len(X)
+    width = p + n_coordinates
+    features = view(H, 0, (p, STRIP))
+    for start in range(0, len(rows), STRIP):
+        n = len(rows) - start
         if n > STRIP:
             n = STRIP
-        p, n_coordinates = S.shape[1], X.shape[1]
-        transpose(view(S, start * p, (n, p)), H)
-        transpose(view(X, start * n_coordinates, (n, n_coordinates)), strip.X)
+        at = start * width
+        transpose(spaced_view(rows, at, (n, p), (width, 1)), features)
+        transpose(spaced_view(rows, at + p, (n, n_coordinates), (width, 1)), X)
+        if len(units) > 0:
+            _standardize(features, units, 0)
+            _standardize(X, units, p)
         h = _forward_strip(parameters, no_tables, strip, n, 0, layer)
         for r in range(n):
             for j in range(responses.shape[1]):

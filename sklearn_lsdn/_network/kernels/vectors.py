@@ -143,6 +143,19 @@ at_most, at_least = _bounded(">"), _bounded("<")
 
 
 @intrinsic
+def standardized(typingctx, x, centre, scale):
+    """(x - centre) / scale in float64, rounded once more to float32."""
+
+    def codegen(context, builder, signature, args):
+        wide = builder.fpext(args[0], ir.VectorType(ir.DoubleType(), LANES))
+        centre, scale = (in_all_lanes(builder, number) for number in args[1:])
+        wide = builder.fdiv(builder.fsub(wide, centre), scale)
+        return builder.fptrunc(wide, FLOATS)
+
+    return vector(vector, types.float64, types.float64), codegen
+
+
+@intrinsic
 def root(typingctx, x):
     """Square roots."""
 
