@@ -37,7 +37,7 @@ def expected(data):
 
 def test_rows_shared_among_threads_get_the_same_bits():
     rng = np.random.RandomState(0)
-    X = rng.standard_normal((9000, 7))  # blocks of 4096, the last one not full
+    X = rng.standard_normal((9000, 7))  # blocks of 8192, the last one not full
     network = LSDNRegressor((9, 4), max_iter=1, n_jobs=1, random_state=0)
     network.fit(X[:500], X[:500, 0])
     alone = network.predict(X)

@@ -91,12 +91,13 @@ class Architecture:
         Filters of the first layer have a row for each input; those of the others for
         each output, of which there are fewer, so that less is padding.
         """
-        return np.concatenate(
-            [
-                np.pad(block, ((0, 0), (0, -block.shape[1] % multiple))).ravel()
-                for block in self._blocks(theta)
-            ]
-        )
+        blocks = []
+        for block in self._blocks(theta):
+            n, m = block.shape
+            wide = np.zeros((n, m + -m % multiple), dtype=theta.dtype)
+            wide[:, :m] = block
+            blocks.append(wide.ravel())
+        return np.concatenate(blocks)
 
     def narrow(self, wide: np.ndarray, multiple: int, theta: np.ndarray):
         """Copy back to ``theta`` what `widen` gave."""
