@@ -79,6 +79,7 @@ def test_signature(network):
         "early_stopping",
         "validation_fraction",
         "shuffle",
+        "average",
         "warm_start",
         "n_jobs",
         "random_state",

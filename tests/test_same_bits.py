@@ -81,8 +81,11 @@ def by_volumes(return_std=False, **parameters):
     return np.stack([images[0].get_fdata(), std_images[0].get_fdata()])
 
 
+LAST = {"learning_rate_decay": 0.85, "average": 1}  # the last network, as it was then
+
+
 def small(cls=LSDNRegressor, **parameters):
-    return cls((30, 7), max_iter=4, random_state=0, **parameters)
+    return cls((30, 7), max_iter=4, random_state=0, **LAST | parameters)
 
 
 def updated_partially():
@@ -104,28 +107,30 @@ def reshrunk():
 
 
 CASES = {
-    "lsdn": lambda: by_rows(LSDNRegressor(random_state=0)),
+    "lsdn": lambda: by_rows(LSDNRegressor(**LAST, random_state=0)),
     "lsdn, early stopping": lambda: by_rows(
         small(early_stopping=True, alpha=1.0, batch_size=300, n_jobs=2, coordinates=2),
         n_outputs=2,
     ),
-    "cdn": lambda: by_rows(CDNRegressor(random_state=0)),
+    "cdn": lambda: by_rows(CDNRegressor(**LAST, random_state=0)),
     "cdn, sgd": lambda: by_rows(
         small(CDNRegressor, solver="sgd", learning_rate_init=0.25, shuffle=False)
     ),
-    "vdn": lambda: by_rows(VDNRegressor(random_state=0)),
+    "vdn": lambda: by_rows(VDNRegressor(**LAST, random_state=0)),
     "vdn, columns": lambda: by_rows(small(VDNRegressor, coordinates=[0, 3])),
     "lbfgs": lambda: by_rows(LSDNRegressor(solver="lbfgs", random_state=0)),
     "lbfgs, penalised": lambda: by_rows(
         small(solver="lbfgs", alpha=0.1, sigma=0.2), n_outputs=2
     ),
     "partial_fit": updated_partially,
-    "ensemble": lambda: by_rows(EnsembleRegressor(random_state=0)),
+    "ensemble": lambda: by_rows(
+        EnsembleRegressor(LSDNRegressor(**LAST), random_state=0)
+    ),
     "ensemble, cdn": lambda: by_rows(
         EnsembleRegressor(small(CDNRegressor), 2, n_jobs=2, random_state=1),
         n_outputs=2,
     ),
-    "shrunken": lambda: by_rows(ShrinkConnect(random_state=0)),
+    "shrunken": lambda: by_rows(ShrinkConnect(LSDNRegressor(**LAST), random_state=0)),
     "shrunken, the paper's way": lambda: by_rows(
         ShrinkConnect(
             small(),
@@ -144,7 +149,7 @@ CASES = {
     "coupled sparse, few": lambda: by_rows(
         CoupledSparseRegressor(n_components=20, random_state=1), n_outputs=2
     ),
-    "volume": by_volumes,
+    "volume": lambda: by_volumes(estimator=LSDNRegressor(**LAST)),
     "volume, target patches": lambda: by_volumes(
         estimator=small(),
         target_patch_size=3,

@@ -2,7 +2,7 @@
 
 import os
 
-from .options import NETWORKS
+from .options import QUALITIES
 
 QUERY = ("source", "target", "space", "desc")
 """What chooses among the images of a dataset."""
@@ -233,15 +233,16 @@ def make_synthesizer(arguments, model):
     from ..volumes import VolumeSynthesizer
 
     network = getattr(regressor, f"{model.upper()}Regressor")(
-        tuple(_sizes(arguments, model)), sigma=arguments.sigma
+        tuple(arguments.hidden_layer_sizes), sigma=arguments.sigma
     )
     if arguments.max_iter is not None:
         network.set_params(max_iter=arguments.max_iter)
+    quality = QUALITIES[arguments.quality]
     return VolumeSynthesizer(
         network,
-        n_estimators=arguments.n_estimators,
+        n_estimators=arguments.n_estimators or quality["n_estimators"],
         patch_size=arguments.patch_size,
-        patch_scales=tuple(arguments.patch_scales),
+        patch_scales=tuple(arguments.patch_scales or quality["patch_scales"]),
         target_patch_size=arguments.target_patch_size,
         smoothing=arguments.smoothing,
         places=None if arguments.places == "none" else arguments.places,
@@ -252,15 +253,9 @@ def make_synthesizer(arguments, model):
     )
 
 
-def layers(arguments, model):
-    """The paper's name of a network, such as LSDN [30-200-20-1]."""
-    n_scales = len(arguments.patch_scales)
-    n_features = arguments.patch_size**3 * n_scales * len(arguments.source)
-    n_coordinates = 0 if model == "vdn" else 3
-    n_outputs = arguments.target_patch_size**3 * len(arguments.target)
-    sizes = _sizes(arguments, model)
-    layers = [n_features + n_coordinates, *sizes, n_outputs]
-    return f"{model.upper()} [{'-'.join(map(str, layers))}]"
+def title(arguments, model):
+    """What to call a network in tables, such as LSDN 400-40."""
+    return f"{model.upper()} {'-'.join(map(str, arguments.hidden_layer_sizes))}"
 
 
 def at_rest(synthesizer):
@@ -269,7 +264,3 @@ def at_rest(synthesizer):
         names = part.get_params(deep=True)
         part.set_params(**{n: 0 for n in names if n.split("__")[-1] == "verbose"})
     return synthesizer.set_params(n_jobs=None, max_memory=None)
-
-
-def _sizes(arguments, model):
-    return arguments.hidden_layer_sizes or NETWORKS[model]

@@ -2,7 +2,7 @@
 
 import tempfile
 
-from .arguments import align, by_subject, find_images, layers, make_synthesizer
+from .arguments import align, by_subject, find_images, make_synthesizer, title
 from .options import (
     NETWORKS,
     add_dataset,
@@ -30,7 +30,7 @@ def add_arguments(command):
     add_dataset(command)
     command.add_argument(
         "--model",
-        choices=tuple(NETWORKS),
+        choices=NETWORKS,
         nargs="+",
         default=["lsdn"],
         help="one or more (default: lsdn)",
@@ -63,7 +63,7 @@ def run(arguments):
     find_images(arguments)
     check_scores_output(arguments)
     synthesizers = {
-        layers(arguments, model): make_synthesizer(arguments, model)
+        title(arguments, model): make_synthesizer(arguments, model)
         for model in arguments.model
     }
     with tempfile.TemporaryDirectory() as folder, shown(arguments) as verbose:
@@ -82,5 +82,5 @@ def run(arguments):
             resume=arguments.resume,
         )
     pages = zip(*evaluation.inspections, strict=True) if inspect else ()
-    title = "Each subject predicted by networks that have not seen it"
-    return written_scores(arguments, evaluation, title, *pages)
+    headline = "Each subject predicted by networks that have not seen it"
+    return written_scores(arguments, evaluation, headline, *pages)

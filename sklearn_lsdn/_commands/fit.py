@@ -33,7 +33,7 @@ def add_arguments(command):
     add_dataset(command)
     command.add_argument(
         "--model",
-        choices=tuple(NETWORKS),
+        choices=NETWORKS,
         default="lsdn",
         help="location-sensitive, coordinates concatenated, or vanilla network "
         "(default: %(default)s)",

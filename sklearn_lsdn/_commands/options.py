@@ -4,8 +4,12 @@ import argparse
 import contextlib
 import math
 
-NETWORKS = {"lsdn": (200, 20), "cdn": (400, 40), "vdn": (400, 40)}
-"""The paper's sizes of hidden layers."""
+NETWORKS = "lsdn", "cdn", "vdn"
+QUALITIES = {
+    "default": {"patch_scales": (1, 2), "n_estimators": 1},
+    "best": {"patch_scales": (1, 2, 4), "n_estimators": 3},
+}
+"""Parameters of a synthesizer, where no options of their own are given."""
 
 
 def _number(convert, fits, name):
@@ -26,6 +30,11 @@ _jobs = _number(int, lambda n: n != 0, "a number of cores, or -1 for all")
 _seed = _number(int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
 _width = _number(float, lambda x: 0 < x < math.inf, "a number above 0")
 _width_or_none = _number(float, lambda x: 0 <= x < math.inf, "a number from 0 on")
+
+
+def _odd_or_auto(text):
+    """Type of --target-patch-size."""
+    return text if text == "auto" else _odd(text)
 
 
 def _size(text):
@@ -255,23 +264,24 @@ def preparation():
         "--patch-scales",
         type=_count,
         nargs="+",
-        default=[1, 2],
         metavar="N",
         help="voxels from one of a patch's to the next; a patch for each number, "
-        "those from 2 on of the smoothed scan (default: 1 2)",
+        "those from 2 on of the smoothed scan (default: 1 2; 1 2 4 for the best "
+        "quality)",
     )
     group.add_argument(
         "--target-patch-size",
-        type=_odd,
-        default=1,
+        type=_odd_or_auto,
+        default="auto",
         metavar="N",
         help="voxels along each side of the patch that is predicted, odd; with more "
-        "than one, patches are averaged where they overlap (default: %(default)s)",
+        "than one, patches are averaged where they overlap (default: 3 for voxels of "
+        "less than 1.5 mm, else 1)",
     )
     group.add_argument(
         "--smoothing",
         type=_width_or_none,
-        default=1.2,
+        default=0,
         metavar="MM",
         help="full width at half maximum of the Gaussian that smooths the synthesis; "
         "where voxels are smaller than 1 mm, in voxels; 0 for none (default: "
@@ -285,12 +295,19 @@ def network():
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("network")
     group.add_argument(
+        "--quality",
+        choices=tuple(QUALITIES),
+        default="default",
+        help="best: three networks that see further; about seven times the training, "
+        "and four times the prediction",
+    )
+    group.add_argument(
         "--hidden-layer-sizes",
         type=_count,
         nargs="+",
         metavar="N",
-        help="nodes of each hidden layer (default: the paper's, 200 20 for lsdn and "
-        "400 40 for cdn and vdn)",
+        default=[400, 40],
+        help="nodes of each hidden layer (default: 400 40)",
     )
     group.add_argument(
         "--sigma",
@@ -305,10 +322,9 @@ def network():
     group.add_argument(
         "--n-estimators",
         type=_count,
-        default=1,
         metavar="N",
         help="networks to average; with 2 or more, predict --uncertainty says how far "
-        "the synthesis may be off (default: %(default)s)",
+        "the synthesis may be off (default: 1; 3 for the best quality)",
     )
     return parser
 

@@ -1,5 +1,7 @@
 """Optimizers: epochs of SGD or Adam on the kernels, and full-batch L-BFGS."""
 
+from collections import deque
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -159,6 +161,32 @@ def minimize_full_batch(architecture, theta, samples, settings, after_iteration=
         options={"maxiter": n, "maxfun": 20 * n, "ftol": 0, "gtol": 0},
     )
     return result.x, losses or [float(result.fun)]
+
+
+class TailAverage:
+    """The mean of the parameters after each of the last epochs.
+
+    Parameters
+    ----------
+    theta : float32 array of shape (n_parameters,)
+        Before the first.
+    n_epochs : int
+        How many are averaged: of what there were so far, half at most.
+    """
+
+    def __init__(self, theta, n_epochs):
+        self._last = deque([theta.copy()], maxlen=n_epochs)
+        self._n_seen = 0
+
+    def add(self, theta):
+        """Take note of the parameters after one more epoch."""
+        self._last.append(theta.copy())
+        self._n_seen += 1
+
+    def theta(self) -> np.ndarray:
+        """The mean, in float32."""
+        n = min(len(self._last), (self._n_seen + 1) // 2) or 1
+        return np.mean([*self._last][-n:], axis=0, dtype=np.float64).astype(np.float32)
 
 
 class Patience:

@@ -31,6 +31,8 @@ class Settings:
     n_iter_no_change : int or inf
         How many losses in a row without progress end the training.
     shuffle : bool
+    average : int
+        Epochs whose networks are averaged: the last, and half of all at most.
     n_threads : int
     """
 
@@ -43,12 +45,14 @@ class Settings:
     tol: float = 0.0
     n_iter_no_change: float = math.inf
     shuffle: bool = True
+    average: int = 1
     n_threads: int = 1
 
     def further(self, max_iter, learning_rate, batch_size) -> "Settings":
         """The same for exactly so many epochs, whose rate falls by a factor of 20.
 
-        L-BFGS, which has no rate, still ends when it is done.
+        At its low end nothing is left to average. L-BFGS, which has no rate, still ends
+        when it is done.
         """
         if self.solver == "lbfgs":
             return replace(self, max_iter=max_iter)
@@ -59,6 +63,7 @@ class Settings:
             learning_rate_decay=0.05 ** (1.0 / max(1, max_iter - 1)),
             batch_size=batch_size,
             n_iter_no_change=math.inf,
+            average=1,
         )
 
     def samples_per_batch(self, n_samples) -> int:
@@ -143,7 +148,7 @@ def train(
 
 
 def _by_epochs(network, samples, settings, rng, tasks, watched, moments):
-    from .optimizers import Patience, Trainer, mean_loss
+    from .optimizers import Patience, TailAverage, Trainer, mean_loss
 
     theta = network.parameters(np.float32)
     trainer = Trainer(network.architecture, theta, samples, settings, rng)
@@ -152,10 +157,11 @@ def _by_epochs(network, samples, settings, rng, tasks, watched, moments):
     if watched is not None:
         watched = network.scaled(*watched, np.float32)
     patience = Patience(settings)
+    average = TailAverage(trainer.theta, settings.average)
     history, best_theta = History(), None
 
     def state():
-        theta = trainer.theta if best_theta is None else best_theta
+        theta = average.theta() if best_theta is None else best_theta
         return _trained(network, theta, settings), history
 
     try:
@@ -163,11 +169,13 @@ def _by_epochs(network, samples, settings, rng, tasks, watched, moments):
             tasks.begin("epoch", state)
             loss = judged = trainer.epoch()
             history.losses.append(loss)
+            average.add(trainer.theta)
             if watched is not None:
-                judged = mean_loss(trainer.architecture, trainer.theta, watched)
+                theta = average.theta()
+                judged = mean_loss(trainer.architecture, theta, watched)
                 history.validation_losses.append(judged)
                 if judged < patience.best:
-                    best_theta = trainer.theta.copy()
+                    best_theta = theta
             tasks.end(state, history)
             if patience.ends_with(judged) or tasks.stopping:
                 break

@@ -448,6 +448,10 @@ class _EnsembleRole(Role):
         return 1 + role_of(self.regressor.estimator).copies
 
     @property
+    def shares_layers(self):
+        return role_of(self.regressor.estimator).shares_layers
+
+    @property
     def noise(self):
         return self.regressor.noise_estimator_, self.regressor.noise_scale_
 

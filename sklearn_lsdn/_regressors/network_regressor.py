@@ -86,7 +86,7 @@ class _NetworkRegressor(
         epoch would have less than 400 updates.
     learning_rate_init : float, default=0.005
         Learning rate of the first epoch.
-    learning_rate_decay : float, default=0.85
+    learning_rate_decay : float, default=0.95
         Factor on the learning rate after each epoch.
     max_iter : int, default=20
         Largest number of epochs (of iterations for "lbfgs").
@@ -104,6 +104,10 @@ class _NetworkRegressor(
         Share of the samples, or groups, held out if ``early_stopping``.
     shuffle : bool, default=True
         Visit the samples in a new random order each epoch.
+    average : int, default=10
+        `fit` ends with the mean of the networks after each of the last epochs: so
+        many, and half of all at most. It errs less than the last one, which still
+        moves with its latest samples. 1 takes the last. Without effect on "lbfgs".
     warm_start : bool, default=False
         Start `fit` from the network as it is, on its scales, instead of anew.
     n_jobs : int, default=None
@@ -165,6 +169,7 @@ class _NetworkRegressor(
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "shuffle": ["boolean"],
+        "average": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -181,13 +186,14 @@ class _NetworkRegressor(
         alpha: float = 0.0,
         batch_size: int | str = "auto",
         learning_rate_init: float = 0.005,
-        learning_rate_decay: float = 0.85,
+        learning_rate_decay: float = 0.95,
         max_iter: int = 20,
         tol: float = 1e-4,
         n_iter_no_change: int = 5,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         shuffle: bool = True,
+        average: int = 10,
         warm_start: bool = False,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -207,6 +213,7 @@ class _NetworkRegressor(
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.shuffle = shuffle
+        self.average = average
         self.warm_start = warm_start
         self.n_jobs = n_jobs
         self.random_state = random_state

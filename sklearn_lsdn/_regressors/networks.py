@@ -17,7 +17,7 @@ def _documented(latent):
     return fill
 
 
-@persistable("sklearn_lsdn")
+@persistable("sklearn_lsdn", younger={"average": 1})
 @_documented("")
 class LSDNRegressor(_NetworkRegressor):
     """Location-sensitive deep network.
@@ -83,7 +83,7 @@ class LSDNRegressor(_NetworkRegressor):
         return others, coordinates
 
 
-@persistable("sklearn_lsdn")
+@persistable("sklearn_lsdn", younger={"average": 1})
 @_documented(" Empty: this network has none.")
 class CDNRegressor(_NetworkRegressor):
     """Concatenation deep network: coordinates are features like any other.
@@ -121,7 +121,7 @@ class CDNRegressor(_NetworkRegressor):
         return [*others, *coordinates], []
 
 
-@persistable("sklearn_lsdn")
+@persistable("sklearn_lsdn", younger={"average": 1})
 @_documented(" Empty: this network has none.")
 class VDNRegressor(_NetworkRegressor):
     """Vanilla deep network: coordinate columns are left out.

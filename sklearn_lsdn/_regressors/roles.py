@@ -25,6 +25,9 @@ class Role:
     takes_groups = False
     """Whether its ``fit`` can use ``groups``."""
 
+    shares_layers = False
+    """Whether all targets have its layers in common, so that more cost little."""
+
     maps = 4
     """Volumes that its predictions of a contrast take while they are made."""
 
@@ -146,6 +149,7 @@ class NetworkRole(LocatedRole):
     """LSDN, CDN or VDN."""
 
     is_network = True
+    shares_layers = True
     memorises = False
 
     @property

@@ -461,6 +461,7 @@ class ShrinkConnect(
 
 
 class _ShrunkenRole(Role):
+    shares_layers = True
     memorises = False
 
     @property

@@ -53,6 +53,7 @@ def settings_of(regressor) -> Settings:
         tol=regressor.tol,
         n_iter_no_change=regressor.n_iter_no_change,
         shuffle=regressor.shuffle,
+        average=regressor.average,
         n_threads=effective_n_threads(regressor.n_jobs),
     )
 

@@ -87,9 +87,9 @@ def _trained(n_subjects, voxel_size, n_jobs, random_state, say):
     )
     t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
     networks = {
-        "LSDN [57-200-20-1]": LSDNRegressor((200, 20)),
-        "CDN [57-400-40-1]": CDNRegressor((400, 40)),
-        "VDN [54-400-40-1]": VDNRegressor((400, 40)),
+        "LSDN": LSDNRegressor((400, 40)),
+        "CDN": CDNRegressor((400, 40)),
+        "VDN": VDNRegressor((400, 40)),
     }
     say("Compiling the kernels; from the second run on they are cached ...")
     VolumeSynthesizer(LSDNRegressor(max_iter=1), n_voxels=100).fit(

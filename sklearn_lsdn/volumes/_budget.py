@@ -13,8 +13,7 @@ from joblib.parallel import get_active_backend
 
 from .._regressors.roles import role_of
 from .._utils.threads import effective_n_threads
-from ._estimator import make_estimator
-from ._sampling import Window
+from ._estimator import make_estimator, window_of
 from ._working_grid import other_voxel_size, voxels_of, working_voxel_size
 
 OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
@@ -273,13 +272,8 @@ def _of_training(synthesizer, estimator, window, sources, targets):
 def _of_fold(synthesizer, sources, targets, train, test):
     """Peak of training on some subjects and scoring others."""
     estimator = make_estimator(synthesizer, np.random.RandomState(0))
-    window = Window.of(
-        synthesizer.patch_size,
-        synthesizer.patch_scales,
-        synthesizer.target_patch_size,
-        synthesizer.places,
-    )
     training = [[each[i] for i in train] for each in (sources, targets)]
+    window = window_of(synthesizer, estimator, training[0])
     rows, *needs = _of_training(synthesizer, estimator, window, *training)
     size, n_maps = working_voxel_size(training[0]), role_of(estimator).maps
     scoring = [

@@ -9,13 +9,17 @@ from .._regressors.ensemble import EnsembleRegressor
 from .._regressors.networks import LSDNRegressor
 from .._regressors.roles import role_of
 from .._utils.sklearn_private import check_weights, validate_parameters
+from ._sampling import Window
+from ._working_grid import working_voxel_size
+
+_COARSE = 1.5  # mm: in such voxels, neighbours tell too little of each other
 
 
 def to_be_trained(synthesizer):
     """What a synthesizer clones; what it brings itself takes all metadata there are."""
     estimator, ours = synthesizer.estimator, []
     if estimator is None:
-        estimator = LSDNRegressor()
+        estimator = LSDNRegressor((400, 40))
         ours.append(estimator)
     if synthesizer.n_estimators > 1:
         estimator = EnsembleRegressor(
@@ -54,6 +58,30 @@ def make_estimator(synthesizer, rng):
             part.set_params(random_state=seed)
         validate_parameters(part)  # rather now than after the images are read
     return estimator
+
+
+def window_of(synthesizer, estimator, sources) -> Window:
+    """What a synthesizer reads and predicts around a voxel.
+
+    Parameters
+    ----------
+    synthesizer : VolumeSynthesizer
+    estimator : regressor
+        What `make_estimator` gives.
+    sources : list of list of ImageFile
+        Of the training subjects.
+
+    Raises
+    ------
+    ValueError
+        As `Window.of`.
+    """
+    target_size = synthesizer.target_patch_size
+    if target_size == "auto":
+        fine = working_voxel_size(sources).max() < _COARSE
+        target_size = 3 if fine and role_of(estimator).shares_layers else 1
+    scales, places = synthesizer.patch_scales, synthesizer.places
+    return Window.of(synthesizer.patch_size, scales, target_size, places)
 
 
 def _parts(estimator):

@@ -36,12 +36,16 @@ from ..metrics import snr_score
 from ._augmentation import Augmentation, resolve_augmentation
 from ._budget import subjects_at_once, training_jobs
 from ._doubts import doubts_of_learning
-from ._estimator import make_estimator, to_be_trained, weighted_subjects
+from ._estimator import (
+    make_estimator,
+    to_be_trained,
+    weighted_subjects,
+    window_of,
+)
 from ._masks import Masker
 from ._normalizer import NORMALIZER_METHODS, resolve_normalizer
 from ._places import PLACES
 from ._preparation import Preparation
-from ._sampling import Window
 from ._sliding_window import SlidingWindow, shared_n_jobs
 from ._subjects import Image, Mask, Masks, Subjects, pair_subjects
 from ._synthesis import Synthesis
@@ -65,8 +69,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     ----------
     estimator : regressor, default=None
         Any scikit-learn regressor; it is cloned. None stands for
-        ``LSDNRegressor()``. Networks of this package, unless inside a Pipeline,
-        read the patches straight from the volume when they predict.
+        ``LSDNRegressor((400, 40))``, the paper's LSDN-2. Networks of this package,
+        unless inside a Pipeline, read the patches straight from the volume when they
+        predict.
     n_estimators : int, default=1
         With more than one, as many are trained on the same voxels from other random
         numbers, in an :class:`~sklearn_lsdn.EnsembleRegressor`; the synthesis is
@@ -77,17 +82,19 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         Voxels from one of a patch's to the next. With several, as many patches of
         ``patch_size`` are taken around a voxel; those of scale 2 and more from the
         scan after smoothing, within the brain, by a Gaussian as wide (FWHM).
-    target_patch_size : int, default=1
+    target_patch_size : "auto" or int, default="auto"
         Voxels along each side of the patch that is predicted, odd. With more than
         one, the estimator learns the target's patches, a column for each voxel, and
-        what the patches around a voxel say of it is averaged. An estimator with a
+        what the patches around a voxel say of it is averaged. "auto" is 3 for networks
+        of this package, whose targets share their layers, and voxels of less than
+        1.5 mm; else 1. An estimator with a
         method ``refine(X, y)`` is then shown the patches of this average, and asked
         for better ones, ``n_refinements`` times.
-    smoothing : float, default=1.2
+    smoothing : float, default=0
         Full width at half maximum of the Gaussian that smooths the synthesis within
         the brain, in mm or, where voxels are smaller than 1 mm, in voxels; 0 for
-        none, 1000 at most. Voxels are predicted one by one, and a mean over the
-        nearest loses part of their error.
+        none, 1000 at most. Where voxels are predicted one by one, a mean over the
+        nearest loses part of their error; of target patches that is left to little.
     places : {"brain", "world", "template"} or None, default="brain"
         What says where a voxel lies, in mm, which follows the patch as the last three
         columns. "brain": the box around the subject's own brain, mapped to that of a
@@ -198,7 +205,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "patch_scales": ["array-like"],
-        "target_patch_size": [Interval(Integral, 1, None, closed="left")],
+        "target_patch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "smoothing": [Interval(Real, 0, 1000, closed="both")],
         "places": [StrOptions({each for each in PLACES if each}), None],
         "mask_img": "no_validation",
@@ -226,8 +236,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         n_estimators: int = 1,
         patch_size: int = 3,
         patch_scales: Sequence[int] = (1, 2),
-        target_patch_size: int = 1,
-        smoothing: float = 1.2,
+        target_patch_size: int | str = "auto",
+        smoothing: float = 0,
         places: str | None = "brain",
         mask_img: Image | None = None,
         normalization: Any = "zscore",
@@ -338,9 +348,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             another grid than its partner; if a subject lacks a contrast; or if the
             work does not fit ``max_memory``.
         """
-        window = Window.of(
-            self.patch_size, self.patch_scales, self.target_patch_size, self.places
-        )
         augmentation = resolve_augmentation(self.augmentation)
         sources, targets = as_list(sources, "sources"), as_list(targets, "targets")
         tasks = FitTasks(self, len(sources) + 1, sources, targets, sample_weight)
@@ -350,6 +357,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         sources, targets, groups, sample_weight = weighted_subjects(
             sources, targets, groups, sample_weight
         )
+        rng = check_random_state(self.random_state)
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
+        estimator = make_estimator(self, rng)
+        window = window_of(self, estimator, sources)
         preparation = Preparation.of(
             Masker.resolve(self.mask_img),
             window,
@@ -357,9 +368,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             sources,
             targets,
         )
-        rng = check_random_state(self.random_state)
-        seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
-        estimator = make_estimator(self, rng)
         groups = groups if len(np.unique(groups)) > 1 else None  # to hold out of
         given = given_to_fit(
             self, estimator, sample_weight=sample_weight, groups=groups
