@@ -146,8 +146,10 @@ def open_ms_cohort():
     return Cohort(settings, images, subjects, tables, 100_000)
 
 
-def simulated_cohort(cache, seed, quick):
-    n_subjects, voxel_size, n_voxels = (3, 8.0, 400) if quick else (10, 2.0, 10_000)
+def simulated_cohort(cache, seed, quick, voxel_size=2.0):
+    n_subjects, n_voxels = 10, round(80_000 / voxel_size**3)
+    if quick:
+        n_subjects, voxel_size, n_voxels = 3, 8.0, 400
     make = dict(n_subjects=n_subjects, voxel_size=voxel_size, random_state=seed)
     folder = cache / f"simulated-{digest(make)}"
     folder.mkdir(exist_ok=True)
