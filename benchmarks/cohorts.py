@@ -26,6 +26,7 @@ computes only what is missing. Remove the folder when the package's code has cha
 """
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -35,10 +36,10 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-from ablation import FOREST, simulated_folds
-from open_ms import data_folder
+from open_ms import LAST, PAPER, data_folder
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.linear_model import LinearRegression
 from table1 import digest, say, simulated_cohort, write_json
 from threadpoolctl import threadpool_limits
 
@@ -51,32 +52,55 @@ from sklearn_lsdn.metrics import snr_score, ssim_score
 from sklearn_lsdn.volumes import Augmentation
 from sklearn_lsdn.volumes._images import open_image
 
-SMALL = dict(hidden_layer_sizes=(200, 20))
 TREES = dict(estimator=HistGradientBoostingRegressor(), augmentation=None)
+FOREST = RandomForestRegressor(
+    60, min_samples_leaf=5, max_features=1 / 3, max_samples=0.25
+)
 WIDE = dict(patch_scales=(1, 2, 4))
 BEST = QUALITIES["best"]
-NORMALIZERS = "zscore", "nyul", "peak", "percentile"
-ROWS = {
+
+
+def network(**parameters):
+    return dict(estimator=LSDNRegressor((400, 40), **parameters))
+
+
+CHIEF = {
     "the default": {},
     "best": BEST,
-    "one network of best": WIDE,
-    "default, 200-20 nodes": dict(estimator=LSDNRegressor(**SMALL)),
-    "default, voxel by voxel": dict(target_patch_size=1),
-    "default, voxel by voxel, smoothed": dict(target_patch_size=1, smoothing=1.2),
-    "default, last network": dict(
-        estimator=LSDNRegressor((400, 40), average=1, learning_rate_decay=0.85)
-    ),
     "CDN": dict(estimator=CDNRegressor((400, 40))),
-    "CDN, as best": dict(estimator=CDNRegressor((400, 40)), **BEST),
     "VDN": dict(estimator=VDNRegressor((400, 40))),
     "random forest": dict(estimator=FOREST, augmentation=None),
-    "boosted trees": TREES,
     "boosted trees, scales 1, 2, 4": TREES | WIDE,
     "boosted trees, scales 1, 2, 4, nyul": TREES | WIDE | dict(normalization="nyul"),
-    **{f"default, {name}": dict(normalization=name) for name in NORMALIZERS[1:]},
-    "default, bias field of 10%": dict(augmentation=Augmentation(bias_field=0.1)),
+    "linear regression": dict(estimator=LinearRegression(), augmentation=None),
 }
-CHIEF = ("the default", "best", "CDN", "VDN", "boosted trees, scales 1, 2, 4")
+NORMALIZERS = {
+    f"default, {name}": dict(normalization=name)
+    for name in ("nyul", "peak", "percentile")
+}
+CHANGES = {
+    "the paper's setting": PAPER | dict(estimator=LSDNRegressor(**LAST)),
+    "default, 200-20 nodes": dict(estimator=LSDNRegressor((200, 20))),
+    "default, scale 1": dict(patch_scales=(1,)),
+    "default, scales 1, 2, 4": WIDE,
+    "default, three networks": dict(n_estimators=3),
+    "default, voxel by voxel": dict(target_patch_size=1),
+    "default, voxel by voxel, smoothed": dict(target_patch_size=1, smoothing=1.2),
+    "default, target patches": dict(target_patch_size=3),
+    "default, last network": network(**LAST),
+    "default, not mirrored": dict(augmentation=Augmentation(mirror=False)),
+    "default, not shifted": dict(augmentation=Augmentation(shift=0.0)),
+    "default, bias field of 10%": dict(augmentation=Augmentation(bias_field=0.1)),
+    "default, places: world": dict(places="world"),
+    "default, places: none": dict(places=None),
+    "default, sigma 0.35": network(sigma=0.35),
+    "default, sigma 0.7": network(sigma=0.7),
+    "default, 40 epochs": network(max_iter=40, learning_rate_decay=0.975),
+    "CDN, as best": BEST | dict(estimator=CDNRegressor((400, 40))),
+    "boosted trees": TREES,
+    "boosted trees, smoothed": TREES | dict(smoothing=1.2),
+}
+ROWS = CHIEF | NORMALIZERS | CHANGES
 CURVE = 1, 2, 4, 8, 11  # training subjects
 OF_EACH = 50_000  # voxels, of each of many subjects
 DIRECTIONS = "T1w -> T2w", "T2w -> T1w", "T1w -> FLAIR", "T1w + FLAIR -> T2w"
@@ -93,6 +117,7 @@ class Cohort:
     folds: dict  # indices of those held back, by name
     n_voxels: int
     tumours: list | None = None
+    test_images: dict | None = None  # of those held back, where they are others
 
 
 def by_subject(subjects):
@@ -133,12 +158,22 @@ def patients(folds):
     return cohort
 
 
-def simulated(arguments, voxel_size):
+def simulated(arguments, voxel_size, protocol=None):
+    """Ten subjects, those held back scanned by another protocol, if there is one."""
     made = simulated_cohort(arguments.cache, 0, arguments.quick, voxel_size)
     name = f"simulated, {made.settings['voxel_size']:g} mm"
-    chosen = simulated_folds(made)
-    folds = {made.subjects[i]: [i] for i in chosen}
-    return Cohort(name, made.images, made.subjects, folds, made.n_voxels)
+    step = max(1, len(made.subjects) // N_FOLDS)
+    folds = {made.subjects[i]: [i] for i in range(0, len(made.subjects), step)}
+    cohort = Cohort(name, made.images, made.subjects, folds, made.n_voxels)
+    if protocol is not None:
+        cohort.name += ", another scanner"
+        others = arguments.cache / f"protocol-{protocol}"
+        others.mkdir(exist_ok=True)
+        made = simulated_cohort(
+            others, 0, arguments.quick, voxel_size, protocol=protocol
+        )
+        cohort.test_images = made.images
+    return cohort
 
 
 @dataclass
@@ -147,7 +182,7 @@ class Run:
 
     settings: dict  # all that the result depends on
     synthesizer: VolumeSynthesizer
-    train: tuple
+    train: list  # of sources, and of targets
     test: list  # (subject, sources, target, tumour)
     path: Path
 
@@ -155,60 +190,73 @@ class Run:
         return json.loads(self.path.read_text())
 
 
-def make_run(
-    cohort, direction, row, fold, arguments, *, train=None, n_voxels=None, label=None
-):
+def make_synthesizer(parameters, n_voxels, arguments):
+    """The package's default with some parameters."""
+    synthesizer = VolumeSynthesizer(n_voxels=n_voxels, random_state=arguments.seed)
+    synthesizer = clone(synthesizer.set_params(**parameters))
+    if arguments.quick:
+        small = LSDNRegressor((10,), max_iter=2)
+        synthesizer.set_params(estimator=small, n_voxels=400)
+    return synthesizer
+
+
+def make_run(cohort, direction, row, synthesizer, fold, arguments, train=None):
     """A run; ``train`` lists who is trained on, by default all others."""
     held = cohort.folds[fold]
     everyone = range(len(cohort.subjects))
     train = [i for i in everyone if i not in held] if train is None else train
-    *sources, target = direction.replace(" -> ", " + ").split(" + ")
-    synthesizer = VolumeSynthesizer(
-        n_voxels=n_voxels or cohort.n_voxels, random_state=arguments.seed
-    )
-    synthesizer = clone(synthesizer.set_params(**ROWS[row]))
-    if arguments.quick:
-        synthesizer.set_params(estimator=LSDNRegressor((10,), max_iter=2), n_voxels=500)
+    *sources, target = contrasts_of(direction)
 
-    def scans(i):
-        return [str(cohort.images[c][i]) for c in sources], str(
-            cohort.images[target][i]
-        )
+    def scans(i, images):
+        return [str(images[c][i]) for c in sources], str(images[target][i])
 
     settings = {
         "cohort": cohort.name,
         "direction": direction,
-        "row": label or row,
+        "row": row,
         "fold": fold,
         "train": [cohort.subjects[i] for i in train],
         "synthesizer": {k: repr(v) for k, v in synthesizer.get_params().items()},
         "version": version,
     }
     tumours = cohort.tumours or [None] * len(cohort.subjects)
+    tested_on = cohort.test_images or cohort.images
     return Run(
         settings,
         synthesizer,
-        tuple(map(list, zip(*map(scans, train), strict=True))),
-        [(cohort.subjects[i], *scans(i), tumours[i]) for i in held],
+        [*map(list, zip(*(scans(i, cohort.images) for i in train), strict=True))],
+        [(cohort.subjects[i], *scans(i, tested_on), tumours[i]) for i in held],
         arguments.cache / f"{digest(settings)}.json",
     )
 
 
+def contrasts_of(direction):
+    """Those of the source, and that of the target."""
+    return direction.replace(" -> ", " + ").split(" + ")
+
+
 def compute(run):
     """Train, score and store the result."""
-    warnings.simplefilter("ignore", ScanWarning)
     with threadpool_limits(1):
         start = time.process_time()
-        fitted = run.synthesizer.fit(*run.train)
-        training, subjects = time.process_time() - start, []
-        for subject, sources, target, tumour in run.test:
-            start = time.process_time()
+        fitted = clone(run.synthesizer).fit(*run.train)
+        result = {"training": time.process_time() - start}
+        write_json(run.path, {**run.settings, **result, **scored(fitted, run.test)})
+
+
+def scored(fitted, test):
+    """A record of each subject held back."""
+    subjects = []
+    for subject, sources, target, tumour in test:
+        start = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScanWarning)
             record, synthesis = score_subject("", fitted, sources, target, subject)
-            seconds = time.process_time() - start
-            record = {k: record[k] for k in ("subject", "snr", "psnr", "r2")}
-            record |= {"seconds": seconds, **more_measures(synthesis, tumour)}
-            subjects.append(record)
-    write_json(run.path, {**run.settings, "training": training, "subjects": subjects})
+        seconds = time.process_time() - start
+        record = {k: record[k] for k in ("subject", "snr", "psnr", "r2")}
+        record |= {"seconds": seconds, **more_measures(synthesis, tumour)}
+        subjects.append(record)
+    return {"subjects": subjects}
 
 
 def more_measures(synthesis, tumour):
@@ -278,16 +326,17 @@ def compare(cohorts, arguments):
     """Rows side by side."""
     plans = {}
     for cohort in cohorts:
+        rows = {
+            row: make_synthesizer(ROWS[row], cohort.n_voxels, arguments)
+            for row in arguments.rows
+        }
         for direction in arguments.directions:
-            if not set(direction.replace(" -> ", " + ").split(" + ")) <= set(
-                cohort.images
-            ):
-                continue
-            plans[cohort.name, direction] = [
-                make_run(cohort, direction, row, fold, arguments)
-                for row in arguments.rows
-                for fold in cohort.folds
-            ]
+            if {*contrasts_of(direction)} <= {*cohort.images}:
+                plans[cohort.name, direction] = [
+                    make_run(cohort, direction, *row, fold, arguments)
+                    for row in rows.items()
+                    for fold in cohort.folds
+                ]
     carry_out([run for runs in plans.values() for run in runs], arguments.jobs)
     for (name, direction), runs in plans.items():
         print(f"{name}, {direction}\n\n{table(runs)}\n", flush=True)
@@ -298,17 +347,15 @@ def curve(cohort, arguments, total=None):
     everyone, plans = range(len(cohort.subjects)), {}
     for direction in arguments.directions:
         plans[direction] = runs = []
-        for row in arguments.rows:
-            for n in CURVE:
-                for i in everyone[::N_FOLDS]:
-                    others = [k for k in everyone if k != i]
-                    drawn = np.random.RandomState(i).permutation(others)[:n]
-                    what = dict(train=sorted(drawn.tolist()), label=f"{row}, {n}")
-                    what["n_voxels"] = total // n if total else OF_EACH
-                    fold = cohort.subjects[i]
-                    runs.append(
-                        make_run(cohort, direction, row, fold, arguments, **what)
-                    )
+        for row, n in itertools.product(arguments.rows, CURVE):
+            n_voxels = total // n if total else OF_EACH
+            synthesizer = make_synthesizer(ROWS[row], n_voxels, arguments)
+            what = direction, f"{row}, {n}", synthesizer
+            for i in everyone[::N_FOLDS]:
+                others = [k for k in everyone if k != i]
+                drawn = np.random.RandomState(i).permutation(others)[:n].tolist()
+                fold = cohort.subjects[i]
+                runs.append(make_run(cohort, *what, fold, arguments, sorted(drawn)))
     carry_out([run for runs in plans.values() for run in runs], arguments.jobs)
     voxels = f"{total} voxels of all" if total else f"{OF_EACH} voxels of each"
     for direction, runs in plans.items():
@@ -319,11 +366,14 @@ def curve(cohort, arguments, total=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     names = ["open_ms", "brats_tcia", "sites", "simulated_2mm", "simulated_1mm"]
+    names += ["another_scanner"]
     parser.add_argument("--cohorts", nargs="+", choices=names, default=names)
     parser.add_argument(
         "--what", choices=("rows", "subjects", "voxels"), default="rows"
     )
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=CHIEF, metavar="ROW")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=[*CHIEF], metavar="ROW"
+    )
     parser.add_argument("--directions", nargs="+", default=DIRECTIONS)
     parser.add_argument("--jobs", type=int, default=-1, help="runs at a time")
     parser.add_argument("--seed", type=int, default=0)
@@ -344,6 +394,7 @@ def main():
         "sites": lambda: patients("sites"),
         "simulated_2mm": lambda: simulated(arguments, 2.0),
         "simulated_1mm": lambda: simulated(arguments, 1.0),
+        "another_scanner": lambda: simulated(arguments, 2.0, protocol="B"),
     }
     chosen = ["simulated_2mm"] if arguments.quick else arguments.cohorts
     cohorts = [make[name]() for name in chosen]

@@ -34,7 +34,7 @@ from types import SimpleNamespace
 import joblib
 import nibabel as nib
 import numpy as np
-from open_ms import PAPER, data_folder
+from open_ms import LAST, PAPER, data_folder
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import LinearRegression
@@ -58,7 +58,7 @@ from sklearn_lsdn.volumes._subject import Subject
 from sklearn_lsdn.volumes._working_grid import WorkingGrid
 
 # The paper does not say how many samples an update sees.
-SGD = dict(
+SGD = LAST | dict(
     solver="sgd",
     batch_size=32,
     learning_rate_init=0.25,
@@ -67,18 +67,20 @@ SGD = dict(
     n_iter_no_change=300,
 )
 # As many epochs as take the same time, from Adam's usual first to its usual last rate.
-ADAM = dict(max_iter=350, n_iter_no_change=350, learning_rate_decay=0.85 ** (20 / 350))
+ADAM = LAST | dict(
+    max_iter=350, n_iter_no_change=350, learning_rate_decay=0.85 ** (20 / 350)
+)
 ESTIMATORS = {
     "MP": ModalityPropagationRegressor(n_neighbors=4),
     "Coupled Sparse": CoupledSparseRegressor(),
-    "VDN": VDNRegressor((400, 40)),
-    "CDN": CDNRegressor((400, 40)),
-    "LSDN-Small": LSDNRegressor((50, 5)),
-    "LSDN-1": LSDNRegressor((200, 20)),
-    "LSDN-2": LSDNRegressor((400, 40)),
-    "LSDN-1 + ShrinkConnect": LSDNRegressor((200, 20)),
-    "LSDN-2 + ShrinkConnect": LSDNRegressor((400, 40)),
-    "LSDN-1, patches averaged": LSDNRegressor((200, 20)),
+    "VDN": VDNRegressor((400, 40), **LAST),
+    "CDN": CDNRegressor((400, 40), **LAST),
+    "LSDN-Small": LSDNRegressor((50, 5), **LAST),
+    "LSDN-1": LSDNRegressor((200, 20), **LAST),
+    "LSDN-2": LSDNRegressor((400, 40), **LAST),
+    "LSDN-1 + ShrinkConnect": LSDNRegressor((200, 20), **LAST),
+    "LSDN-2 + ShrinkConnect": LSDNRegressor((400, 40), **LAST),
+    "LSDN-1, patches averaged": LSDNRegressor((200, 20), **LAST),
     "LSDN-1, the paper's SGD": LSDNRegressor((200, 20), **SGD),
     "LSDN-1, Adam for as long": LSDNRegressor((200, 20), **ADAM),
     "linear regression": LinearRegression(),
@@ -146,11 +148,11 @@ def open_ms_cohort():
     return Cohort(settings, images, subjects, tables, 100_000)
 
 
-def simulated_cohort(cache, seed, quick, voxel_size=2.0):
+def simulated_cohort(cache, seed, quick, voxel_size=2.0, **more):
     n_subjects, n_voxels = 10, round(80_000 / voxel_size**3)
     if quick:
         n_subjects, voxel_size, n_voxels = 3, 8.0, 400
-    make = dict(n_subjects=n_subjects, voxel_size=voxel_size, random_state=seed)
+    make = dict(n_subjects=n_subjects, voxel_size=voxel_size, random_state=seed, **more)
     folder = cache / f"simulated-{digest(make)}"
     folder.mkdir(exist_ok=True)
     subjects = [f"sub-{i + 1:02d}" for i in range(n_subjects)]
@@ -203,8 +205,7 @@ def make_run(cohort, direction, row, fold, arguments):
         estimator.set_params(**{k: v for k, v in QUICK.items() if k in known})
     synthesizer = VolumeSynthesizer(
         estimator,
-        target_patch_size=TARGET_PATCH.get(row, 1),
-        **PAPER,
+        **PAPER | dict(target_patch_size=TARGET_PATCH.get(row, 1)),
         n_voxels=cohort.n_voxels,
         random_state=arguments.seed,
     )

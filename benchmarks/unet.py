@@ -7,7 +7,7 @@
 Needs torch beside the package. One subject of the open MS data (Lesjak et al.,
 Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7) is left out at a time; both train
 on the two others, on two threads, and are scored alike: SNR, PSNR and SSIM over the
-brain in the target scan's units, the SNR also inside the lesions.
+brain in the target scan's units.
 
 The U-Net trains for 20 minutes of processor time, which are 10 minutes of two cores.
 It sees crops of 32 voxels a side around voxels of the brain, half of them mirrored,
@@ -24,7 +24,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # no processor time for waiting
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -33,9 +32,9 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import torch
-from ablation import make_run, score
+from cohorts import make_run, on_disk, scored, simulated, table
 from sklearn.base import clone
-from table1 import open_ms_cohort, say, simulated_cohort, write_json
+from table1 import say, write_json
 from threadpoolctl import threadpool_limits
 from torch import nn
 
@@ -237,39 +236,12 @@ def compute(run):
         small.fit(*noise).predict(noise[0])  # compiled and loaded before the clock
         start = time.process_time()
         fitted = clone(run.synthesizer).fit(*run.train)
-        result = {"fit_seconds": time.process_time() - start}
-        start = time.process_time()
-        fitted.predict([run.test[0]])
-        result["predict_seconds"] = time.process_time() - start
-        result |= score(fitted, run)
+        result = {"training": time.process_time() - start}
+        result |= scored(fitted, run.test)
     losses = getattr(fitted, "loss_curve_", [])
     result["updates"] = len(losses)
     result["training_loss"] = float(np.mean(losses[-100:])) if losses else None
     write_json(run.path, {**run.settings, **result})
-
-
-def table(results):
-    """A line for each direction and contestant, with the SNR of each subject."""
-    header = ["", "SNR, dB", "of each subject", "PSNR, dB", "SSIM"]
-    header += ["SNR in lesions, dB", "training, s", "prediction, s"]
-    lines = [header, ["---"] * len(header)]
-    by_line = {}
-    for result in results:
-        key = f"{result['direction']}, {result['row']}"
-        by_line.setdefault(key, []).append(result)
-    for key, each in sorted(by_line.items()):
-
-        def mean(name, each=each):
-            return np.nanmean([result[name] for result in each])
-
-        snr = [f"{result['subject']}: {result['snr']:.2f}" for result in each]
-        line = [key, f"{mean('snr'):.2f}", ", ".join(snr), f"{mean('psnr'):.2f}"]
-        line += [f"{mean('ssim'):.3f}"]
-        lesions = any(np.isfinite(result["lesions"]) for result in each)
-        line += [f"{mean('lesions'):.2f}" if lesions else "-"]
-        line += [f"{mean('fit_seconds'):.1f}", f"{mean('predict_seconds'):.1f}"]
-        lines.append(line)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main():
@@ -283,23 +255,25 @@ def main():
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     if arguments.quick:
-        cohort = simulated_cohort(arguments.cache, arguments.seed, True)
+        cohort = simulated(arguments, 8.0)
     else:
-        cohort = open_ms_cohort()
-    runs = [
-        make_run(cohort, direction, row, synthesizer, fold, arguments.cache)
-        for fold in range(len(cohort.subjects))[: arguments.folds]
+        cohort = on_disk("open_ms_mni", 100_000)
+    plans = {
+        direction: [
+            make_run(cohort, direction, row, synthesizer, fold, arguments)
+            for row, synthesizer in contestants(cohort, arguments).items()
+            for fold in [*cohort.folds][: arguments.folds]
+        ]
         for direction in arguments.directions
-        for row, synthesizer in contestants(cohort, arguments).items()
-    ]
-    missing = [run for run in runs if not run.path.exists()]
-    say(f"{len(runs) - len(missing)} of {len(runs)} runs are there already.")
-    for n, run in enumerate(missing, start=1):
-        compute(run)
-        result = json.loads(run.path.read_text())
-        what = "{direction}, {row}, {subject}: {snr:.2f} dB".format(**result)
-        say(f"{n} of {len(missing)}: {what}")
-    print(table([json.loads(run.path.read_text()) for run in runs]))
+    }
+    for run in [run for runs in plans.values() for run in runs]:
+        if not run.path.exists():
+            compute(run)
+            result = run.result()
+            snr = result["subjects"][0]["snr"]
+            say("{direction}, {row}, {fold}: ".format(**result) + f"{snr:.2f} dB")
+    for direction, runs in plans.items():
+        print(f"{direction}\n\n{table(runs)}\n")
 
 
 if __name__ == "__main__":
