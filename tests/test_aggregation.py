@@ -1,5 +1,7 @@
 """Target patches: what is learned, how predictions are averaged, and refined."""
 
+import warnings
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -7,7 +9,14 @@ from scipy.ndimage import gaussian_filter
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import LinearRegression
 
-from sklearn_lsdn import LSDNRegressor, ShrinkConnect, VolumeSynthesizer
+from sklearn_lsdn import (
+    CDNRegressor,
+    EnsembleRegressor,
+    LSDNRegressor,
+    ShrinkConnect,
+    VolumeSynthesizer,
+)
+from sklearn_lsdn.exceptions import ScanWarning
 from sklearn_lsdn.volumes import ZScoreNormalizer
 from sklearn_lsdn.volumes._aggregation import (
     PatchAverage,
@@ -210,3 +219,27 @@ def test_target_patches_have_a_centre(scans):
         VolumeSynthesizer(Teacher(), target_patch_size=2).fit(a, b)
     with pytest.raises(ValueError, match="target_patch_size"):
         VolumeSynthesizer(Teacher(), target_patch_size=0).fit(a, b)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "voxel_size", "size"),
+    [
+        (LSDNRegressor((4,), max_iter=1), 1.4, 3),
+        (LSDNRegressor((4,), max_iter=1), 1.5, 1),
+        (EnsembleRegressor(CDNRegressor((4,), max_iter=1), 2), 1.0, 3),
+        (ShrinkConnect(LSDNRegressor((8,), max_iter=1), keep=0.5), 1.0, 3),
+        (LinearRegression(), 1.0, 1),
+    ],
+)
+def test_networks_predict_patches_of_small_voxels(estimator, voxel_size, size):
+    rng = np.random.RandomState(0)
+    affine = np.diag([voxel_size] * 3 + [1])
+    a, b = (
+        [nib.Nifti1Image(np.pad(v, 2), affine) for v in rng.uniform(1, 2, (2, 9, 9, 9))]
+        for _ in range(2)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScanWarning)  # of noise in a cube
+        s = VolumeSynthesizer(estimator, n_voxels=300, random_state=0).fit(a, b)
+    assert s.preparation_.window.target_patch_size == size
+    assert s.target_patch_size == "auto"

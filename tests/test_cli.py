@@ -77,7 +77,7 @@ def test_round_trip(data, tmp_path, capsys):
     assert run("fit", *training(data), "-o", path, *BRIEF) == 0
     assert capsys.readouterr().out == f"Saved {path}\n"
     assert run("info", path) == 0
-    assert _facts(capsys.readouterr().out)["layers"] == "57-200-20-1"
+    assert _facts(capsys.readouterr().out)["layers"] == "57-400-40-1"
 
     new = files_of(data)[2]
     assert run("predict", path, new, "-o", tmp_path / "out") == 0
@@ -90,7 +90,7 @@ def test_round_trip(data, tmp_path, capsys):
 
     shrink = [*training(data), "--keep", "0.25", "--n-voxels", "500", "-o", small]
     assert run("shrink", path, *shrink) == 0
-    assert capsys.readouterr().out == f"Saved {small} with 50-5 hidden nodes\n"
+    assert capsys.readouterr().out == f"Saved {small} with 100-10 hidden nodes\n"
     assert run("predict", small, new, "-o", tmp_path / "small") == 0
     truth = _voxels(files_of(data, "T2w")[2])
     for folder in ("out", "small"):
@@ -198,7 +198,7 @@ def test_target_patches_and_smoothing(data, tmp_path, capsys):
     assert facts["target patch"] == "3 voxels a side"
     assert facts["smoothing"] == "0 mm"
     assert run("evaluate", *training(data), *SMALL, *options) == 0
-    assert "-27]" in capsys.readouterr().out
+    assert "LSDN 20-8" in capsys.readouterr().out
 
 
 def test_uncertainty_of_a_single_network_is_refused(data, model, tmp_path, capsys):
@@ -281,16 +281,25 @@ def test_fit_passes_its_options_on(data, tmp_path):
     assert type(model.source_normalizers_[0]).__name__ == "PercentileNormalizer"
 
 
-@pytest.mark.parametrize(
-    ("name", "sizes"), [("lsdn", [200, 20]), ("cdn", [400, 40]), ("vdn", [400, 40])]
-)
-def test_networks_have_the_papers_sizes(data, tmp_path, name, sizes):
+@pytest.mark.parametrize("name", ["lsdn", "cdn", "vdn"])
+def test_networks_have_the_papers_larger_size(data, tmp_path, name):
     path = tmp_path / "model.skops"
     fit = [*training(data), "--model", name, "--max-iter", "1", "--n-voxels", "50"]
     assert run("fit", *fit, "-o", path) == 0
     network = load_model(path).estimator_
     assert type(network).__name__ == f"{name.upper()}Regressor"
-    assert [len(bias) for bias in network.intercepts_] == [*sizes, 1]
+    assert [len(bias) for bias in network.intercepts_] == [400, 40, 1]
+
+
+def test_best_quality_is_what_options_leave_open(data, tmp_path):
+    path = tmp_path / "model.skops"
+    fit = ["fit", *training(data), *SMALL, "--quality", "best", "-o", path]
+    assert run(*fit) == 0
+    model = load_model(path)
+    assert (model.n_estimators, model.patch_scales) == (3, (1, 2, 4))
+    assert run(*fit, "--n-estimators", "1", "--overwrite") == 0
+    model = load_model(path)
+    assert (model.n_estimators, model.patch_scales) == (1, (1, 2, 4))
 
 
 def test_info_says_what_the_model_holds(model, capsys):
@@ -408,7 +417,7 @@ def test_evaluate_prints_a_table_and_writes_all_of_it(data, tmp_path, capsys):
     assert run("evaluate", *training(data, SUBJECTS), *SMALL, *models) == 0
     header, *rows = _table(capsys.readouterr().out)
     assert header[:5] == ["SNR (dB)", *SUBJECTS, "mean +- sd"]
-    assert [row[0] for row in rows] == ["LSDN [57-20-8-1]", "VDN [54-20-8-1]"]
+    assert [row[0] for row in rows] == ["LSDN 20-8", "VDN 20-8"]
     content = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert content["unit"] == "dB"
     assert len(content["volumes"]) == 6

@@ -646,12 +646,42 @@ def test_a_network_keeps_its_number_of_features(method):
         getattr(model, method)(X[:, :4], y)
 
 
+@pytest.mark.parametrize("average", [2, 10])
+def test_fit_ends_with_the_mean_of_the_last_networks(average):
+    X, y = make_data()
+    model = small(max_iter=5, average=1)
+    last = min(average, 3)  # half of all at most
+    after = [clone(model).set_params(max_iter=n) for n in range(6 - last, 6)]
+    after = [each.fit(X, y) for each in after]
+    mean = clone(model).set_params(average=average).fit(X, y)
+    for name in ("coefs_", "intercepts_"):
+        networks = [getattr(each, name) for each in after]
+        for ours, theirs in zip(
+            getattr(mean, name), zip(*networks, strict=True), strict=True
+        ):
+            assert_allclose(ours, np.mean(theirs, axis=0), rtol=1e-4, atol=1e-6)
+    latent = [each.latent_coordinates_ for each in after]
+    assert_allclose(mean.latent_coordinates_, np.mean(latent, axis=0), rtol=1e-4)
+    assert mean.loss_curve_ == after[-1].loss_curve_
+
+
+def test_early_stopping_watches_the_mean():
+    X, y = make_data()
+    model = small(max_iter=6, average=4, early_stopping=True)
+    model.fit(X, y, X_val=X[:50], y_val=y[:50])
+    n_best = 1 + int(np.argmin(model.validation_loss_curve_))
+    best = (
+        clone(model).set_params(max_iter=n_best).fit(X, y, X_val=X[:50], y_val=y[:50])
+    )
+    assert_same_network(model, best)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_partial_fit_is_an_epoch_of_fit(network, solver):
     X, y = make_data()
     weight = np.random.RandomState(1).uniform(0, 2, len(X))
-    model = small(network, solver=solver, learning_rate_decay=1.0)
+    model = small(network, solver=solver, learning_rate_decay=1.0, average=1)
     for n in (1, 2, 4):
         whole = clone(model).set_params(max_iter=n).fit(X, y, sample_weight=weight)
         parts = clone(model)
@@ -713,7 +743,7 @@ def test_partial_fit_learns():
 
 def test_partial_fit_goes_on_from_fit():
     X, y = make_data()
-    model = small(max_iter=10).fit(X, y)
+    model = small(max_iter=10, average=1).fit(X, y)
     before = model.loss_curve_[-1]
     model.partial_fit(X, y)
     assert model.n_iter_ == len(model.loss_curve_) == 11

@@ -572,7 +572,7 @@ def test_any_regressor_serves(cohort, estimator):
 def test_the_default_estimator_is_lsdn(cohort):
     s = VolumeSynthesizer(n_voxels=50, random_state=0).fit(cohort.a, cohort.c)
     assert type(s.estimator_) is LSDNRegressor
-    assert s.estimator_.hidden_layer_sizes == (200, 20)
+    assert s.estimator_.hidden_layer_sizes == (400, 40)
 
 
 def test_location_pays_where_the_relation_depends_on_it(cohort):

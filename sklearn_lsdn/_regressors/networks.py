@@ -51,7 +51,7 @@ class LSDNRegressor(_NetworkRegressor):
     Filters, biases and latent coordinates :math:`\\hat x_i` minimise half the mean
     squared error (equations 1 to 8 of [1]_). Training as in [1]_ is
     ``solver="sgd", learning_rate_init=0.25, learning_rate_decay=0.99,
-    max_iter=300, n_iter_no_change=300``.
+    max_iter=300, n_iter_no_change=300, average=1``.
 
     A logistic output cannot leave its range: predictions stay within the range of
     the training targets, widened by 5 % of the output's range on either side.
