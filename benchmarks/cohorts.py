@@ -132,8 +132,9 @@ def on_disk(name, n_voxels):
         return None
 
     def paths(ending):
-        found = [sorted(folder.glob(f"{s}/anat/*_{ending}.nii.gz")) for s in subjects]
-        return [each[0] for each in found] if all(found) else None
+        pattern = f"{{0}}/anat/{{0}}_space-*_{ending}.nii.gz"  # and no ce- before it
+        found = [[*folder.glob(pattern.format(each))] for each in subjects]
+        return [path for (path,) in found] if all(found) else None
 
     images = {contrast: paths(contrast) for contrast in ("T1w", "T2w", "FLAIR")}
     tumours = paths("label-tumour_dseg")
