@@ -48,8 +48,9 @@ def changes(scan, brain, affine):
 class Recorder(RegressorMixin, BaseEstimator):
     """Keeps what a synthesizer shows to its regressor of some of a brain's voxels."""
 
-    def __init__(self, rows):
+    def __init__(self, rows, n_outputs):
         self.rows = rows
+        self.n_outputs = n_outputs
         self.features = np.zeros((len(rows), 0))
         self.n_seen = 0
 
@@ -59,12 +60,13 @@ class Recorder(RegressorMixin, BaseEstimator):
         here = (self.rows >= self.n_seen) & (self.rows < self.n_seen + len(X))
         self.features[here] = X[self.rows[here] - self.n_seen]
         self.n_seen += len(X)
-        return np.zeros(len(X))
+        return np.zeros((len(X), self.n_outputs))
 
 
 def as_far_as_can_be_told(synthesizer, image, rows, error):
     """Rank correlation if sizes of error are learned from the subject itself."""
-    trained, synthesizer.estimator_ = synthesizer.estimator_, Recorder(rows)
+    n_outputs = synthesizer.preparation_.window.n_outputs(1)
+    trained, synthesizer.estimator_ = synthesizer.estimator_, Recorder(rows, n_outputs)
     synthesizer.predict([image])
     X, synthesizer.estimator_ = synthesizer.estimator_.features, trained
     half = np.arange(len(rows)) % 2 == 0
