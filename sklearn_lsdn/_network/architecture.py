@@ -27,6 +27,9 @@ class Architecture:
         a vanilla network.
     sigma : float
         Width of the spatial response, in the units of the coordinates.
+    cross_entropy : bool, default=False
+        Whether outputs are probabilities, and the loss is their cross-entropy with
+        the targets, in the place of equation (1).
 
     Notes
     -----
@@ -38,6 +41,7 @@ class Architecture:
     layer_sizes: tuple
     n_coordinates: int
     sigma: float
+    cross_entropy: bool = False
 
     @property
     def n_parameters(self) -> int:

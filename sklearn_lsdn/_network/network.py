@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Self
 
 import numpy as np
+from scipy.special import logit
 
 from .._utils.checks import check_numbers, ensure
 from .._utils.columns import as_slice, weighted_rows
@@ -18,7 +19,7 @@ _ROWS_OF_A_THREAD = 8192  # in prediction: few enough for the cache
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
 
 
-@persistable()
+@persistable(younger={"cross_entropy": False})
 @dataclass(frozen=True, eq=False)
 class Network:
     """A network in the units of the data that it was trained on.
@@ -39,6 +40,8 @@ class Network:
         Which columns of ``X`` enter as features s and as coordinates x.
     sigma : float
         Width of the spatial response, in scaled coordinates.
+    cross_entropy : bool, default=False
+        Whether outputs are probabilities, of which that is the loss, and not values.
 
     Notes
     -----
@@ -52,10 +55,23 @@ class Network:
     feature_columns: tuple
     coordinate_columns: tuple
     sigma: float
+    cross_entropy: bool = False
 
     @classmethod
-    def initial(cls, X, y, weight, columns, hidden_layer_sizes, sigma, rng) -> Self:
+    def initial(
+        cls,
+        X,
+        y,
+        weight,
+        columns,
+        hidden_layer_sizes,
+        sigma,
+        rng,
+        cross_entropy=False,
+    ) -> Self:
         """Draw a network that has seen nothing of the data but their scales.
+
+        Where outputs are probabilities, these start about the mean of the targets.
 
         Parameters
         ----------
@@ -67,16 +83,21 @@ class Network:
         hidden_layer_sizes : sequence of int
         sigma : float
         rng : numpy.random.RandomState
+        cross_entropy : bool, default=False
         """
         features, coordinates = columns = tuple(map(tuple, columns))
         S, C = X[:, as_slice(features)], X[:, as_slice(coordinates)]
         scaling = Scaling.fit(S, C, y, weight, _SHRINKAGE)
         sizes = len(features), *map(int, hidden_layer_sizes), y.shape[1]
-        architecture = Architecture(sizes, len(coordinates), sigma)
+        architecture = Architecture(sizes, len(coordinates), sigma, cross_entropy)
         drawn = C[weighted_rows(C, weight, sizes[1], rng)]
         latent = scaling.coordinates(drawn, np.float64)
         layers = architecture.layers(architecture.initial_parameters(latent, rng))
-        return cls(*scaling.fold(layers), scaling, *columns, sigma)
+        if cross_entropy:
+            scaling = scaling.of_probabilities()
+            mean = (weight @ y + 0.5 * weight.mean()) / (weight.sum() + weight.mean())
+            layers.biases[-1][:] = logit(mean)
+        return cls(*scaling.fold(layers), scaling, *columns, sigma, cross_entropy)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
@@ -97,7 +118,9 @@ class Network:
     def architecture(self) -> Architecture:
         """What the kernels and the reference take beside the parameters."""
         n_coordinates = len(self.coordinate_columns)
-        return Architecture(self.layer_sizes, n_coordinates, self.sigma)
+        return Architecture(
+            self.layer_sizes, n_coordinates, self.sigma, self.cross_entropy
+        )
 
     def parameters(self, dtype=np.float32) -> np.ndarray:
         """Flat vector for whitened features, as the network is trained."""
@@ -236,7 +259,7 @@ class Network:
         return scaling.inverse_targets(psi)
 
     def loss(self, X, y, weight) -> float:
-        """Equation (1), weighted, on targets in the logistic range."""
+        """What training minimises, weighted, on targets in the logistic range."""
         from .optimizers import mean_loss
 
         total, theta = 0.0, self.parameters(np.float32)
@@ -276,3 +299,4 @@ class Network:
         self.scaling.check_sizes(sizes[0], n_coordinates, sizes[-1])
         sigma = self.sigma
         ensure(isinstance(sigma, Real) and 0 < sigma < np.inf, f"sigma is {sigma!r}")
+        ensure(isinstance(self.cross_entropy, bool), "it is not said what outputs are")

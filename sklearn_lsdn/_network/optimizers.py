@@ -4,10 +4,12 @@ from collections import deque
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import xlogy
 
 from . import reference
 from .architecture import Architecture
 from .inference import predict_rows
+from .kernels.backward import LEAST, MOST
 from .kernels.epoch import N_BUFFERS, Rule, Shared, Workspace, epoch
 from .kernels.operands import Parameters, Samples
 from .kernels.responses import TILE
@@ -24,7 +26,7 @@ class Trainer:
     theta : float32 array of shape (n_parameters,)
         Trained in place.
     samples : tuple of float32 arrays
-        S, X, T, weight: scaled features, coordinates, targets in (0, 1), and positive
+        S, X, T, weight: scaled features, coordinates, targets in [0, 1], and positive
         weights.
     settings : Settings
         Its ``alpha`` is that of a penalty alpha |F|^2 / 2 on the loss, its
@@ -64,7 +66,7 @@ class Trainer:
         self._n_steps = state["n_steps"]
 
     def epoch(self) -> float:
-        """Visit every sample once; return equation (1), weighted, without penalty."""
+        """Visit every sample once; return the loss, weighted, without penalty."""
         n_samples = len(self._samples.S)
         order = np.arange(n_samples)
         if self._settings.shuffle:
@@ -116,11 +118,15 @@ class Trainer:
 
 
 def mean_loss(architecture: Architecture, theta, samples) -> float:
-    """Equation (1), weighted, of a network that stands still."""
+    """The loss, weighted, of a network that stands still."""
     S, X, T, weight = samples
     psi = predict_rows(architecture, theta, S, X)
-    squared = ((psi - T).astype(np.float64) ** 2).sum(axis=1)
-    return float(weight @ squared / (2.0 * weight.sum(dtype=np.float64)))
+    if architecture.cross_entropy:
+        psi = np.clip(psi, LEAST, MOST).astype(np.float64)
+        loss = 2.0 * -(xlogy(T, psi) + xlogy(1.0 - T, 1.0 - psi)).sum(axis=1)
+    else:
+        loss = ((psi - T).astype(np.float64) ** 2).sum(axis=1)
+    return float(weight @ loss / (2.0 * weight.sum(dtype=np.float64)))
 
 
 def minimize_full_batch(architecture, theta, samples, settings, after_iteration=None):
@@ -137,7 +143,7 @@ def minimize_full_batch(architecture, theta, samples, settings, after_iteration=
     -------
     theta : float64 array of shape (n_parameters,)
     losses : list of float
-        Equation (1), weighted and penalised, after each iteration.
+        Weighted and penalised, after each iteration.
     """
     losses = []
     patience = Patience(settings)

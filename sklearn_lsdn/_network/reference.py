@@ -43,23 +43,31 @@ def forward(architecture: Architecture, theta, S, X) -> np.ndarray:
 def loss_and_gradient(architecture: Architecture, theta, S, X, T, weight, alpha=0.0):
     """Equation (1), weighted, with its gradient by equations (5) to (8).
 
-    The loss is sum_n w_n |psi_n - t_n|^2 / (2 sum_n w_n) + alpha |F|^2 / 2.
+    The loss is sum_n w_n E_n / sum_n w_n + alpha |F|^2 / 2, with half the squared
+    error E_n = |psi_n - t_n|^2 / 2; or, where the architecture says so, with the
+    cross-entropy E_n = -sum (t_n log psi_n + (1 - t_n) log(1 - psi_n)).
 
     Returns
     -------
     loss : float
     gradient : ndarray of shape (n_parameters,)
     """
-    filters, _, latent = architecture.layers(theta)
+    filters, biases, latent = architecture.layers(theta)
     responses, spatial = activations(architecture, theta, S, X)
     share = (weight / weight.sum())[:, None]
     error = responses[-1] - T
-    loss = 0.5 * float((share * error**2).sum())
+    if architecture.cross_entropy:  # log psi = u - log(1 + e^u), log(1 - psi) = ...
+        u = responses[-2] @ filters[-1] + biases[-1]
+        loss = float((share * (np.logaddexp(0.0, u) - T * u)).sum())
+    else:
+        loss = 0.5 * float((share * error**2).sum())
 
     gradient = np.empty_like(theta)
     grads = architecture.layers(gradient)
     # (6), last layer; d(K) holds one row a sample.
-    d = share * error * responses[-1] * (1.0 - responses[-1])
+    d = share * error
+    if not architecture.cross_entropy:  # whose derivative by psi cancels psi'(u)
+        d = d * responses[-1] * (1.0 - responses[-1])
     for k in range(len(filters) - 1, 0, -1):
         grads.filters[k][...] = responses[k - 1].T @ d  # (7)
         grads.biases[k][...] = d.sum(axis=0)

@@ -1,6 +1,6 @@
 """Between the user's units and those the network is trained in."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -75,6 +75,11 @@ class Scaling:
         return cls(
             centre, scale, whitening, low + half, half, bottom - _MARGIN * span, span
         )
+
+    def of_probabilities(self) -> "Scaling":
+        """The same, but for outputs that are probabilities and stand as they are."""
+        unit = np.ones_like(self.target_span)
+        return replace(self, target_low=0.0 * unit, target_span=unit)
 
     def features(self, S, dtype=np.float32) -> np.ndarray:
         """Whitened features."""

@@ -81,7 +81,7 @@ class History:
     Parameters
     ----------
     losses : list of float
-        Equation (1) in each epoch, averaged while it trained.
+        The loss in each epoch, averaged while it trained.
     validation_losses : list of float
         The same on what is watched, after each epoch; empty if nothing is.
     moments : dict or None

@@ -17,6 +17,8 @@ from .views import spaced_view, view
 _AT_ONCE = 64  # samples whose gradients by some nodes stay in the first cache
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
+LEAST, MOST = np.float32(2.0**-126), np.float32(1.0 - 2.0**-24)
+"""Probabilities nearest to 0 and 1, but for which float32 has numbers."""
 
 
 class Scratch(NamedTuple):
@@ -39,16 +41,37 @@ class Scratch(NamedTuple):
 
 
 @part(float64)
-def _output_gradient(psi, T, share, d):
-    """(6) for the output layer; returns sum share |psi - t|^2."""
+def _cross_entropy(psi, t):
+    p, total = psi, 0.0
+    if p < LEAST:
+        p = LEAST
+    elif p > MOST:
+        p = MOST
+    if t > 0:
+        total -= np.float64(t) * np.log(np.float64(p))
+    if t < 1:
+        total -= np.float64(_ONE - t) * np.log(np.float64(_ONE - p))
+    return total
+
+
+@part(float64)
+def _output_gradient(psi, T, share, cross_entropy, d):
+    """(6) for the output layer; returns twice the loss.
+
+    By cross-entropy, the derivative of the logistic function cancels.
+    """
     loss = 0.0
     for r in range(len(T)):
         for j in range(d.shape[1]):
             d[r, j] = 0
         for j in range(T.shape[1]):
             error = psi[r, j] - T[r, j]
-            loss += np.float64(share[r]) * error * error
-            d[r, j] = share[r] * error * psi[r, j] * (_ONE - psi[r, j])
+            if cross_entropy:
+                loss += 2.0 * share[r] * _cross_entropy(psi[r, j], T[r, j])
+                d[r, j] = share[r] * error
+            else:
+                loss += np.float64(share[r]) * error * error
+                d[r, j] = share[r] * error * psi[r, j] * (_ONE - psi[r, j])
     return loss
 
 
@@ -124,7 +147,9 @@ def _through_product_layer(d, responses, spatial, X, latent, precision, slope):
 
 @part(float64)
 def add_gradient(parameters, tile, gradient, scratch):
-    """Add the gradient of sum_n weight_n |psi_n - t_n|^2 / 2 to ``gradient``.
+    """Add the gradient of the loss, sum_n weight_n E_n, to ``gradient``.
+
+    E_n is |psi_n - t_n|^2 / 2 or the cross-entropy of psi_n and t_n.
 
     Parameters
     ----------
@@ -137,17 +162,17 @@ def add_gradient(parameters, tile, gradient, scratch):
 
     Returns
     -------
-    loss : float
-        sum_n weight_n |psi_n - t_n|^2
+    twice_the_loss : float
+        2 sum_n weight_n E_n
     """
-    wide, sizes, precision = parameters
+    wide, sizes, precision, cross_entropy = parameters
     S, X, T, share = tile
     H, D, spatial, turned, zeros = scratch
     n, n_coordinates = X.shape
     h = fill_responses(parameters, turned, S, X, H, spatial)
     width = padded(sizes[len(sizes) - 1])
     psi, d = view(H, h, (n, width)), view(D, h, (n, width))
-    loss = _output_gradient(psi, T, share, d)
+    loss = _output_gradient(psi, T, share, cross_entropy, d)
     at = len(wide)
     for k in range(len(sizes) - 1, 1, -1):
         m, width = sizes[k], padded(sizes[k - 1])

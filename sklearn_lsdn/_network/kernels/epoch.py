@@ -212,8 +212,8 @@ def epoch(parameters, samples, order, batch_size, rule, shared, workspace):
     batch_size : int
     rule : Rule
     shared : Shared
-        Of all threads that run this. The last of ``losses`` becomes
-        sum_n w_n |psi_n - t_n|^2 over the epoch, each batch before its update.
+        Of all threads that run this. The last of ``losses`` becomes twice the
+        weighted sum of losses over the epoch, each batch before its update.
     workspace : Workspace
         Of this thread alone.
     """

@@ -11,12 +11,13 @@ class Parameters(NamedTuple):
     theta: np.ndarray  # float32, in the order of `Architecture`
     sizes: np.ndarray  # int64, p_1 to p_K
     precision: np.float32  # 1 / sigma^2
+    cross_entropy: bool  # is the loss, or else the squared error
 
     @classmethod
     def of(cls, architecture, theta):
         """Those of an `Architecture`."""
         sizes = np.array(architecture.layer_sizes, dtype=np.int64)
-        return cls(theta, sizes, architecture.precision)
+        return cls(theta, sizes, architecture.precision, architecture.cross_entropy)
 
 
 class Samples(NamedTuple):

@@ -23,7 +23,7 @@ def turn_filters(parameters, n_coordinates, turned):
 
     ``turned`` has zeros where rows are padded, and keeps them.
     """
-    wide, sizes, _ = parameters
+    wide, sizes, _, _ = parameters
     at = (sizes[0] + 1 + n_coordinates) * padded(sizes[1])
     to = 0
     for k in range(2, len(sizes)):
@@ -51,7 +51,7 @@ def fill_responses(parameters, turned, S, X, H, spatial):
     len(X) rows of padded(p_k) floats. ``spatial``, the spatial responses, is filled
     likewise. Returns where the last layer's responses begin.
     """
-    wide, sizes, precision = parameters
+    wide, sizes, precision, _ = parameters
     n, n_coordinates = X.shape
     inputs, at, to, start, h = S, 0, 0, 0, 0
     for k in range(1, len(sizes)):

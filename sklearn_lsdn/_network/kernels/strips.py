@@ -111,7 +111,7 @@ def _forward_strip(parameters, tables, strip, n, n_runs, layer):
     from tables, for the first ``n_runs`` of ``strip.runs``. Returns the row where the
     responses of ``layer`` begin.
     """
-    theta, sizes, precision = parameters
+    theta, sizes, precision, _ = parameters
     H, X, runs = strip
     width = padded(n)
     at, h = 0, 0
