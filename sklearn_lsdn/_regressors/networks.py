@@ -1,25 +1,15 @@
 """LSDNRegressor, and the networks it is compared with: CDN and VDN."""
 
 from .._utils.persistable import persistable
-from .network_regressor import _NetworkRegressor
+from .network_estimator import NoPlaces, PlacesAsFeatures, ProductLayer, documented
+from .network_regressor import DOCUMENTED, NetworkRegressor
 
-
-def _documented(latent):
-    """Put what the three classes share into a docstring."""
-
-    def fill(cls):
-        if cls.__doc__ is not None:  # as python -OO has it
-            _, shared = _NetworkRegressor.__doc__.split("\n\n", 1)
-            shared = shared.rstrip().replace("{latent}", latent)
-            cls.__doc__ = cls.__doc__.replace("    {parameters}", f"\n{shared}")
-        return cls
-
-    return fill
+_NO_PLACES = " Empty: this network has none."
 
 
 @persistable("sklearn_lsdn", younger={"average": 1})
-@_documented("")
-class LSDNRegressor(_NetworkRegressor):
+@documented(**DOCUMENTED)
+class LSDNRegressor(ProductLayer, NetworkRegressor):
     """Location-sensitive deep network.
 
     A neural network whose first hidden layer multiplies what it sees by where it
@@ -79,13 +69,10 @@ class LSDNRegressor(_NetworkRegressor):
     True
     """
 
-    def _split_columns(self, coordinates, others):
-        return others, coordinates
-
 
 @persistable("sklearn_lsdn", younger={"average": 1})
-@_documented(" Empty: this network has none.")
-class CDNRegressor(_NetworkRegressor):
+@documented(_NO_PLACES, **DOCUMENTED)
+class CDNRegressor(PlacesAsFeatures, NetworkRegressor):
     """Concatenation deep network: coordinates are features like any other.
 
     The comparison of the paper in which a plain network with logistic nodes gets
@@ -117,13 +104,10 @@ class CDNRegressor(_NetworkRegressor):
     True
     """
 
-    def _split_columns(self, coordinates, others):
-        return [*others, *coordinates], []
-
 
 @persistable("sklearn_lsdn", younger={"average": 1})
-@_documented(" Empty: this network has none.")
-class VDNRegressor(_NetworkRegressor):
+@documented(_NO_PLACES, **DOCUMENTED)
+class VDNRegressor(NoPlaces, NetworkRegressor):
     """Vanilla deep network: coordinate columns are left out.
 
     The comparison of the paper in which a plain network with logistic nodes sees
@@ -154,6 +138,3 @@ class VDNRegressor(_NetworkRegressor):
     ...     X, X[:, 0] ** 2) > 0.9
     True
     """
-
-    def _split_columns(self, coordinates, others):
-        return others, []

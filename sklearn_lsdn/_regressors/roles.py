@@ -177,6 +177,16 @@ class NetworkRole(LocatedRole):
         network = self.network.network_
         return network if network.reads_patches(n_patch) else None
 
+    def samples(self, X, y, sample_weight):
+        """Samples as its network was trained on: X, targets in columns, weights.
+
+        Raises
+        ------
+        ValueError
+            If they are not of the kind that it was trained on.
+        """
+        raise NotImplementedError
+
     def to_be_shrunk(self):
         return self.network
 
