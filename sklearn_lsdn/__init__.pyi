@@ -10,6 +10,9 @@ from ._export import register_onnx_converters as register_onnx_converters
 from ._export import to_onnx as to_onnx
 from ._persistence.model_files import load_model as load_model
 from ._persistence.model_files import save_model as save_model
+from ._regressors.classifiers import CDNClassifier as CDNClassifier
+from ._regressors.classifiers import LSDNClassifier as LSDNClassifier
+from ._regressors.classifiers import VDNClassifier as VDNClassifier
 from ._regressors.ensemble import EnsembleRegressor as EnsembleRegressor
 from ._regressors.networks import CDNRegressor as CDNRegressor
 from ._regressors.networks import LSDNRegressor as LSDNRegressor

@@ -17,6 +17,7 @@ from .threads import for_each_slice
 ROWS_AT_ONCE = 16384  # of X, in float32, for responses and losses
 _ROWS_OF_A_THREAD = 8192  # in prediction: few enough for the cache
 _SHRINKAGE = 0.5  # of the features' correlation matrix towards the identity
+_RARE = 1e-3  # the least probability that outputs start at
 
 
 @persistable(younger={"cross_entropy": False})
@@ -95,7 +96,7 @@ class Network:
         layers = architecture.layers(architecture.initial_parameters(latent, rng))
         if cross_entropy:
             scaling = scaling.of_probabilities()
-            mean = (weight @ y + 0.5 * weight.mean()) / (weight.sum() + weight.mean())
+            mean = np.clip(weight @ y / weight.sum(), _RARE, 1.0 - _RARE)
             layers.biases[-1][:] = logit(mean)
         return cls(*scaling.fold(layers), scaling, *columns, sigma, cross_entropy)
 

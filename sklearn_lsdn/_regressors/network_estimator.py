@@ -31,6 +31,35 @@ from .training import (
     warn_if_interrupted,
 )
 
+PARAMETERS: dict = {
+    "hidden_layer_sizes": [
+        "array-like",
+        Interval(Integral, 1, None, closed="left"),
+    ],
+    "coordinates": COORDINATES,
+    "sigma": [Interval(Real, 0, None, closed="neither")],
+    "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "batch_size": [
+        StrOptions({"auto"}),
+        Interval(Integral, 1, None, closed="left"),
+    ],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "learning_rate_decay": [Interval(Real, 0, 1, closed="right")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "shuffle": ["boolean"],
+    "average": [Interval(Integral, 1, None, closed="left")],
+    "warm_start": ["boolean"],
+    "n_jobs": [Integral, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+"""What the parameters of all networks may be."""
+
 
 def has_epochs(estimator):
     """Whether it can be trained for one epoch; an error says why not."""
@@ -131,33 +160,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     __metadata_request__fit = {"groups": True}  # as scikit-learn's splitters do
 
-    _parameter_constraints: dict = {
-        "hidden_layer_sizes": [
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "coordinates": COORDINATES,
-        "sigma": [Interval(Real, 0, None, closed="neither")],
-        "solver": [StrOptions({"adam", "sgd", "lbfgs"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "learning_rate_decay": [Interval(Real, 0, 1, closed="right")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "shuffle": ["boolean"],
-        "average": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints: dict = PARAMETERS
 
     def __init__(
         self,

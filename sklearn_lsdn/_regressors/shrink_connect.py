@@ -11,14 +11,14 @@ from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     MetaEstimatorMixin,
-    MultiOutputMixin,
-    RegressorMixin,
     TransformerMixin,
     clone,
+    is_classifier,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils import metadata_routing as routing
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.callbacks import FitTasks
@@ -37,15 +37,13 @@ from .networks import LSDNRegressor
 from .node_removal import sizes_to_keep, smaller_network
 from .pursuit import SELECTIONS
 from .roles import Role, facts_of_part, role_of
-from .training import (
-    check_outputs,
-    holding,
-    settings_of,
-    train_further,
-    validate_training,
-)
+from .training import holding, settings_of, train_further
 
 _FRACTIONS = np.arange(1, 10) / 10  # "from 10% to 90%"
+
+
+def _classifies(shrinker):
+    return is_classifier(shrinker)
 
 
 @persistable("sklearn_lsdn")
@@ -54,8 +52,6 @@ class ShrinkConnect(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MetaEstimatorMixin,
-    MultiOutputMixin,
-    RegressorMixin,
     BaseEstimator,
 ):
     """Shrink a network to the hidden nodes that span the responses of all.
@@ -64,15 +60,15 @@ class ShrinkConnect(
     linear combinations. The others are removed, the next layer's filters take over
     the combinations, and the smaller network is trained a little further [1]_.
 
-    It is a regressor, with the smaller network's predictions, and a transformer,
-    which gives the responses of its last hidden layer.
+    It is a regressor or a classifier as the network is, with the smaller one's
+    predictions, and a transformer, which gives the responses of its last hidden layer.
 
     Parameters
     ----------
-    estimator : LSDNRegressor, CDNRegressor or VDNRegressor, default=None
-        What to shrink; it is cloned and fitted first, unless it is a
-        :class:`~sklearn.frozen.FrozenEstimator` or ``prefit``. None stands for
-        ``LSDNRegressor()``.
+    estimator : LSDN, CDN or VDN, regressor or classifier, default=None
+        What to shrink, such as an :class:`LSDNClassifier`; it is cloned and fitted
+        first, unless it is a :class:`~sklearn.frozen.FrozenEstimator` or ``prefit``.
+        None stands for ``LSDNRegressor()``.
     keep : "auto", float or list of int or float, default="auto"
         How many nodes stay: a fraction of each hidden layer, a number (or a
         fraction) for each of them, or "auto" for the smallest of the fractions
@@ -104,8 +100,10 @@ class ShrinkConnect(
 
     Attributes
     ----------
-    estimator_ : regressor
+    estimator_ : estimator
         The smaller network, of the class of ``estimator``.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, in order, if it is a classifier.
     support_ : list of ndarray of shape (n_kept,)
         Indices of the nodes kept in each hidden layer, in the order chosen.
     coefficients_ : list of ndarray of shape (n_nodes, n_kept)
@@ -116,9 +114,9 @@ class ShrinkConnect(
         For each hidden layer, the Frobenius norm over the training samples of what
         these combinations leave of that which ``preserve`` names.
     path_ : list of dict
-        What was tried: "keep", "hidden_layer_sizes", "loss" (half the mean squared
-        error on the training data, in the logistic range), "degradation" (against
-        the full network) and "accepted".
+        What was tried: "keep", "hidden_layer_sizes", "loss" (that of training on all
+        its data, for targets half the mean squared error in the logistic range),
+        "degradation" (against the full network) and "accepted".
     full_hidden_layer_sizes_ : tuple of int
         Nodes of the full network's hidden layers.
     full_loss_ : float
@@ -229,7 +227,7 @@ class ShrinkConnect(
         X : array-like of shape (n_samples, n_features)
             Feature columns and coordinate columns side by side.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+            Targets, or labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample in the loss and in the choice of nodes.
         **fit_params : dict
@@ -255,8 +253,7 @@ class ShrinkConnect(
         tasks = FitTasks(self, n_tasks, X, y, sample_weight)
         regressor = self._fitted_regressor(fit_params, tasks)
         network = regressor.network_
-        data = validate_training(regressor, X, y, sample_weight, reset=False)[0]
-        check_outputs(data[1].shape[1], network)
+        data = role_of(regressor).samples(X, y, sample_weight)
         self.n_features_in_ = regressor.n_features_in_
         vars(self).pop("feature_names_in_", None)
         if (names := feature_names(regressor)) is not None:
@@ -288,7 +285,7 @@ class ShrinkConnect(
         return router.add(estimator=self._unfitted(), method_mapping=mapping)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Predict the targets by the smaller network.
+        """Predict the targets, or labels, by the smaller network.
 
         Parameters
         ----------
@@ -301,6 +298,73 @@ class ShrinkConnect(
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)
+
+    @available_if(_classifies)
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Predict the probability of each class, if it is a classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The columns of `fit`.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_classifies)
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Predict the logarithm of these probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The columns of `fit`.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    def score(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Score the smaller network: R2, or the accuracy of a classifier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The columns of `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, or labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        score : float
+        """
+        check_is_fitted(self)
+        return self.estimator_.score(X, y, sample_weight)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Labels, in order, of a classifier."""
+        return self.estimator_.classes_
+
+    def __sklearn_tags__(self):
+        tags, network = super().__sklearn_tags__(), get_tags(self._unfitted())
+        tags.estimator_type = network.estimator_type
+        tags.classifier_tags = network.classifier_tags
+        tags.regressor_tags = network.regressor_tags
+        tags.target_tags = network.target_tags
+        return tags
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Give the responses of the smaller network's last hidden layer.
@@ -353,8 +417,8 @@ class ShrinkConnect(
             network = network.estimator
         if not role_of(network).is_network:
             raise TypeError(
-                "ShrinkConnect shrinks LSDNRegressor, CDNRegressor and VDNRegressor, "
-                f"not {type(network).__name__}."
+                "ShrinkConnect shrinks LSDNRegressor, LSDNClassifier, and CDN and VDN "
+                f"of either kind, not {type(network).__name__}."
             )
         if self._is_prefit():
             check_is_fitted(network)

@@ -71,16 +71,28 @@ def validate_training(estimator, X, y, sample_weight, groups=None, *, reset):
     """
     X, y = validate_samples(estimator, X, y, reset=reset)
     weight = check_weights(sample_weight, X)
+    data, groups = with_weight((X, y.reshape(len(y), -1)), weight, groups)
+    return data, groups, y.ndim == 1
+
+
+def with_weight(arrays, weight, groups):
+    """Leave out what weighs nothing.
+
+    Returns
+    -------
+    data : tuple of ndarray
+        The arrays, and positive weights.
+    groups : ndarray or None
+    """
     if groups is not None:
-        groups = check_groups(groups, len(X))
-    flat = y.ndim == 1
-    data = X, y.reshape(len(y), -1), weight
+        groups = check_groups(groups, len(weight))
+    data = *arrays, weight
     # What float32 rounds to 0 beside the largest weight has no part either.
     used = (weight / max(weight.max(), np.finfo(float).tiny)).astype(np.float32) > 0
     if not used.all():
         data = tuple(array[used] for array in data)
         groups = None if groups is None else groups[used]
-    return data, groups, flat
+    return data, groups
 
 
 def check_outputs(n_outputs, network, name="y"):

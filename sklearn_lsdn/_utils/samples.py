@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .columns import resolve_coordinates
@@ -22,6 +23,13 @@ def validate_samples(estimator, X, y, *, reset=True) -> tuple[np.ndarray, np.nda
     """Samples to train on; y stays flat if it was."""
     how = dict(dtype=_FLOATS, multi_output=True, y_numeric=True)
     return validate_data(estimator, X, y, **how, reset=reset)
+
+
+def validate_labelled(estimator, X, y, *, reset=True) -> tuple[np.ndarray, np.ndarray]:
+    """Samples to train a classifier on, and the label of each."""
+    X, y = validate_data(estimator, X, y, dtype=_FLOATS, reset=reset)
+    check_classification_targets(y)
+    return X, y
 
 
 def validate_rows(estimator, X) -> np.ndarray:
