@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 
+from ._network.kernels.backward import LEAST, MOST
 from ._network.scaling import FAR
+from ._regressors.classifiers import CDNClassifier, LSDNClassifier, VDNClassifier
 from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
 from ._regressors.roles import role_of
 from ._regressors.shrink_connect import ShrinkConnect
@@ -14,6 +16,9 @@ from ._utils.optional import require
 if TYPE_CHECKING:
     import onnx
 
+_REGRESSORS = LSDNRegressor, CDNRegressor, VDNRegressor
+_CLASSIFIERS = LSDNClassifier, CDNClassifier, VDNClassifier
+_OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}  # of skl2onnx
 _OPSET, _IR_VERSION = 17, 8  # of 2022: runtimes refuse versions newer than their own
 _SMALLEST, _LARGEST = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 
@@ -26,7 +31,7 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
 
     Parameters
     ----------
-    estimator : LSDNRegressor, CDNRegressor, VDNRegressor or ShrinkConnect
+    estimator : LSDN, CDN or VDN, regressor or classifier, or ShrinkConnect
         A fitted network. Of ``ShrinkConnect`` the smaller network is written; of a
         ``VolumeSynthesizer``, which reads images, give the ``estimator_``, and of an
         ``EnsembleRegressor`` each of ``estimators_``, to be averaged.
@@ -37,7 +42,9 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
         Its input is "X", float32 of shape (n_samples, `n_features_in_`), the columns
         of ``fit``; its output "y", float32 of shape (n_samples, `n_outputs_`), with
         a column also where the target in ``fit`` was one-dimensional, as skl2onnx
-        writes regressors. ``n_samples`` is free.
+        writes regressors. Of a classifier, outputs are "label", int64 or string of
+        shape (n_samples,), and "probabilities", float32 of shape (n_samples,
+        n_classes). ``n_samples`` is free.
 
     Raises
     ------
@@ -48,7 +55,8 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
     TypeError
         If ``estimator`` is not a network of this package.
     ValueError
-        If the scales of ``X`` or ``y`` in training lie beyond those of float32.
+        If the scales of ``X`` or ``y`` in training lie beyond those of float32, or
+        labels are neither whole numbers nor strings.
 
     See Also
     --------
@@ -91,12 +99,20 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
     onnx = require("onnx")
     describe, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
     X = describe("X", floats, ["n_samples", network.n_features_in_])
-    y = describe("y", floats, ["n_samples", network.n_outputs_])
     graph = _Graph(onnx)
-    _write_network(graph, network.network_, network.n_features_in_)
+    psi = _write_network(graph, network.network_, network.n_features_in_)
+    if is_classifier(network):
+        labels = _write_classes(graph, psi, network.classes_)
+        outputs = [
+            describe("label", labels, ["n_samples"]),
+            describe("probabilities", floats, ["n_samples", len(network.classes_)]),
+        ]
+    else:
+        _write_targets(graph, psi, network.network_.scaling)
+        outputs = [describe("y", floats, ["n_samples", network.n_outputs_])]
     name = type(network).__name__
     model = onnx.helper.make_model(
-        onnx.helper.make_graph(graph.nodes, name, [X], [y], graph.constants),
+        onnx.helper.make_graph(graph.nodes, name, [X], outputs, graph.constants),
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR_VERSION,
         producer_name="sklearn_lsdn",
@@ -110,7 +126,8 @@ def register_onnx_converters() -> None:
 
     From then on, ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` take
     estimators of scikit-learn that hold networks. A `ShrinkConnect` is converted where
-    it predicts; amid a Pipeline, where it transforms, it is refused.
+    it predicts numbers; amid a Pipeline, where it transforms, it is refused, and so is
+    one of a classifier, of which ``estimator_`` can be converted.
 
     Raises
     ------
@@ -137,18 +154,33 @@ def register_onnx_converters() -> None:
     """
     require("onnx")
     skl2onnx = require("skl2onnx")
-    for cls in (LSDNRegressor, CDNRegressor, VDNRegressor, ShrinkConnect):
+    for cls in (*_REGRESSORS, *_CLASSIFIERS, ShrinkConnect):
         alias = f"SklearnLsdn{cls.__name__}"
-        skl2onnx.update_registered_converter(cls, alias, _declare_output, _convert)
+        more = {"options": _OPTIONS} if cls in _CLASSIFIERS else {}
+        skl2onnx.update_registered_converter(
+            cls, alias, _declare_outputs, _convert, **more
+        )
 
 
-def _declare_output(operator):
-    """Tell skl2onnx the type and shape of what `_convert` computes."""
-    from skl2onnx.common.data_types import FloatTensorType
+def _declare_outputs(operator):
+    """Tell skl2onnx the types and shapes of what `_convert` computes."""
+    from skl2onnx.common import data_types
 
     n_samples = operator.inputs[0].get_first_dimension()
-    n_outputs = _fitted_network(operator.raw_operator).n_outputs_
-    operator.outputs[0].type = FloatTensorType([n_samples, n_outputs])
+    network = _fitted_network(operator.raw_operator)
+    if is_classifier(network):
+        if len(operator.outputs) < 2:
+            raise NotImplementedError(
+                "skl2onnx converts no ShrinkConnect that classifies. Give it the "
+                "estimator_, or call to_onnx."
+            )
+        label, y = operator.outputs
+        strings = _onnx_labels(network.classes_).dtype == object
+        kind = data_types.StringTensorType if strings else data_types.Int64TensorType
+        label.type, n_columns = kind([n_samples]), len(network.classes_)
+    else:
+        (y,), n_columns = operator.outputs, network.n_outputs_
+    y.type = data_types.FloatTensorType([n_samples, n_columns])
 
 
 def _convert(scope, operator, container):
@@ -156,9 +188,9 @@ def _convert(scope, operator, container):
     from skl2onnx.operator_converters.common import concatenate_variables
 
     onnx = require("onnx")
-    y = operator.outputs[0].full_name
+    outputs = [output.full_name for output in operator.outputs]
     taken = [x.full_name for other in scope.operators.values() for x in other.inputs]
-    if y in taken:
+    if len(outputs) == 1 and outputs[0] in taken:  # two are taken for a classifier's
         raise NotImplementedError(
             f"Here {type(operator.raw_operator).__name__} transforms what another "
             "estimator takes. Only its predictions can be converted."
@@ -171,7 +203,9 @@ def _convert(scope, operator, container):
         columns = concatenate_variables(scope, operator.inputs, container)
     container.add_node("Cast", columns, graph.input[0].name, to=onnx.TensorProto.FLOAT)
     for tensor in graph.initializer:
-        container.add_initializer(tensor.name, tensor.data_type, None, tensor)
+        strings = list(tensor.string_data)  # of which skl2onnx takes no tensor
+        content = ([len(strings)], strings) if strings else (None, tensor)
+        container.add_initializer(tensor.name, tensor.data_type, *content)
     for node in graph.node:
         container.add_node(
             node.op_type,
@@ -179,7 +213,8 @@ def _convert(scope, operator, container):
             list(node.output),
             **{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
         )
-    container.add_node("Identity", graph.output[0].name, y)
+    for computed, output in zip(graph.output, outputs, strict=True):
+        container.add_node("Identity", computed.name, output)
 
 
 def _fitted_network(estimator):
@@ -187,8 +222,8 @@ def _fitted_network(estimator):
     network = role_of(estimator).network
     if network is None:
         raise TypeError(
-            "to_onnx writes LSDNRegressor, CDNRegressor, VDNRegressor and "
-            f"ShrinkConnect, not {type(estimator).__name__}. Of an estimator that "
+            "to_onnx writes LSDNRegressor, LSDNClassifier, CDN and VDN of either kind "
+            f"and ShrinkConnect, not {type(estimator).__name__}. Of an estimator that "
             "holds one of them, give that, or see register_onnx_converters."
         )
     return network
@@ -215,7 +250,7 @@ class _Graph:
 
 
 def _write_network(graph, network, n_columns):
-    """From "X" to "y": equations (2) to (4), between two changes of units."""
+    """From "X" to psi: equations (2) to (4), after a change of units."""
     scaling, architecture = network.scaling, network.architecture
     layers = architecture.layers(network.standardized_parameters())
     columns, located = list(network.feature_columns), list(network.coordinate_columns)
@@ -246,9 +281,40 @@ def _write_network(graph, network, n_columns):
         filters[1] = 2 * filters[1]  # the 2 of equation (3), which this rounds not
     for F, b in zip(filters[1:], layers.biases[1:], strict=True):
         h = graph.apply("Sigmoid", graph.apply("Gemm", h, F, b))
-    h = graph.apply("Mul", h, _float32(scaling.target_span, "y"))
+    return h
+
+
+def _write_targets(graph, psi, scaling):
+    """From psi to "y", in the user's units."""
+    h = graph.apply("Mul", psi, _float32(scaling.target_span, "y"))
     coarse, fine = _two_floats(scaling.target_low, "y")
     graph.apply("Add", graph.apply("Add", h, fine), coarse, output="y")
+
+
+def _write_classes(graph, psi, classes):
+    """From psi to "probabilities" and "label"; return the type of labels."""
+    psi, name = graph.apply("Clip", psi, LEAST, MOST), "probabilities"
+    if len(classes) == 2:
+        other = graph.apply("Sub", np.float32(1), psi)
+        graph.apply("Concat", other, psi, axis=1, output=name)
+    else:
+        total = graph.apply("ReduceSum", psi, np.array([1]), keepdims=1)
+        graph.apply("Div", psi, total, output=name)
+    best = graph.apply("ArgMax", name, axis=1, keepdims=0)
+    graph.apply("Gather", _onnx_labels(classes), best, axis=0, output="label")
+    return graph.constants[-1].data_type
+
+
+def _onnx_labels(classes):
+    """Labels as ONNX has them: int64, or strings as objects."""
+    if classes.dtype.kind in "biu":
+        return classes.astype(np.int64)
+    if all(isinstance(each, str) for each in classes.tolist()):
+        return classes.astype(object)
+    raise ValueError(
+        "ONNX models of classifiers have labels that are whole numbers or strings, "
+        f"not {classes.tolist()}. Train with such labels."
+    )
 
 
 def _two_floats(values, of):

@@ -20,7 +20,7 @@ from sklearn_lsdn import (
     load_model,
     save_model,
 )
-from sklearn_lsdn._regressors import network_regressor
+from sklearn_lsdn._regressors import network_estimator
 from sklearn_lsdn._regressors.training import hold_out
 from sklearn_lsdn.datasets import make_brain_cohort
 
@@ -47,7 +47,7 @@ def splits(monkeypatch):
         seen.append((data, groups, *parts))
         return parts
 
-    monkeypatch.setattr(network_regressor, "hold_out", spy)
+    monkeypatch.setattr(network_estimator, "hold_out", spy)
     return seen
 
 

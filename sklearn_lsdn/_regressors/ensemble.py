@@ -13,6 +13,7 @@ from sklearn.base import (
     MultiOutputMixin,
     RegressorMixin,
     clone,
+    is_classifier,
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold
@@ -379,7 +380,13 @@ class EnsembleRegressor(
 
 
 def _check_members(base):
-    """Raise ValueError if members are not trained."""
+    """Raise ValueError if members are not trained, or their answers are no numbers."""
+    if is_classifier(base):
+        raise ValueError(
+            "An EnsembleRegressor takes the mean of numbers, which labels are not. For "
+            "several classifiers, take scikit-learn's BaggingClassifier or "
+            "VotingClassifier."
+        )
     parameters = [base, *base.get_params(deep=True).values()]
     if any(isinstance(each, FrozenEstimator) for each in parameters):
         raise ValueError(
