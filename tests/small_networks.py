@@ -11,10 +11,10 @@ def single(array):
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def make_network(sizes=SIZES, n_coordinates=3, sigma=0.5, seed=0):
+def make_network(sizes=SIZES, n_coordinates=3, sigma=0.5, seed=0, cross_entropy=False):
     """An architecture, and parameters as `initial_parameters` draws them."""
     rng = np.random.RandomState(seed)
-    architecture = Architecture(tuple(sizes), n_coordinates, sigma)
+    architecture = Architecture(tuple(sizes), n_coordinates, sigma, cross_entropy)
     latent = rng.uniform(-1, 1, (sizes[1], n_coordinates))
     return architecture, single(architecture.initial_parameters(latent, rng))
 

@@ -21,6 +21,7 @@ from sklearn_lsdn._network.kernels.compilation import kernel
 from sklearn_lsdn._network.kernels.operands import Parameters, Samples
 from sklearn_lsdn._network.kernels.responses import TILE
 from sklearn_lsdn._network.kernels.vectors import LANES
+from sklearn_lsdn._network.optimizers import mean_loss
 
 add_gradient, turn_filters, add_product, transpose, logistic_kernel = (
     kernel(part.py_func)
@@ -163,6 +164,31 @@ def test_kernels_agree_with_the_reference(n, n_coordinates):
     architecture, theta = make_network(n_coordinates=n_coordinates)
     samples = make_samples(architecture, n)
     assert_agrees_with_reference(architecture, theta, samples)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("n_coordinates", [0, 3])
+@pytest.mark.parametrize("n", [1, 7, TILE + 1])
+def test_cross_entropy_agrees_with_the_reference(n, n_coordinates, hard):
+    architecture, theta = make_network(n_coordinates=n_coordinates, cross_entropy=True)
+    S, X, T, weight = make_samples(architecture, n)
+    samples = S, X, np.round(T) if hard else T, weight
+    assert_agrees_with_reference(architecture, theta, samples)
+    expected, _ = reference.loss_and_gradient(architecture, *double(theta, *samples))
+    assert_allclose(mean_loss(architecture, theta, samples), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [-150.0, -1.0, 150.0])
+def test_cross_entropy_where_outputs_saturate(bias):
+    architecture, theta = make_network(cross_entropy=True)
+    architecture.layers(theta).biases[-1][:] = bias
+    S, X, T, weight = make_samples(architecture, 9)
+    samples = S, X, np.round(T), weight
+    loss, gradient = kernel_loss_and_gradient(architecture, theta, *samples)
+    expected = mean_loss(architecture, theta, samples)
+    assert_allclose(loss, expected, rtol=1e-5)  # as far as float32 goes
+    _, exact = reference.loss_and_gradient(architecture, *double(theta, *samples))
+    assert_allclose(gradient, exact, rtol=0, atol=1e-5 * abs(exact).max())
 
 
 @given(

@@ -11,11 +11,13 @@ N_SAMPLES, N_FEATURES, WIDTHS = 7, 5, (6, 4, 3)
 STEP = 3e-5
 
 
-def make_problem(n_hidden=2, n_outputs=1, n_coordinates=3, sigma=0.5, seed=0):
+def make_problem(
+    n_hidden=2, n_outputs=1, n_coordinates=3, sigma=0.5, seed=0, cross_entropy=False
+):
     """A random network, and as many samples as `N_SAMPLES`."""
     rng = np.random.RandomState(seed)
     sizes = (N_FEATURES, *WIDTHS[:n_hidden], n_outputs)
-    architecture = Architecture(sizes, n_coordinates, sigma)
+    architecture = Architecture(sizes, n_coordinates, sigma, cross_entropy)
     theta = rng.normal(size=architecture.n_parameters)
     architecture.layers(theta).latent[...] *= 0.5
     S = rng.normal(size=(N_SAMPLES, N_FEATURES))
@@ -43,12 +45,16 @@ def respond(architecture, theta, s, x):
 
 
 def naive_loss(architecture, theta, S, X, T, weight, alpha):
-    """Equation (1), weighted, and the penalty, sample by sample."""
+    """The loss, weighted, and the penalty, sample by sample."""
     total = 0.0
     for s, x, t, w in zip(S, X, T, weight, strict=True):
-        total += w * ((respond(architecture, theta, s, x) - t) ** 2).sum()
+        psi = respond(architecture, theta, s, x)
+        if architecture.cross_entropy:
+            total -= w * (t * np.log(psi) + (1.0 - t) * np.log(1.0 - psi)).sum()
+        else:
+            total += w * ((psi - t) ** 2).sum() / 2.0  # equation (1)
     penalty = sum((F**2).sum() for F in architecture.layers(theta).filters)
-    return total / (2.0 * weight.sum()) + 0.5 * alpha * penalty
+    return total / weight.sum() + 0.5 * alpha * penalty
 
 
 def central_differences(loss, theta):
@@ -81,11 +87,15 @@ def assert_gradient_is_right(problem, alpha):
         assert relative_error(actual.latent, desired.latent) < 1e-6
 
 
+@pytest.mark.parametrize("cross_entropy", [False, True])
 @pytest.mark.parametrize("n_coordinates", [0, 1, 2, 3])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("n_hidden", [1, 2, 3])
-def test_gradient_agrees_with_central_differences(n_hidden, n_outputs, n_coordinates):
-    problem = make_problem(n_hidden, n_outputs, n_coordinates)
+def test_gradient_agrees_with_central_differences(
+    n_hidden, n_outputs, n_coordinates, cross_entropy
+):
+    shape = n_hidden, n_outputs, n_coordinates
+    problem = make_problem(*shape, cross_entropy=cross_entropy)
     assert_gradient_is_right(problem, alpha=0.0)
 
 
@@ -95,9 +105,10 @@ def test_gradient_for_any_sigma_and_penalty(sigma, alpha):
     assert_gradient_is_right(make_problem(sigma=sigma, seed=1), alpha)
 
 
+@pytest.mark.parametrize("cross_entropy", [False, True])
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
-def test_loss_is_equation_1(alpha):
-    problem = make_problem(n_outputs=3)
+def test_loss_is_equation_1_or_cross_entropy(alpha, cross_entropy):
+    problem = make_problem(n_outputs=3, cross_entropy=cross_entropy)
     loss, _ = reference.loss_and_gradient(*problem, alpha)
     assert_allclose(loss, naive_loss(*problem, alpha), rtol=1e-13)
 
@@ -109,6 +120,17 @@ def test_forward_is_equations_2_to_4(n_coordinates):
     actual = reference.forward(architecture, theta, S, X)
     assert actual.shape == (N_SAMPLES, 2)
     assert_allclose(actual, expected, rtol=1e-13)
+
+
+def test_cross_entropy_is_finite_where_outputs_saturate():
+    architecture, theta, S, X, T, weight = make_problem(cross_entropy=True)
+    for sign in (-1, 1):
+        architecture.layers(theta).biases[-1][...] = sign * 800.0
+        samples = S, X, np.round(T), weight
+        loss, gradient = reference.loss_and_gradient(architecture, theta, *samples)
+        wrong = np.average((np.round(T) > 0.5) != (sign > 0), axis=0, weights=weight)
+        assert_allclose(loss, 800.0 * wrong[0], rtol=0.02)
+        assert np.isfinite(gradient).all()
 
 
 def test_weights_count_samples():
