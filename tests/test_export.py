@@ -9,14 +9,18 @@ from sklearn.base import clone
 from sklearn.ensemble import VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import (
+    CDNClassifier,
     CDNRegressor,
     EnsembleRegressor,
+    LSDNClassifier,
     LSDNRegressor,
     ShrinkConnect,
+    VDNClassifier,
     VDNRegressor,
     VolumeSynthesizer,
     register_onnx_converters,
@@ -123,6 +127,47 @@ def test_shrink_connect_writes_the_smaller_network():
     widths = {c.dims[0] for c in to_onnx(shrunk).graph.initializer if len(c.dims) == 1}
     assert {20, 5} <= widths
     assert not {40, 10} & widths
+
+
+LABELS = [
+    np.array([0, 1]),
+    np.array([False, True]),
+    np.array([7, -3, 2**40]),
+    np.array(["white", "grey", "lesion"]),
+    np.array(["b", "a"], dtype=object),
+]
+
+
+@pytest.mark.parametrize("network", [LSDNClassifier, CDNClassifier, VDNClassifier])
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_classifiers_give_labels_and_probabilities(network, labels):
+    X, _ = make_data()
+    y = labels[np.digitize(X[:, 0], [-0.3, 0.3][: len(labels) - 1])]
+    model = network((20, 7), **SETTINGS).fit(X, y)
+    session = onnxruntime.InferenceSession(to_onnx(model).SerializeToString())
+    label, p = session.run(["label", "probabilities"], {"X": X})
+    assert p.dtype == np.float32
+    assert_allclose(p, model.predict_proba(X), rtol=0, atol=2e-5)
+    sure = np.sort(p, axis=1)[:, -1] - np.sort(p, axis=1)[:, -2] > 1e-4
+    assert sure.mean() > 0.99
+    assert_array_equal(label[sure], model.predict(X)[sure])
+    assert label.dtype == (object if labels.dtype.kind in "OU" else np.int64)
+
+
+def test_labels_that_onnx_has_not():
+    X, y = make_data()
+    model = LSDNClassifier((5,), **SETTINGS).fit(X, np.where(y > 0, 1.0, 2.0))
+    with pytest.raises(ValueError, match="whole numbers or strings"):
+        to_onnx(model)
+
+
+def test_a_shrunken_classifier_is_one():
+    X, y = make_data()
+    shrunk = ShrinkConnect(LSDNClassifier((20, 6), **SETTINGS), keep=0.5)
+    shrunk.fit(X, y > 0)
+    session = onnxruntime.InferenceSession(to_onnx(shrunk).SerializeToString())
+    p = session.run(["probabilities"], {"X": X})[0]
+    assert_allclose(p, shrunk.predict_proba(X), rtol=0, atol=2e-5)
 
 
 def test_a_parameter_set_after_training_does_not_count():
@@ -281,6 +326,38 @@ def test_networks_side_by_side_are_converted(skl2onnx):
     pair.append(("shrunk", ShrinkConnect(pair[0][1], keep=0.5, max_iter=1)))
     both = VotingRegressor(pair).fit(X, y)
     assert_converted(skl2onnx.to_onnx(both, X[:1]), both, {"X": X}, X, y)
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_a_pipeline_that_classifies_is_converted(skl2onnx, labels):
+    X, _ = make_data(offset=100, scale=50)
+    y = labels[np.digitize(X[:, 0], [85, 115][: len(labels) - 1])]
+    pipeline = make_pipeline(StandardScaler(), LSDNClassifier((20, 7), **SETTINGS))
+    pipeline.fit(X, y)
+    model = skl2onnx.to_onnx(pipeline, X[:1], options={"zipmap": False})
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    label, p = session.run(None, {"X": X})
+    assert_allclose(p, pipeline.predict_proba(X), rtol=0, atol=2e-5)
+    assert (label == pipeline.predict(X)).mean() > 0.99
+
+
+def test_a_search_and_dictionaries_of_skl2onnx(skl2onnx):
+    X, y = make_data()
+    network = LSDNClassifier((5,), max_iter=2, random_state=0)
+    search = GridSearchCV(network, {"alpha": [0.0]}, cv=2)
+    search.fit(X, np.where(y > 0, "yes", "no"))
+    model = skl2onnx.to_onnx(search, X[:1])
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    _, p = session.run(None, {"X": X[:3]})
+    expected = search.predict_proba(X[:3])[:, 1]
+    assert_allclose([each["yes"] for each in p], expected, rtol=0, atol=2e-5)
+
+
+def test_skl2onnx_converts_no_shrunken_classifier(skl2onnx):
+    X, y = make_data()
+    shrunk = ShrinkConnect(LSDNClassifier((8, 4), max_iter=1), keep=0.5, max_iter=1)
+    with pytest.raises(NotImplementedError, match="Give it the estimator_"):
+        skl2onnx.to_onnx(shrunk.fit(X, y > 0), X[:1])
 
 
 def test_an_ensemble_is_its_members_averaged(skl2onnx):
