@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lsdn import (
+    LSDNClassifier,
     LSDNRegressor,
     ShrinkConnect,
     VDNRegressor,
@@ -47,6 +48,15 @@ def stopped():
     ).fit(*_data())
 
 
+def test_the_axis_says_what_the_loss_is(network):
+    X, y = _data()
+    classifier = LSDNClassifier((10, 4), max_iter=2, random_state=0).fit(X, y > 0)
+    label = LossCurveDisplay.from_estimator(classifier).ax_.get_ylabel()
+    assert label == "cross-entropy"
+    both = LossCurveDisplay.from_estimators({"a": network, "b": classifier})
+    assert both.ax_.get_ylabel().endswith("or cross-entropy")
+
+
 def _points(line):
     return np.array(line.get_xdata()), np.array(line.get_ydata())
 
@@ -57,6 +67,7 @@ def test_the_curve_of_a_network_from_its_first_epoch(network):
     assert epochs.tolist() == [1, 2, 3, 4]
     assert errors.tolist() == network.loss_curve_
     assert display.validation_lines_ == {}
+    assert "half mean squared error" in display.ax_.get_ylabel()
     assert [t.get_text() for t in display.ax_.get_legend().get_texts()] == [
         "LSDNRegressor"
     ]

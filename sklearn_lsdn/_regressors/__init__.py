@@ -1,1 +1,1 @@
-"""Networks as regressors of scikit-learn, shrunken ones, and ensembles of them."""
+"""Networks as estimators of scikit-learn, shrunken ones, and ensembles of them."""

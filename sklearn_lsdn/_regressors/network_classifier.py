@@ -253,6 +253,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
 
 class _ClassifierRole(NetworkRole):
+    loss = "cross-entropy"
+
     def samples(self, X, y, sample_weight):
         known = self.regressor.classes_
         data, *_ = validate_classes(

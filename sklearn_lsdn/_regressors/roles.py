@@ -151,6 +151,8 @@ class NetworkRole(LocatedRole):
     is_network = True
     shares_layers = True
     memorises = False
+    loss = "half mean squared error\n(targets scaled into 0 to 1)"
+    """What training minimises, for a person."""
 
     @property
     def n_outputs(self):

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._regressors.roles import role_of
+from .._regressors.roles import NetworkRole, role_of
 from ._figures import Display, axes_or_new
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ class LossCurveDisplay(Display):
     ----------
     curves : dict of str to list of float
         For each network its ``loss_curve_``: half the mean squared error of each
-        epoch, with targets scaled into the range of the logistic output.
+        epoch, with targets scaled into the range of the logistic output; or, of a
+        classifier, the cross-entropy.
     validation_curves : dict of str to list of float, default=None
         The same on data held back, of those networks that have it.
+    loss : str, default=that of regressors
+        What they show, for the axis.
 
     Attributes
     ----------
@@ -69,6 +72,7 @@ class LossCurveDisplay(Display):
 
     curves: dict[str, list[float]]
     validation_curves: dict[str, list[float]] | None = None
+    loss: str = NetworkRole.loss
 
     @classmethod
     def from_estimator(
@@ -139,7 +143,8 @@ class LossCurveDisplay(Display):
             for name, each in networks.items()
             if each.validation_loss_curve_
         }
-        return cls(curves, validation).plot(**parameters)
+        losses = dict.fromkeys(role_of(each).loss for each in networks.values())
+        return cls(curves, validation, "\nor ".join(losses)).plot(**parameters)
 
     def plot(self, ax: "Axes | None" = None, *, yscale: str = "log") -> Self:
         """Draw the curves.
@@ -189,7 +194,7 @@ class LossCurveDisplay(Display):
                 )
         ax.set(
             xlabel="epoch",
-            ylabel="half mean squared error\n(targets scaled into 0 to 1)",
+            ylabel=self.loss,
             yscale=yscale,
         )
         ax.set_xlim(left=0)
