@@ -40,7 +40,16 @@ from threadpoolctl import threadpool_limits
 from sklearn_lsdn import CDNClassifier, LSDNClassifier, VDNClassifier
 
 EDGES = np.array([0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1])  # of the curves' bins
-DRAWN = "LSDNClassifier", "MLPClassifier, ReLU", "boosted trees"  # on the picture
+DRAWN = {  # on the picture
+    "LSDNClassifier": ("o", "#000000"),
+    "MLPClassifier, ReLU": ("s", "#0072b2"),
+    "boosted trees": ("^", "#d55e00"),
+}
+
+TITLES = {
+    "same": "Other voxels of the subjects that trained",
+    "new": "The subject held back",
+}
 
 
 def contestants(hidden, epochs):
@@ -203,13 +212,11 @@ def draw(path, **found):
     figure, axes = plt.subplots(1, len(found), figsize=(8, 4.2), layout="constrained")
     for axis, (title, of) in zip(axes, found.items(), strict=True):
         axis.plot([0, 1], [0, 1], color="0.7", label="calibrated")
-        for name in DRAWN:
+        for name, (marker, color) in DRAWN.items():
             n, p, share = of[name]
-            axis.plot(p[n > 0], share[n > 0], marker="o", label=name)
-        title = {"same": "subjects that trained, other voxels", "new": "a new subject"}[
-            title
-        ]
-        axis.set(title=title, xlabel="predicted probability", aspect="equal")
+            style = dict(marker=marker, color=color, label=name)
+            axis.plot(p[n > 0], share[n > 0], **style, alpha=0.9, linewidth=1)
+        axis.set(title=TITLES[title], xlabel="predicted probability", aspect="equal")
     axes[0].set_ylabel("share of lesion")
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=110)
@@ -232,11 +239,8 @@ def main():
             model.fit(X, X[:, 0] > 0.5).predict_proba(X)
         results = compare(folder, names, contestants(*size[:2]), *size[2:])
     print(table(results, names))
-    found = {of: curves(results, of) for of in ("same", "new")}
-    for of, title in (
-        ("same", "Other voxels of the subjects that trained"),
-        ("new", "The subject held back"),
-    ):
+    found = {of: curves(results, of) for of in TITLES}
+    for of, title in TITLES.items():
         print(f"\n{title}: mean probability, and share of lesion\n")
         print(table_of_curves(found[of]))
     if arguments.picture:
