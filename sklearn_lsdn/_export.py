@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
-from ._network.kernels.backward import LEAST, MOST
+from ._network.kernels.operands import LEAST, MOST
 from ._network.scaling import FAR
 from ._regressors.classifiers import CDNClassifier, LSDNClassifier, VDNClassifier
 from ._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor

@@ -9,9 +9,8 @@ from scipy.special import xlogy
 from . import reference
 from .architecture import Architecture
 from .inference import predict_rows
-from .kernels.backward import LEAST, MOST
 from .kernels.epoch import N_BUFFERS, Rule, Shared, Workspace, epoch
-from .kernels.operands import Parameters, Samples
+from .kernels.operands import LEAST, MOST, Parameters, Samples
 from .kernels.responses import TILE
 from .kernels.vectors import LANES, aligned
 from .threads import run_together

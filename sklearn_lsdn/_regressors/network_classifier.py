@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from .._network.kernels.backward import LEAST, MOST
+from .._network.kernels.operands import LEAST, MOST
 from .._utils.checks import ensure
 from .._utils.sklearn_private import StrOptions, _fit_context, _is_fitted
 from .classes import check_classes, validate_classes

@@ -10,6 +10,7 @@ from numba import float64, void
 
 from .compilation import part
 from .matmul import add_product
+from .operands import LEAST, MOST
 from .responses import fill_responses
 from .vectors import LANES, aligned, load, padded, store
 from .views import spaced_view, view
@@ -17,8 +18,6 @@ from .views import spaced_view, view
 _AT_ONCE = 64  # samples whose gradients by some nodes stay in the first cache
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
-LEAST, MOST = np.float32(2.0**-126), np.float32(1.0 - 2.0**-24)
-"""Probabilities nearest to 0 and 1, but for which float32 has numbers."""
 
 
 class Scratch(NamedTuple):

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+LEAST, MOST = np.float32(2.0**-126), np.float32(1.0 - 2.0**-24)
+"""What float32 has nearest to 0 and 1: probabilities whose logarithms are finite."""
+
 
 class Parameters(NamedTuple):
     """What kernels know of a network."""
