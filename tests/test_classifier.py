@@ -301,7 +301,7 @@ def test_balanced_classes_are_recalled():
     before, after = (recall_score(y, m.predict(X)) for m in (plain, balanced))
     assert after > before + 0.1
     assert abs(plain.predict_proba(X)[:, 1].mean() - y.mean()) < 0.02
-    assert balanced.predict_proba(X)[:, 1].mean() > 2 * y.mean()
+    assert balanced.predict_proba(X)[:, 1].mean() > 1.5 * y.mean()
 
 
 def test_class_weights_multiply_sample_weights():

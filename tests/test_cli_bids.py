@@ -127,7 +127,7 @@ def test_fit_and_predict_a_dataset(dataset, tmp_path, capsys):
     assert sidecar["Model"]["normalisation"] == "ZScoreNormalizer"
     assert sidecar["Parameters"]["estimator__hidden_layer_sizes"] == [20, 8]
     assert sidecar["Parameters"]["patch_size"] == 3
-    assert sidecar["Parameters"]["smoothing"] == 1.2
+    assert sidecar["Parameters"]["smoothing"] == 0
     # What was written is a dataset in its turn, and not part of its source.
     sessions, _ = find_sessions(out, ["T2w"], desc="synth")
     assert len(sessions) == 4

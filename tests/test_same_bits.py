@@ -73,6 +73,7 @@ def by_rows(estimator, n_outputs=1):
 def by_volumes(return_std=False, **parameters):
     t1w, t2w = cohort()
     fixed = {"n_voxels": 1500, "random_state": 0, "normalization": PLAIN}
+    fixed |= {"smoothing": 1.2}  # the default of then
     synthesizer = VolumeSynthesizer(**fixed | {"places": "world"} | parameters)
     synthesizer.fit(t1w[:2], t2w[:2])
     if not return_std:
@@ -99,7 +100,12 @@ def updated_partially():
 def reshrunk():
     t1w, t2w = cohort()
     synthesizer = VolumeSynthesizer(
-        small(), n_voxels=1500, normalization=PLAIN, places="world", random_state=0
+        small(),
+        n_voxels=1500,
+        normalization=PLAIN,
+        places="world",
+        smoothing=1.2,
+        random_state=0,
     )
     synthesizer.fit(t1w[:2], t2w[:2])
     smaller = synthesizer.shrink(t1w[:2], t2w[:2], keep=0.5, random_state=0)
