@@ -246,6 +246,7 @@ def make_synthesizer(arguments, model):
         target_patch_size=arguments.target_patch_size,
         smoothing=arguments.smoothing,
         places=None if arguments.places == "none" else arguments.places,
+        neighbours="warped" if arguments.neighbours else None,
         mask_img=arguments.mask_img,
         normalization=arguments.normalization,
         n_voxels=arguments.n_voxels,

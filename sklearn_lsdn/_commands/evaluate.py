@@ -57,7 +57,7 @@ def run(arguments):
     inspect = None
     if arguments.report:
         from ..report._inspection import inspect_fold as inspect
-    if arguments.register:
+    if arguments.register or arguments.neighbours:
         require("SimpleITK")
     refuse_one_file_for_two(arguments)
     find_images(arguments)

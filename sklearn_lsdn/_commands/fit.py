@@ -65,7 +65,7 @@ def run(arguments):
     from .._utils.optional import require
 
     require("skops.io")
-    if arguments.register:
+    if arguments.register or arguments.neighbours:
         require("SimpleITK")
     query = find_images(arguments)
     check_output(

@@ -246,6 +246,14 @@ def preparation():
         "to MNI152, or nothing; images are not resampled",
     )
     group.add_argument(
+        "--neighbours",
+        action="store_true",
+        help="also show the network the target scans of other training subjects, "
+        "deformed to the subject and averaged; it takes SimpleITK and, for each "
+        "subject, seconds. The model then holds scans of training subjects, which "
+        "whoever has it can see: pass it on as you may pass on those",
+    )
+    group.add_argument(
         "--normalization",
         choices=_Normalizations(),
         default="zscore",

@@ -18,6 +18,7 @@ from ._working_grid import other_voxel_size, voxels_of, working_voxel_size
 
 OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
 _OF_RESAMPLING = 8  # volumes: two grids, the nearest brain, splines in float64
+_OF_WARPING = 4  # volumes: a brain at 2 mm, its pyramid and displacements in float64
 _OF_BLOCKS = 64 * 2**20  # of rows, beside a subject's volumes
 _SAFETY = 1.25  # for what is allocated beside the arrays that are counted
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -247,7 +248,10 @@ def _of_subject(window, n_targets, files, scans, voxel_size, n_maps, n_rows=0):
     shape = voxels_of(files[0].shape, files[0].voxel_size, voxel_size)
     n_voxels = math.prod(side + margin for side in shape)
     n_voxels = max(n_voxels, math.prod(files[0].shape))
-    n_volumes = len(files) * (1 + len(window.scales)) + len(scans)
+    n_further = window.n_further(n_targets)
+    n_volumes = (len(files) + n_further) * (1 + len(window.scales)) + len(scans)
+    if n_further:
+        n_volumes += _OF_WARPING
     if other_voxel_size(files[0].voxel_size, voxel_size) is not None:
         n_volumes += _OF_RESAMPLING
     n_volumes += n_maps * n_targets + 1  # places, masks
@@ -260,7 +264,8 @@ def _of_training(synthesizer, estimator, window, sources, targets):
     """All rows; beside them the peak of reading a subject, and that of training."""
     n_targets, n_voxels = len(targets[0]), synthesizer.n_voxels
     n_rows = sum(min(n_voxels, math.prod(files[0].shape)) for files in sources)
-    n_columns = window.n_features(len(sources[0])) + window.n_outputs(n_targets)
+    n_columns = window.n_features(len(sources[0]), n_targets)
+    n_columns += window.n_outputs(n_targets)
     rows = round(_SAFETY * 4 * n_rows * (n_columns + 16))  # weights, order, ...
     pairs = zip(sources, targets, strict=True)
     size = working_voxel_size(sources)

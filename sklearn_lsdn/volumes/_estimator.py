@@ -80,8 +80,13 @@ def window_of(synthesizer, estimator, sources) -> Window:
     if target_size == "auto":
         fine = working_voxel_size(sources).max() < _COARSE
         target_size = 3 if fine and role_of(estimator).shares_layers else 1
-    scales, places = synthesizer.patch_scales, synthesizer.places
-    return Window.of(synthesizer.patch_size, scales, target_size, places)
+    return Window.of(
+        synthesizer.patch_size,
+        synthesizer.patch_scales,
+        target_size,
+        synthesizer.places,
+        synthesizer.neighbours,
+    )
 
 
 def _parts(estimator):

@@ -18,6 +18,7 @@ from ._doubts import doubt_of_size
 from ._glance import doubts_of_pairs
 from ._likeness import Likeness
 from ._masks import Masker
+from ._neighbours import Neighbours
 from ._novelty import Novelty
 from ._patches import PaddedVolumes
 from ._remembered import Remembered
@@ -41,7 +42,7 @@ _PLACES = {
 }
 
 
-@persistable(younger={"novelty": None, "remembered": None})
+@persistable(younger={"novelty": None, "remembered": None, "neighbours": None})
 @dataclass(frozen=True, eq=False)
 class Preparation:
     """How images become rows of numbers, and rows of predictions become images.
@@ -61,6 +62,8 @@ class Preparation:
         What was usual of their patches; files of older releases have none.
     remembered : Remembered, default=None
         What their scans were like; files of older releases have none.
+    neighbours : Neighbours, default=None
+        Those of training subjects, if ``window`` sees them.
     """
 
     masker: Masker
@@ -70,6 +73,7 @@ class Preparation:
     voxel_size: np.ndarray
     novelty: Novelty | None = None
     remembered: Remembered | None = None
+    neighbours: Neighbours | None = None
 
     @classmethod
     def of(cls, masker, window, normalizer, sources, targets) -> "Preparation":
@@ -90,6 +94,19 @@ class Preparation:
             [clone(normalizer) for _ in targets[0]],
             working_voxel_size(sources),
         )
+
+    def with_neighbours(self, sources, targets, groups, **running) -> "Preparation":
+        """The same that remembers training subjects, if other subjects are to be seen.
+
+        Parameters
+        ----------
+        sources, targets, groups, **running
+            As `Neighbours.of` takes them.
+        """
+        if self.window.neighbours is None:
+            return self
+        subjects = self.masker, sources, targets, groups, self.voxel_size
+        return replace(self, neighbours=Neighbours.of(*subjects, **running))
 
     def fitted(self, samples) -> "Preparation":
         """The same with the units of a typical scan of each contrast, and its brains.
@@ -128,9 +145,7 @@ class Preparation:
         located = window.places is not None
         return replace(
             self,
-            novelty=Novelty.of(
-                patches, places, self.n_contrasts, window.scales, located
-            ),
+            novelty=Novelty.of(patches, places, self.n_volumes, window.scales, located),
         )
 
     @property
@@ -142,6 +157,12 @@ class Preparation:
     def n_contrasts(self) -> int:
         """Of the source."""
         return len(self.source_normalizers)
+
+    @property
+    def n_volumes(self) -> int:
+        """Of a subject that patches are read from: its sources, and neighbours."""
+        n_targets = len(self.target_normalizers)
+        return self.n_contrasts + self.window.n_further(n_targets)
 
     @property
     def background(self) -> np.ndarray:
@@ -299,8 +320,13 @@ class Preparation:
 
         It empties ``subject.volumes``, so that they need not be held beside copies.
         """
-        normalise = self._normalise(subject)
-        return self.window.sources(subject, self.background, normalise)
+        finish, fill = self._normalise(subject), [*self.background]
+        if self.neighbours is not None:
+            further = self.neighbours.beside(subject)
+            subject.volumes += further
+            finish += [np.asarray] * len(further)
+            fill += [0.0] * len(further)
+        return self.window.sources(subject, fill, finish)
 
     def _normalise(self, subject):
         """A function for each source contrast, from the scan's units to the shared."""
@@ -383,7 +409,7 @@ class Preparation:
         """
         normalizers = self.source_normalizers, self.target_normalizers
         options = self.masker, normalizers, self.window, n_voxels
-        shared = Store(memory), self.voxel_size, options
+        shared = Store(memory), self.voxel_size, self.neighbours, options
         jobs = zip(sources, targets, seeds, strict=True)
         return parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
 
@@ -424,6 +450,8 @@ class Preparation:
                 values = normalizer.to_shared(sample.patches[:, c], description)
                 values[np.isnan(values)] = background[c]
                 patches[:, c] = values
+            further = slice(len(background), None)  # are on the shared scale
+            patches[:, further] = np.nan_to_num(sample.patches[:, further])
             parts = zip(
                 self.target_normalizers, sample.target_descriptions, strict=True
             )
@@ -461,6 +489,7 @@ class Preparation:
             "target patch": f"{window.target_patch_size} voxels a side",
             "places": _PLACES[window.places],
             "voxel size": f"{size} mm (median of the training images)",
+            "neighbours": self.neighbours.facts() if self.neighbours else "none",
         }
 
     def _limits(self):
@@ -477,7 +506,10 @@ class Preparation:
         ensure(self.source_normalizers, "there is no source contrast")
         ensure(self.target_normalizers, "there is no target contrast")
         if self.novelty is not None:
-            self.novelty.check_window(self.n_contrasts, self.window.scales)
+            self.novelty.check_window(self.n_volumes, self.window.scales)
+        n_seen = 0 if self.neighbours is None else self.neighbours.n_targets
+        n_further = self.window.n_further(len(self.target_normalizers))
+        ensure(n_seen == n_further, "neighbours are of other contrasts")
         for normalizer in [*self.source_normalizers, *self.target_normalizers]:
             ensure(np.isfinite(normalizer.background()), "a contrast is not normalised")
 
@@ -509,11 +541,11 @@ def _fitted(normalizers, descriptions):
     ]
 
 
-def _draw(store, voxel_size, options, sources, targets, seed):
+def _draw(store, voxel_size, neighbours, options, sources, targets, seed):
     """Draw voxels of one subject, from the files or from a cache."""
     # What others have decides nothing where the subject stays on its own grid.
     voxel_size = other_voxel_size(sources[0].voxel_size, voxel_size)
-    options = *options, seed, voxel_size
+    options = *options, seed, voxel_size, neighbours
     make = partial(draw_sample, sources, targets, *options)
     if not store:
         return make()

@@ -8,6 +8,7 @@ from .._utils.checks import ensure
 from .._utils.persistable import persistable
 from ._glance import Glance
 from ._masks import Masker
+from ._neighbours import NEIGHBOURS, Neighbours
 from ._patches import PaddedVolumes
 from ._places import PLACES
 from ._scales import at_scale
@@ -17,7 +18,7 @@ from ._subject import Subject
 _COARSEST = 256  # voxels from one of a patch's to the next: more would fill the memory
 
 
-@persistable()
+@persistable(younger={"neighbours": None})
 @dataclass(frozen=True)
 class Window:
     """What is read around a voxel.
@@ -32,15 +33,21 @@ class Window:
         Voxels along each side of a target patch, odd.
     places : {"world", "brain", "template"} or None
         What says where the voxel lies, after the source patches.
+    neighbours : "warped" or None, default=None
+        What is seen of other subjects, as further patches: one for each target contrast
+        and scale, after those of the sources.
     """
 
     patch_size: int
     scales: tuple
     target_patch_size: int
     places: str | None
+    neighbours: str | None = None
 
     @classmethod
-    def of(cls, patch_size, patch_scales, target_patch_size, places) -> "Window":
+    def of(
+        cls, patch_size, patch_scales, target_patch_size, places, neighbours=None
+    ) -> "Window":
         """Check the parameters of a synthesizer.
 
         Raises
@@ -64,6 +71,7 @@ class Window:
             tuple(scales.tolist()),
             int(target_patch_size),
             places,
+            neighbours,
         )
 
     @property
@@ -71,9 +79,13 @@ class Window:
         """Columns that say where a voxel lies."""
         return 0 if self.places is None else 3
 
-    def n_features(self, n_contrasts) -> int:
-        """Columns of what is learned from, with so many source contrasts."""
-        n_patches = n_contrasts * len(self.scales)
+    def n_further(self, n_targets) -> int:
+        """Volumes beside the sources, with so many target contrasts."""
+        return 0 if self.neighbours is None else n_targets
+
+    def n_features(self, n_contrasts, n_targets) -> int:
+        """Columns of what is learned from, with so many contrasts."""
+        n_patches = (n_contrasts + self.n_further(n_targets)) * len(self.scales)
         return n_patches * self.patch_size**3 + self.n_coordinates
 
     def n_outputs(self, n_contrasts) -> int:
@@ -93,9 +105,9 @@ class Window:
         subject : Subject
             Its ``volumes`` are emptied, so that they need not be held beside copies.
         fill : list of float
-            What stands for voxels outside the brain, for each contrast.
+            What stands for voxels outside the brain, in each of its volumes.
         finish : list of callable, default=None
-            For each contrast, what makes of a smoothed volume what is to be read.
+            For each, what makes of a smoothed volume what is to be read.
         """
 
         def channels():
@@ -124,6 +136,7 @@ class Window:
             "a patch has no size",
         )
         ensure(self.places in PLACES, "the kind of places is not known")
+        ensure(self.neighbours in NEIGHBOURS, "the kind of neighbours is not known")
 
 
 @dataclass
@@ -132,8 +145,8 @@ class Sample:
 
     Parameters
     ----------
-    patches : float32 array of shape (n_voxels, n_contrasts, n_scales, patch_size**3)
-        NaN outside the brain.
+    patches : float32 array of shape (n_voxels, n_volumes, n_scales, patch_size**3)
+        Of the sources, and of neighbours; NaN outside the brain.
     steps : ndarray of shape (n_scales, patch_size**3, 3)
         In mm, from the centre of a patch to its voxels.
     coordinates : float32 array of shape (n_voxels, 3)
@@ -173,6 +186,7 @@ def draw_sample(
     n_voxels,
     seed,
     voxel_size=None,
+    neighbours: Neighbours | None = None,
 ) -> Sample:
     """Read one subject and draw voxels of its brain at random.
 
@@ -188,6 +202,8 @@ def draw_sample(
         If the brain holds fewer voxels, all are taken.
     voxel_size : ndarray of shape (3,), default=None
         Of the working grid, in mm; None takes that of the scans.
+    neighbours : Neighbours, default=None
+        Of the subject.
     """
     subject = Subject.read(masker, sources, targets, voxel_size, window.places)
     described = (
@@ -198,7 +214,10 @@ def draw_sample(
     glance, sketch = Glance.at(subject, scans), Sketch.of(subject)
     chosen = _choose(subject.mask, n_voxels, np.random.RandomState(seed))
 
-    padded = window.sources(subject, [np.nan] * len(sources))
+    if neighbours is not None:
+        subject.volumes += neighbours.beside(subject)
+    n_volumes = len(subject.volumes)
+    padded = window.sources(subject, [np.nan] * n_volumes)
     centers = padded.centers(chosen)
     patches = padded.patches(centers)
     coordinates, steps = padded.coordinates(centers), padded.steps
@@ -206,7 +225,7 @@ def draw_sample(
     nothing, size = [np.nan] * len(targets), window.target_patch_size
     padded = PaddedVolumes(scans, subject.affine, size, nothing, mask=subject.mask)
     reached = padded.patches(padded.centers(chosen))
-    shape = len(patches), len(sources), len(window.scales), -1
+    shape = len(patches), n_volumes, len(window.scales), -1
     return Sample(
         patches.reshape(shape),
         steps[: len(window.scales)],

@@ -43,6 +43,7 @@ from ._estimator import (
     window_of,
 )
 from ._masks import Masker
+from ._neighbours import NEIGHBOURS
 from ._normalizer import NORMALIZER_METHODS, resolve_normalizer
 from ._places import PLACES
 from ._preparation import Preparation
@@ -56,7 +57,7 @@ def _view(name):
     return property(attrgetter(f"preparation_.{name}"))
 
 
-@persistable("sklearn_lsdn", younger={"max_memory": None})
+@persistable("sklearn_lsdn", younger={"max_memory": None, "neighbours": None})
 class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     """Learn to turn images of one contrast into another, voxel by voxel.
 
@@ -103,6 +104,12 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "template": an affine registration to MNI152, which takes SimpleITK and nilearn
         and, for each subject, seconds. None: nothing. Only coordinates are mapped:
         voxels stay where the scanner put them.
+    neighbours : "warped" or None, default=None
+        What else is seen of a place. "warped": the target scans of the training
+        subjects, deformed to the subject and averaged, as further patches; in training
+        each subject sees those of the others. It takes SimpleITK, two or more training
+        subjects and, for each subject, seconds; and the fitted synthesizer holds scans
+        of up to 16 training subjects, which whoever has it can see. None: nothing.
     mask_img : path, image, "mni152" or None, default=None
         The brain, where ``masks`` of `fit` and `predict` do not tell. None takes what
         differs from the background, which fills the
@@ -211,6 +218,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         ],
         "smoothing": [Interval(Real, 0, 1000, closed="both")],
         "places": [StrOptions({each for each in PLACES if each}), None],
+        "neighbours": [StrOptions({each for each in NEIGHBOURS if each}), None],
         "mask_img": "no_validation",
         "normalization": [str, HasMethods(NORMALIZER_METHODS)],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
@@ -239,6 +247,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         target_patch_size: int | str = "auto",
         smoothing: float = 0,
         places: str | None = "brain",
+        neighbours: str | None = None,
         mask_img: Image | None = None,
         normalization: Any = "zscore",
         n_voxels: int = 100_000,
@@ -256,6 +265,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self.target_patch_size = target_patch_size
         self.smoothing = smoothing
         self.places = places
+        self.neighbours = neighbours
         self.mask_img = mask_img
         self.normalization = normalization
         self.n_voxels = n_voxels
@@ -345,8 +355,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         ValueError
             If an image cannot be used: it is truncated, not three-dimensional,
             holds NaN or infinity, is constant over its brain, has an empty mask or
-            another grid than its partner; if a subject lacks a contrast; or if the
-            work does not fit ``max_memory``.
+            another grid than its partner; if a subject lacks a contrast, or has no
+            neighbours; or if the work does not fit ``max_memory``.
         """
         augmentation = resolve_augmentation(self.augmentation)
         sources, targets = as_list(sources, "sources"), as_list(targets, "targets")
@@ -368,11 +378,20 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             sources,
             targets,
         )
+        owners = groups
         groups = groups if len(np.unique(groups)) > 1 else None  # to hold out of
         given = given_to_fit(
             self, estimator, sample_weight=sample_weight, groups=groups
         )
         n_readers, n_jobs = training_jobs(self, estimator, window, sources, targets)
+        preparation = preparation.with_neighbours(
+            sources,
+            targets,
+            owners,
+            memory=self.memory,
+            n_jobs=n_readers,
+            verbose=self.verbose,
+        )
         samples = []
         drawn = self._draw(preparation, sources, targets, seeds, n_readers)
         for _ in sources:
@@ -840,9 +859,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
+        n_targets = len(preparation.target_normalizers)
         role_of(self.estimator_).check_sizes(
-            window.n_features(len(preparation.source_normalizers)),
-            window.n_outputs(len(preparation.target_normalizers)),
+            window.n_features(len(preparation.source_normalizers), n_targets),
+            window.n_outputs(n_targets),
         )
         ensure(sum(self.n_voxels_) > 0, "training voxels were not counted")
 

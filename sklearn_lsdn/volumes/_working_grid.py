@@ -140,7 +140,7 @@ class WorkingGrid:
         widths = np.sqrt(np.maximum(1 / self.ratios**2 - 1, 0) / 12)
         if widths.any():  # what larger voxels see, beside what these saw
             volume = smoothed(volume, self.own_mask, FWHM * widths)
-        return self._resampled(_extended(volume, self.own_mask))
+        return self._resampled(extended(volume, self.own_mask))
 
     def give_back(self, values, order=3) -> np.ndarray:
         """Bring values of the brain's voxels to the subject's own.
@@ -163,8 +163,8 @@ class WorkingGrid:
         for c, column in enumerate(columns):
             volume = np.zeros(self.mask.shape, dtype=np.float32)
             volume[self.mask] = column
-            extended = _extended(volume, self.mask)
-            own[:, c] = self._resampled(extended, order, back=True)[self.own_mask]
+            volume = extended(volume, self.mask)
+            own[:, c] = self._resampled(volume, order, back=True)[self.own_mask]
         return own.reshape(-1, *values.shape[1:])
 
     def _resampled(self, volume, order=3, back=False):
@@ -189,8 +189,15 @@ def _ratios(voxel_size, wanted):
     )
 
 
-def _extended(volume, mask):
-    """A volume whose brain goes on beyond its edge, for splines."""
+def extended(volume, mask) -> np.ndarray:
+    """A volume whose brain goes on beyond its edge, for splines.
+
+    Parameters
+    ----------
+    volume : ndarray of shape (nx, ny, nz)
+    mask : ndarray of bool of the same shape
+        The brain.
+    """
     (box,) = find_objects(mask, max_label=1)
     box = tuple(
         slice(max(side.start - _MARGIN, 0), side.stop + _MARGIN) for side in box
@@ -198,6 +205,6 @@ def _extended(volume, mask):
     nearest = distance_transform_edt(
         ~mask[box], return_distances=False, return_indices=True
     )
-    extended = np.zeros_like(volume)
-    extended[box] = volume[box][tuple(nearest)]
-    return extended
+    further = np.zeros_like(volume)
+    further[box] = volume[box][tuple(nearest)]
+    return further
