@@ -14,11 +14,13 @@ def inputs(arguments):
     masks = [mask for mask in arguments.masks or [] if mask]
     if arguments.mask_img not in (None, "mni152"):
         masks.append(arguments.mask_img)
-    return sum([*arguments.source, *arguments.target], masks)
+    return [each for each in sum([*arguments.source, *arguments.target], masks) if each]
 
 
-def find_images(arguments):
+def find_images(arguments, source_dropout):
     """Put a dataset's files in the place of its contrasts' names, and find masks.
+
+    With ``source_dropout``, sessions may lack sources, all but one.
 
     Afterwards ``mask_img`` is the mask of all subjects, and ``masks`` lists those of
     each; one of them or both are None.
@@ -33,6 +35,7 @@ def find_images(arguments):
         return None
     query = {name: getattr(arguments, name) for name in QUERY}
     query |= {name: sum(query[name], []) for name in ("source", "target")}
+    query["may_lack"] = query["source"] if source_dropout else ()
     return _find(arguments, query)
 
 
@@ -61,7 +64,7 @@ def _find(arguments, query, **options):
     from ..jobs._bids_query import query_to_remember
 
     sessions = find_with_masks(arguments, query, ("source", "target"), **options)
-    paths = [[str(scan.path) for scan in session.scans] for session in sessions]
+    paths = [[scan and str(scan.path) for scan in each.scans] for each in sessions]
     contrasts = [list(each) for each in zip(*paths, strict=True)]
     n_sources = len(query["source"])
     arguments.source, arguments.target = contrasts[:n_sources], contrasts[n_sources:]
@@ -111,10 +114,16 @@ def find_sessions(folder, query, roles, **options):
         [name for role in roles for name in query[role]],
         space=query["space"],
         desc=query["desc"],
+        may_lack=query.get("may_lack", ()),
         **options,
     )
     for text in left_out:
         print(f"Left out: {text}", flush=True)
+    names = [name for role in roles for name in query[role]]
+    for session in sessions:
+        pairs = zip(names, session.scans, strict=False)
+        if missing := [name for name, scan in pairs if scan is None]:
+            print(f"Without {' and '.join(missing)}: {session.label}", flush=True)
     return sessions
 
 
@@ -172,6 +181,11 @@ def align(arguments, folder, verbose):
 
     n_sources = len(arguments.source)
     subjects = by_subject([*arguments.source, *arguments.target])
+    if any(None in images for images in subjects):
+        raise ValueError(
+            "--register takes subjects who have all contrasts. Align the others by "
+            "lsdn register first."
+        )
     sources, targets = align_within(
         [images[:n_sources] for images in subjects],
         [images[n_sources:] for images in subjects],
@@ -215,7 +229,7 @@ def refuse_folders(arguments):
 
 
 def by_subject(contrasts):
-    """One list a contrast -> one entry a subject."""
+    """One list a contrast -> one entry a subject; "none" says that it has no such."""
     lengths = [len(paths) for paths in contrasts]
     if len(set(lengths)) > 1:
         raise ValueError(
@@ -224,7 +238,17 @@ def by_subject(contrasts):
         )
     if len(contrasts) == 1:
         return list(contrasts[0])
-    return [list(images) for images in zip(*contrasts, strict=True)]
+    there = [[None if p == "none" else p for p in paths] for paths in contrasts]
+    return [list(images) for images in zip(*there, strict=True)]
+
+
+def labels_of(arguments):
+    """Whose each subject's images are, by the name of the first source there is."""
+    from .._utils.names import subject_labels
+
+    subjects = zip(*arguments.source, strict=True)
+    firsts = [[p for p in paths if p not in (None, "none")] for paths in subjects]
+    return subject_labels([paths[0] if paths else "none" for paths in firsts])
 
 
 def make_synthesizer(arguments, model):
@@ -250,6 +274,7 @@ def make_synthesizer(arguments, model):
         mask_img=arguments.mask_img,
         normalization=arguments.normalization,
         n_voxels=arguments.n_voxels,
+        source_dropout=arguments.source_dropout,
         random_state=arguments.seed,
     )
 

@@ -2,7 +2,14 @@
 
 import tempfile
 
-from .arguments import align, by_subject, find_images, make_synthesizer, title
+from .arguments import (
+    align,
+    by_subject,
+    find_images,
+    labels_of,
+    make_synthesizer,
+    title,
+)
 from .options import (
     NETWORKS,
     add_dataset,
@@ -50,7 +57,6 @@ def run(arguments):
     """Train on all subjects but one and predict that one, for each in turn; print the
     signal-to-noise ratio of each synthesis in dB. Files of one subject, by the sub-
     entity of their names, are held back together."""
-    from .._utils.names import subject_labels
     from .._utils.optional import require
     from ..jobs._leave_one_out import leave_one_subject_out
 
@@ -60,7 +66,7 @@ def run(arguments):
     if arguments.register or arguments.neighbours:
         require("SimpleITK")
     refuse_one_file_for_two(arguments)
-    find_images(arguments)
+    find_images(arguments, arguments.source_dropout)
     check_scores_output(arguments)
     synthesizers = {
         title(arguments, model): make_synthesizer(arguments, model)
@@ -73,7 +79,7 @@ def run(arguments):
             synthesizers,
             by_subject(arguments.source),
             by_subject(arguments.target),
-            subject_labels(arguments.source[0]),
+            labels_of(arguments),
             masks=arguments.masks,
             n_jobs=arguments.jobs,
             max_memory=arguments.max_memory,

@@ -67,7 +67,7 @@ def run(arguments):
     require("skops.io")
     if arguments.register or arguments.neighbours:
         require("SimpleITK")
-    query = find_images(arguments)
+    query = find_images(arguments, arguments.source_dropout)
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )

@@ -34,7 +34,9 @@ def add_arguments(command):
         action="append",
         default=[],
         metavar="NIFTI",
-        help="images of the second source contrast, in the same order; repeat for more",
+        help="images of the second source contrast, in the same order; repeat for "
+        "more. Where the model was trained with --source-dropout, none stands for one "
+        "that a subject lacks",
     )
     command.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="folder; it is made"

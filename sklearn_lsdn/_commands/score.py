@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .arguments import by_subject, find_images_of_model, masks_of_each
+from .arguments import by_subject, find_images_of_model, labels_of, masks_of_each
 from .options import add_dataset, add_mask, add_pairs, cluster, running
 from .progress import shown
 from .scores import (
@@ -29,7 +29,6 @@ def run(arguments):
     print the signal-to-noise ratio of each synthesis in dB. Of subjects that the model
     was trained on this says little; lsdn evaluate holds each back in turn."""
     from .._persistence.model_files import load_synthesizer
-    from .._utils.names import subject_labels
     from ..jobs._scoring import score_subjects
 
     refuse_one_file_for_two(arguments)
@@ -47,7 +46,7 @@ def run(arguments):
             synthesizer,
             sources,
             by_subject(arguments.target),
-            subject_labels(arguments.source[0]),
+            labels_of(arguments),
             masks=masks_of_each(arguments, len(sources)),
             model=Path(arguments.model).stem,
             verbose=verbose,

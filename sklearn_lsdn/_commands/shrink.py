@@ -39,11 +39,12 @@ def run(arguments):
     from .._persistence.model_files import load_synthesizer, save_model
     from .._utils.files import check_output
 
-    find_images(arguments)
+    synthesizer = load_synthesizer(arguments.model)
+    find_images(arguments, synthesizer.preparation_.window.source_dropout)
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )
-    synthesizer = load_synthesizer(arguments.model).set_params(
+    synthesizer.set_params(
         n_jobs=arguments.jobs,
         max_memory=arguments.max_memory,
         n_voxels=arguments.n_voxels,

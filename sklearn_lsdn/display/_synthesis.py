@@ -61,7 +61,9 @@ def synthesize_one(synthesizer, source, target, mask=None):
 def first_contrast(source):
     """Return the image that is shown of a subject's sources."""
     source = one_or_list(source)
-    return source[0] if isinstance(source, list) else source
+    if not isinstance(source, list):
+        return source
+    return next((image for image in source if image is not None), None)
 
 
 @dataclass(eq=False, repr=False)

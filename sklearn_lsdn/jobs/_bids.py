@@ -118,7 +118,7 @@ class Session:
     label : str
         Such as ``"sub-01_ses-2"``.
     scans : list of Scan
-        One for each contrast that was asked for.
+        One for each contrast that was asked for; None where it is missing.
     mask : Path, default=None
         The brain mask that belongs to the first of them.
     """
@@ -130,7 +130,12 @@ class Session:
     @property
     def subject(self) -> str:
         """Such as ``"sub-01"``."""
-        return self.scans[0].levels[0]
+        return self.first.levels[0]
+
+    @property
+    def first(self) -> Scan:
+        """The first scan that there is."""
+        return next(scan for scan in self.scans if scan)
 
 
 def find_sessions(
@@ -142,6 +147,7 @@ def find_sessions(
     masks=None,
     participants=None,
     every_run=False,
+    may_lack=(),
     hint="",
 ):
     """Find the sessions of a BIDS dataset in which every contrast was taken.
@@ -166,6 +172,8 @@ def find_sessions(
     every_run : bool, default=False
         Make a session of each run of a contrast, if there is but one contrast. By
         default sessions with repeated runs are left out.
+    may_lack : list of str, default=()
+        Contrasts of which a session needs but one.
     hint : str, default=""
         What the error should say in the end if no session has all contrasts.
 
@@ -209,13 +217,13 @@ def find_sessions(
         if every_run and len(wanted) == 1 and _are_runs(*choices):
             runs = [(scan.entities.get("run"), [scan]) for scan in choices[0]]
             found = [(f"{label}_run-{n}" if n else label, scan) for n, scan in runs]
-        elif fault := _fault(contrasts, choices):
+        elif fault := _fault(contrasts, choices, may_lack):
             left_out.append(f"{label} {fault}")
             continue
         else:
-            found = [(label, [scan for (scan,) in choices])]
+            found = [(label, [found[0] if found else None for found in choices])]
         for name, chosen in found:
-            near = brains.of(chosen[0])
+            near = brains.of(Session(name, chosen).first)
             if len(near) > 1:
                 left_out.append(
                     f"{name} has {len(near)} brain masks "
@@ -238,7 +246,7 @@ def find_sessions(
         )
     if masks and not any(session.mask for session in sessions):
         raise ValueError(
-            f"No mask in {masks} belongs to {sessions[0].scans[0].path}. Call it "
+            f"No mask in {masks} belongs to {sessions[0].first.path}. Call it "
             f"{sessions[0].label}_desc-brain_mask.nii.gz, or as the image, with _mask."
         )
     return sessions, [*left_out, *passed_over]
@@ -274,7 +282,7 @@ def _of(participants, scans, folder):
 
 def _in_one_space(choices):
     """Of each contrast those on the scanner's own grid, or in the space of all."""
-    spaces = [{scan.space for scan in found} for found in choices]
+    spaces = [{scan.space for scan in found} for found in choices if found]
     shared = set.intersection(*spaces)
     if None not in shared and len(shared) != 1:
         return choices
@@ -282,13 +290,16 @@ def _in_one_space(choices):
     return [[scan for scan in found if scan.space == chosen] for found in choices]
 
 
-def _fault(contrasts, choices):
+def _fault(contrasts, choices, may_lack):
     """What keeps a session from being used, if anything does."""
-    lacking = [
-        name for name, found in zip(contrasts, choices, strict=True) if not found
-    ]
+    found = dict(zip(contrasts, choices, strict=True))
+    if any(found[name] for name in may_lack):
+        found = {k: scans for k, scans in found.items() if scans or k not in may_lack}
+    lacking = [name for name, scans in found.items() if not scans]
     if lacking:
         return f"lacks {' and '.join(lacking)}"
+    choices = [scans for scans in choices if scans]
+    contrasts = list(found)
     for name, found in zip(contrasts, choices, strict=True):
         if len(found) > 1:
             names = " and ".join(sorted(scan.path.name for scan in found))

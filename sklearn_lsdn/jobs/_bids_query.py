@@ -24,7 +24,7 @@ def query_to_remember(query, sessions, masks) -> dict:
         or are without desc; whether each session had a mask (``masks``); and whose
         they are (``subjects``).
     """
-    sources = [s for each in sessions for s in each.scans[: len(query["source"])]]
+    sources = [s for each in sessions for s in each.scans[: len(query["source"])] if s]
     spaces, descs = ({s.entities.get(k, NONE) for s in sources} for k in _LIKE)
     desc = descs.pop() if len(descs) == 1 else NONE
     return {
@@ -55,7 +55,8 @@ def complete_query(synthesizer, dataset, *, source, target, space, desc) -> tupl
     Returns
     -------
     query : dict
-        Also whether to expect ``masks``, and the model's own ``mask_img``.
+        Also whether to expect ``masks``, the model's own ``mask_img``, and which
+        sources a session ``may_lack``.
     hint : str
         How to undo what the model decided of it; empty if nothing.
 
@@ -85,6 +86,8 @@ def complete_query(synthesizer, dataset, *, source, target, space, desc) -> tupl
                 f"{len(query[name])}: {', '.join(query[name])}."
             )
     query |= {"masks": remembered.get("masks"), "mask_img": synthesizer.mask_img}
+    any_will_do = synthesizer.preparation_.window.source_dropout > 0
+    query["may_lack"] = query["source"] if any_will_do else ()
     decided = [name for name in _LIKE if given[name] is None and query[name]]
     if not decided:
         return query, ""

@@ -100,17 +100,18 @@ def predict_dataset(
     links = {} if masks_folder is None else {"masks": Path(masks_folder)}
     masks, subjects = masks or [None] * len(sessions), []
     for i, (session, mask) in enumerate(zip(sessions, masks, strict=True)):
-        scans = [scan.path for scan in session.scans]
-        files = [*scans, mask] if mask else scans
+        scans = [scan and scan.path for scan in session.scans]
+        files = [file for file in [*scans, mask] if file]
+        names = [name for name, scan in zip(source, scans, strict=True) if scan]
         uris = [source_uri(file, dataset, **links) for file in files]
         shared = {"Sources": uris, "SkullStripped": True}
-        if space := _spatial_reference(session.scans[0], uris[0]):
+        if space := _spatial_reference(session.first, uris[0]):
             shared["SpatialReference"] = space
         paths, sidecars, marks = [], [], []
         for kind, mark, name in outputs:
             desc, what = _WHAT[kind]
-            paths.append(derived_path(folder, session.scans[0], name, desc=desc))
-            text = f"{what.format(name)} from {' and '.join(source)}; not acquired"
+            paths.append(derived_path(folder, session.first, name, desc=desc))
+            text = f"{what.format(name)} from {' and '.join(names)}; not acquired"
             sidecars.append({"Description": text, **shared, **about})
             if kind in ("lower", "upper"):
                 sidecars[-1]["Interval"] = interval
@@ -120,7 +121,8 @@ def predict_dataset(
         subjects.append(SubjectFiles(scans, paths, sidecars, marks, i, mask=mask))
     if not options.get("keep_going"):
         sources = [subject.source for subject in subjects]
-        open_subjects(sources, "sources", masks=masks)
+        opened = open_subjects(sources, "sources", masks=masks)
+        synthesizer.preparation_.check_missing(opened)
     overwrite, resume = options.get("overwrite"), options.get("resume")
     new = [] if resume else [file for subject in subjects for file in subject.files]
     what = f"{' and '.join(target)} {made_from}"

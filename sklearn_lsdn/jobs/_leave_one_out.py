@@ -17,6 +17,7 @@ from .._utils.progress import Progress, shown_by
 from .._utils.store import Store, identity
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import folds_at_once, tighter
+from ..volumes._images import fingerprints
 from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
 from ..volumes._subjects import (
@@ -221,8 +222,7 @@ def _check_images(synthesizers, pairs, verbose):
 def _identities(tasks, pairs, subjects, maskers):
     """What decides the scores of each fold."""
     files = [
-        [[file.fingerprint() for file in files] for files in pair]
-        for pair in zip(*pairs, strict=True)
+        [fingerprints(files) for files in pair] for pair in zip(*pairs, strict=True)
     ]
     return [
         identity(

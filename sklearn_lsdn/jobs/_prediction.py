@@ -24,7 +24,7 @@ from .._version import __version__
 from ..exceptions import ScanWarning, SubjectsFailed
 from ..volumes import VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
-from ..volumes._images import check_same_grid, open_image, save_image
+from ..volumes._images import check_same_grid, fingerprints, open_image, save_image
 from ..volumes._subjects import (
     absolute_paths,
     check_contrast_order,
@@ -65,8 +65,13 @@ class SubjectFiles:
 
     @property
     def images(self):
-        """One for each contrast."""
+        """One for each contrast; None where it is missing."""
         return self.source if isinstance(self.source, list) else [self.source]
+
+    @property
+    def first(self):
+        """The first image that there is, after which outputs are called."""
+        return next((image for image in self.images if image is not None), None)
 
     @property
     def inputs(self):
@@ -109,7 +114,7 @@ class SubjectFiles:
 
     def makers(self, model, files):
         """Each output, and what it says of who made it in 80 bytes."""
-        images = [file.fingerprint() for file in files]
+        images = fingerprints(files)
         maker = f"sklearn_lsdn {__version__} {identity(model, images)}"
         for path, mark in zip_longest(self.outputs, self.marks, fillvalue=""):
             yield path, f"{maker} {mark}".rstrip()
@@ -255,12 +260,10 @@ def predict_files(
     sources = as_list(sources, "sources")
     masks = list_masks(masks, sources)
     for i, (source, mask) in enumerate(zip(sources, masks, strict=True)):
-        images = SubjectFiles(source, []).images
-        if not images:
+        first = SubjectFiles(source, []).first
+        if first is None:
             raise ValueError(f"sources[{i}] is empty: it names no image.")
-        names = [
-            name for kind, _, n in kinds for name in output_names(images[0], n, kind)
-        ]
+        names = [name for kind, _, n in kinds for name in output_names(first, n, kind)]
         outputs = [folder / name for name in names]
         subject = SubjectFiles(source, outputs, marks=marks, place=i, mask=mask)
         subjects.append(subject)
@@ -326,7 +329,9 @@ def predict_subjects(
         check_contrast_order([subject.images for subject in subjects])
     else:
         sources = [subject.source for subject in subjects]
-        open_subjects(sources, "sources", masks=[subject.mask for subject in subjects])
+        masks = [subject.mask for subject in subjects]
+        opened = open_subjects(sources, "sources", masks=masks)
+        synthesizer.preparation_.check_missing(opened)
     _refuse_one_file_for_two(subjects)
     model, todo, before = identity(synthesizer), subjects, None
     if resume:
@@ -436,7 +441,7 @@ def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home
     synthesis = synthesizer.synthesize(files, **asked)
     if is_home:
         warn_of(synthesis.doubts)
-    name, _ = split_name(subject.images[0])
+    name, _ = split_name(subject.first)
     seen = inspect and (files, inspect(synthesizer, synthesis, name))
     about = {"BrainVolume": {"Value": round(synthesis.millilitres, 3), "Units": "mL"}}
     places = synthesizer.preparation_.window.places

@@ -23,8 +23,10 @@ def draw_subject(subject, target, synthesis, std, novelty=None) -> bytes:
     """
     mask = subject.brain.mask
     sources = [np.where(mask, volume, 0) for volume in subject.own_volumes()]
-    names = [f"source {i + 1}" for i in range(len(sources))]
-    volumes = dict(zip(names if sources[1:] else ["source"], sources, strict=True))
+    files = subject.sources
+    names = [f"source {file.contrast + 1}" for file in files]
+    several = files[0].among > 1
+    volumes = dict(zip(names if several else ["source"], sources, strict=True))
     volumes |= {"target": target, "synthesis": synthesis}
     volumes["error"] = None if target is None else synthesis - target
     volumes |= {"standard deviation": std, "novelty": novelty}

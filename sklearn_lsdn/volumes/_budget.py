@@ -14,6 +14,7 @@ from joblib.parallel import get_active_backend
 from .._regressors.roles import role_of
 from .._utils.threads import effective_n_threads
 from ._estimator import make_estimator, window_of
+from ._subjects import n_contrasts_of
 from ._working_grid import other_voxel_size, voxels_of, working_voxel_size
 
 OF_THE_PROGRAM = 400 * 2**20  # interpreter, libraries, compiled kernels
@@ -146,12 +147,13 @@ def subjects_at_once(synthesizer, sources, scans=None, *, n_images=0, n_jobs=1) 
         If one alone does not fit.
     """
     window = synthesizer.preparation_.window
+    n_sources = synthesizer.preparation_.n_contrasts
     n_targets = len(synthesizer.preparation_.target_normalizers)
     scans = scans or [()] * len(sources)
     size = synthesizer.preparation_.voxel_size
     n_maps = role_of(synthesizer.estimator_).maps
     needs = [
-        _of_subject(window, n_targets, *pair, size, n_maps)
+        _of_subject(window, n_sources, n_targets, *pair, size, n_maps)
         for pair in zip(sources, scans, strict=True)
     ]
     held = [4 * n_images * n_targets * math.prod(files[0].shape) for files in sources]
@@ -241,7 +243,9 @@ def _fewer(synthesizer):
     return f"{fewer}, or crop or resample the images"
 
 
-def _of_subject(window, n_targets, files, scans, voxel_size, n_maps, n_rows=0):
+def _of_subject(
+    window, n_sources, n_targets, files, scans, voxel_size, n_maps, n_rows=0
+):
     """Peak of one subject that is read, and predicted or drawn from."""
     n_maps += 4 * (window.target_patch_size > 1)  # sums and counts of patches
     margin = 2 * (window.patch_size // 2 * max(window.scales))
@@ -249,7 +253,7 @@ def _of_subject(window, n_targets, files, scans, voxel_size, n_maps, n_rows=0):
     n_voxels = math.prod(side + margin for side in shape)
     n_voxels = max(n_voxels, math.prod(files[0].shape))
     n_further = window.n_further(n_targets)
-    n_volumes = (len(files) + n_further) * (1 + len(window.scales)) + len(scans)
+    n_volumes = (n_sources + n_further) * (1 + len(window.scales)) + len(scans)
     if n_further:
         n_volumes += _OF_WARPING
     if other_voxel_size(files[0].voxel_size, voxel_size) is not None:
@@ -262,14 +266,13 @@ def _of_subject(window, n_targets, files, scans, voxel_size, n_maps, n_rows=0):
 
 def _of_training(synthesizer, estimator, window, sources, targets):
     """All rows; beside them the peak of reading a subject, and that of training."""
-    n_targets, n_voxels = len(targets[0]), synthesizer.n_voxels
+    numbers, n_voxels = (n_contrasts_of(sources), len(targets[0])), synthesizer.n_voxels
     n_rows = sum(min(n_voxels, math.prod(files[0].shape)) for files in sources)
-    n_columns = window.n_features(len(sources[0]), n_targets)
-    n_columns += window.n_outputs(n_targets)
+    n_columns = window.n_features(*numbers) + window.n_outputs(numbers[1])
     rows = round(_SAFETY * 4 * n_rows * (n_columns + 16))  # weights, order, ...
     pairs = zip(sources, targets, strict=True)
     size = working_voxel_size(sources)
-    needs = (_of_subject(window, n_targets, *pair, size, 4, n_voxels) for pair in pairs)
+    needs = (_of_subject(window, *numbers, *pair, size, 4, n_voxels) for pair in pairs)
     copies = 1 if estimator is None else role_of(estimator).copies
     return rows, max(needs), rows * copies
 
@@ -281,8 +284,9 @@ def _of_fold(synthesizer, sources, targets, train, test):
     window = window_of(synthesizer, estimator, training[0])
     rows, *needs = _of_training(synthesizer, estimator, window, *training)
     size, n_maps = working_voxel_size(training[0]), role_of(estimator).maps
+    numbers = n_contrasts_of(training[0]), len(targets[0])
     scoring = [
-        _of_subject(window, len(targets[i]), sources[i], targets[i], size, n_maps)
+        _of_subject(window, *numbers, sources[i], targets[i], size, n_maps)
         for i in test
     ]
     return max(rows + max(needs), *scoring)

@@ -10,6 +10,7 @@ from .._regressors.networks import LSDNRegressor
 from .._regressors.roles import role_of
 from .._utils.sklearn_private import check_weights, validate_parameters
 from ._sampling import Window
+from ._subjects import n_contrasts_of
 from ._working_grid import working_voxel_size
 
 _COARSE = 1.5  # mm: in such voxels, neighbours tell too little of each other
@@ -80,12 +81,14 @@ def window_of(synthesizer, estimator, sources) -> Window:
     if target_size == "auto":
         fine = working_voxel_size(sources).max() < _COARSE
         target_size = 3 if fine and role_of(estimator).shares_layers else 1
+    several = n_contrasts_of(sources) > 1
     return Window.of(
         synthesizer.patch_size,
         synthesizer.patch_scales,
         target_size,
         synthesizer.places,
         synthesizer.neighbours,
+        synthesizer.source_dropout if several else 0.0,
     )
 
 

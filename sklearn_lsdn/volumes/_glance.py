@@ -36,29 +36,50 @@ class Glance:
         Of the lattice within the brain, in ascending order. A coarser lattice is a
         part of a finer one, so that any two have points in common.
     levels : list of uint8 arrays of shape (n_points,)
-        Of each scan.
+        Of each scan; None where it is missing.
     weight : float
         Of a point, 1 unless some meet the same voxel.
     """
 
     points: np.ndarray
-    levels: list[np.ndarray]
+    levels: list[np.ndarray | None]
     weight: float
 
     @classmethod
-    def at(cls, subject, scans) -> "Glance":
-        """Look at a subject that has been read, and its targets' scans beside it."""
+    def at(cls, subject, volumes) -> "Glance":
+        """Look at a subject that has been read.
+
+        Parameters
+        ----------
+        subject : Subject
+        volumes : list of float32 arrays, or None
+            What its source and target contrasts hold.
+        """
         points, where = _lattice(subject.mask, subject.places)
-        levels = [_levels(volume[where]) for volume in [*subject.volumes, *scans]]
+        levels = [
+            None if volume is None else _levels(volume[where]) for volume in volumes
+        ]
         weight = min(np.count_nonzero(subject.mask) / max(len(points), 1), 1.0)
         return cls(points, levels, weight)
+
+    @property
+    def scans(self) -> list[int]:
+        """Those that are not missing."""
+        return [k for k, levels in enumerate(self.levels) if levels is not None]
+
+    def is_of_head_of(self, other) -> bool:
+        """Whether the first scans that both have are of one head, as it seems."""
+        both = [k for k in self.scans if k in other.scans]
+        return self.shared(both[0], other, both[0]) >= _SAME_HEAD
 
     def shared(self, first, other, second) -> float:
         """Mutual information of one's scan with one of another's, in nats.
 
-        0 where too little of the brain is at the same places.
+        0 where one is missing, or too little of the brain is at the same places.
         """
         mine, theirs = self.levels[first], other.levels[second]
+        if mine is None or theirs is None:
+            return 0.0
         if other is not self:
             _, own, there = np.intersect1d(
                 self.points, other.points, assume_unique=True, return_indices=True
@@ -119,7 +140,7 @@ def doubts_of_pairs(glances, names) -> list[PairWarning]:
     glances : list of Glance
         Of each subject.
     names : list of list of str
-        Of the scans of each.
+        Of the scans of each, those that are there.
 
     Returns
     -------
@@ -131,18 +152,20 @@ def doubts_of_pairs(glances, names) -> list[PairWarning]:
         strangers = [
             other
             for other in (glances[j] for j in following)
-            if mine.shared(0, other, 0) < _SAME_HEAD
+            if not mine.is_of_head_of(other)
         ]
-        scans = range(len(mine.levels))
+        scans = mine.scans
         alien = [
             k
             for k in scans
             if all(_are_strange(mine, strangers, o, k) for o in scans if o != k)
         ]
         if alien:
-            others = [names[i][k] for k in scans if k != alien[-1]]
+            of_scans = dict(zip(scans, names[i], strict=True))
+            strange = of_scans.pop(alien[-1])
+            others = of_scans.values()
             doubts.append(
-                f"{names[i][alien[-1]]} shares no more with {' and '.join(others)} "
+                f"{strange} shares no more with {' and '.join(others)} "
                 "than scans of different persons do. Are they of the same person and "
                 "session, and registered to one another?"
             )

@@ -48,12 +48,18 @@ class ImageFile:
     name: str  # for messages
     location: str = ""  # absolute path, if it was given by its path
     mask: "ImageFile | None" = None  # the brain in it, where it was given
+    contrast: int = 0  # which of the sources or targets of its subject it is,
+    among: int = 1  # and of how many
 
     def __reduce__(self):
         # By its path, not its header: little to send, and found from any folder.
         if self.location:
-            return _opened, (self.location, self.name, self.mask)
-        return ImageFile, (self.image, self.name, "", self.mask)
+            return _opened, (self.location, self.name, *self._about)
+        return ImageFile, (self.image, self.name, "", *self._about)
+
+    @property
+    def _about(self):
+        return self.mask, self.contrast, self.among
 
     @property
     def path(self) -> str:
@@ -157,8 +163,8 @@ def _digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _opened(location, name, mask):
-    return ImageFile(nib.load(location), name, location, mask)
+def _opened(location, name, *about):
+    return ImageFile(nib.load(location), name, location, *about)
 
 
 def _read_voxels(image):
@@ -186,6 +192,27 @@ def _check_room(proxy, size, compressed):
     claimed = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
     if claimed > size * (_BYTES_FROM_ONE if compressed else 1):
         raise ValueError(f"it has {size} bytes, and its header claims {claimed}")
+
+
+def with_gaps(images) -> list:
+    """Images of a subject, one a contrast: None, where opened ones lack it.
+
+    Parameters
+    ----------
+    images : list
+        As users give them, which is returned, or of ImageFile.
+    """
+    if not images or not all(isinstance(image, ImageFile) for image in images):
+        return images
+    held = {file.contrast: file for file in images}
+    return [held.get(c) for c in range(images[0].among)]
+
+
+def fingerprints(files) -> list:
+    """What tells images of a subject from others, and which contrasts they are."""
+    found = [file.fingerprint() for file in files]
+    contrasts = [file.contrast for file in files]
+    return found if contrasts == [*range(len(files))] else [found, contrasts]
 
 
 def open_image(image, label) -> ImageFile:

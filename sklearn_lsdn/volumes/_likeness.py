@@ -41,7 +41,7 @@ class Likeness:
     ----------
     values, limits : dict of str to float
         Of each statistic; those of scans have the number of the contrast after their
-        name, from 1 on, if there are several.
+        name, from 1 on, if there are several. Of a missing contrast there are none.
     met : dict of str to (float, float)
         The range of each over training subjects, each beside the others; empty for one.
     voxel_sizes : (list of float, list of float)
@@ -69,7 +69,7 @@ class Likeness:
         """Whether a statistic is beyond its limit."""
         name = name_in(statistic, contrast, self._n)
         name = statistic if statistic in OF_HEAD else name
-        return self.values[name] > self.limits[name]
+        return name in self.values and self.values[name] > self.limits[name]
 
     @property
     def distance(self) -> float:
@@ -78,9 +78,9 @@ class Likeness:
         Of the correlation, what both lack of 1 are compared.
         """
         ratios = []
-        for name, limit in self.limits.items():
+        for name, value in self.values.items():
             least = -1 if name.startswith("correlation") else 0
-            ratios.append((self.values[name] - least) / (limit - least))
+            ratios.append((value - least) / (self.limits[name] - least))
         return float(max(ratios))
 
     def told(self) -> dict:
@@ -122,11 +122,12 @@ class Likeness:
 
         Parameters
         ----------
-        names : list of str
+        names : dict of int to str
+            By contrast.
         """
         said = {}
         for contrast, reason in self.reasons:
-            name = " and ".join(names) if contrast is None else names[contrast]
+            name = " and ".join(names.values()) if contrast is None else names[contrast]
             said.setdefault(name, []).append(reason)
         return " ".join(
             f"{name}: unlike the scans of training: {' Also, '.join(reasons)}"

@@ -120,7 +120,7 @@ class Novelty:
         arrays = units, centre, width, origin, *usual, precision, tails
         return cls(coarsest, *(np.asarray(each, dtype=np.float32) for each in arrays))
 
-    def at(self, padded, mask, voxel_size) -> np.ndarray:
+    def at(self, padded, mask, voxel_size, contrasts) -> np.ndarray:
         """Say how unlike training the surroundings of each voxel of a brain are.
 
         Parameters
@@ -131,6 +131,8 @@ class Novelty:
             The brain.
         voxel_size : ndarray of shape (3,)
             In mm.
+        contrasts : list of int
+            Those that the subject has; others are not asked.
 
         Returns
         -------
@@ -146,7 +148,8 @@ class Novelty:
         chosen = np.zeros_like(mask)
         where = tuple(slice(f, None, s) for f, s in zip(first, steps, strict=True))
         chosen[where] = lattice
-        values = in_brain(self._energies(padded, padded.centers(chosen)), lattice)
+        energies = self._energies(padded, padded.centers(chosen), contrasts)
+        values = in_brain(energies, lattice)
         sigma = _AROUND / (voxel_size * steps)
         values, weights = _blurred(values, sigma), _blurred(lattice, sigma)
         values /= np.maximum(weights, 1e-6)
@@ -159,7 +162,8 @@ class Novelty:
         )
         return values[mask[box]]
 
-    def _energies(self, padded, centers):
+    def _energies(self, padded, centers, contrasts):
+        precision = self._precision_of(contrasts)
         energies = np.empty(len(centers), dtype=np.float32)
         shape = len(self.units), -1, padded.offsets.shape[1]
         for begin in range(0, len(centers), _ROWS):
@@ -170,8 +174,19 @@ class Novelty:
             places = padded.coordinates(rows)
             usual = self.origin, self.means, self.deviations
             left = _residuals(features, places, *usual)
-            energies[begin : begin + _ROWS] = _energy(left, self.precision)
+            energies[begin : begin + _ROWS] = _energy(left, precision)
         return energies
+
+    def _precision_of(self, contrasts):
+        """The same where only these contrasts have features."""
+        n = len(self.units)
+        if len(contrasts) == n:
+            return self.precision
+        asked = np.ix_(*[[*contrasts, *(n + c for c in contrasts)]] * 2)
+        correlation = np.linalg.inv(np.float64(self.precision) * 2 * n)
+        precision = np.zeros_like(correlation)
+        precision[asked] = np.linalg.inv(correlation[asked]) / (2 * len(contrasts))
+        return precision
 
     def _rarity(self, energies):
         tails = self.energies

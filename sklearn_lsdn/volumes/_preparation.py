@@ -16,16 +16,17 @@ from ._aggregation import filled_patches
 from ._augmentation import Augmentation
 from ._doubts import doubt_of_size
 from ._glance import doubts_of_pairs
+from ._images import fingerprints
 from ._likeness import Likeness
 from ._masks import Masker
 from ._neighbours import Neighbours
 from ._novelty import Novelty
 from ._patches import PaddedVolumes
 from ._remembered import Remembered
-from ._sampling import Sample, Window, draw_sample
+from ._sampling import MISSING, Sample, Window, draw_sample
 from ._sketch import Sketch
 from ._subject import Subject
-from ._subjects import open_subjects, pair_subjects
+from ._subjects import n_contrasts_of, open_subjects, pair_subjects
 from ._working_grid import other_voxel_size, working_voxel_size
 
 _BRAIN = {
@@ -90,7 +91,7 @@ class Preparation:
         return cls(
             masker,
             window,
-            [clone(normalizer) for _ in sources[0]],
+            [clone(normalizer) for _ in range(n_contrasts_of(sources))],
             [clone(normalizer) for _ in targets[0]],
             working_voxel_size(sources),
         )
@@ -117,7 +118,7 @@ class Preparation:
             What `draw` yields.
         """
         sources = [sample.source_descriptions for sample in samples]
-        targets = [sample.target_descriptions for sample in samples]
+        targets = [dict(enumerate(each.target_descriptions)) for each in samples]
         normalizers = _fitted(self.source_normalizers, sources)
         sketches = [
             sample.sketch.normalised(normalizers, sample.source_descriptions)
@@ -133,6 +134,8 @@ class Preparation:
     def with_novelty(self, X, places) -> "Preparation":
         """The same that remembers what was usual of the patches trained on.
 
+        Those of subjects who have all contrasts; without any, nothing is remembered.
+
         Parameters
         ----------
         X : float32 array of shape (n_voxels, n_features)
@@ -140,8 +143,17 @@ class Preparation:
         places : list of ndarray of shape (n_i, 3)
             Where each subject's voxels lie, in mm, in the same order.
         """
-        window = self.window
-        patches = X[:, : X.shape[1] - window.n_coordinates]
+        window, n_patch = self.window, self.window.n_patch(self.n_volumes)
+        patches = X[:, :n_patch]
+        if window.source_dropout:
+            flags = X[:, n_patch : n_patch + self.n_contrasts]
+            ends = np.cumsum([len(each) for each in places])
+            whole = [not flags[end - 1].any() for end in ends]
+            rows = np.repeat(whole, [len(each) for each in places])
+            patches = patches if rows.all() else patches[rows]
+            places = [each for each, used in zip(places, whole, strict=True) if used]
+            if not places:
+                return self
         located = window.places is not None
         return replace(
             self,
@@ -205,9 +217,27 @@ class Preparation:
             targets = [[] for _ in sources]
         else:
             sources, targets = pair_subjects(sources, targets, name, masks)
-            _check_contrasts(targets, name, len(self.target_normalizers))
-        _check_contrasts(sources, "sources", len(self.source_normalizers))
+            _check_contrasts(len(targets[0]), name, len(self.target_normalizers))
+        _check_contrasts(n_contrasts_of(sources), "sources", self.n_contrasts)
+        self.check_missing(sources)
         return sources, targets
+
+    def check_missing(self, sources) -> None:
+        """Raise ValueError if a subject lacks a contrast, unless that was learned.
+
+        Parameters
+        ----------
+        sources : list of list of ImageFile
+        """
+        for files in sources if not self.window.source_dropout else ():
+            if len(files) < self.n_contrasts:
+                names = " and ".join(file.name for file in files)
+                raise ValueError(
+                    f"The subject of {names} lacks {self.n_contrasts - len(files)} of "
+                    f"{self.n_contrasts} source contrasts. Give them all, or fit with "
+                    "source_dropout=0.35 (lsdn fit --source-dropout), so that any will "
+                    "do."
+                )
 
     def read(self, sources, targets=(), on_unlike="ignore") -> Subject:
         """Read scans of one person, and find the brain in them.
@@ -229,7 +259,8 @@ class Preparation:
         subject.doubts += doubt_of_size(volume, self.brain_volumes, subject.names)
         if on_unlike != "ignore" and self.remembered is not None:
             described = self._described(subject)
-            subject.likeness = self.likeness(Sketch.of(subject), described)
+            sketch = Sketch.of(subject, subject.volumes_of(self.n_contrasts))
+            subject.likeness = self.likeness(sketch, described)
             subject.doubts += self.unlike(subject.likeness, sources, on_unlike)
         return subject
 
@@ -240,7 +271,7 @@ class Preparation:
         ----------
         sketch : Sketch
             In the units of its scans.
-        descriptions : list of ndarray
+        descriptions : dict of int to ndarray
             What the normalizers of the sources say of them.
         """
         shared = sketch.normalised(self.source_normalizers, descriptions)
@@ -270,7 +301,7 @@ class Preparation:
             raise ValueError(
                 f"on_unlike must be 'warn', 'raise' or 'ignore', got {on_unlike!r}."
             )
-        said = likeness.said_of([file.name for file in files])
+        said = likeness.said_of({file.contrast: file.name for file in files})
         if not said or on_unlike == "ignore":
             return []
         if on_unlike == "raise":
@@ -321,6 +352,8 @@ class Preparation:
         It empties ``subject.volumes``, so that they need not be held beside copies.
         """
         finish, fill = self._normalise(subject), [*self.background]
+        fill = [MISSING if f is None else b for f, b in zip(finish, fill, strict=True)]
+        subject.volumes = subject.volumes_of(self.n_contrasts)
         if self.neighbours is not None:
             further = self.neighbours.beside(subject)
             subject.volumes += further
@@ -329,11 +362,16 @@ class Preparation:
         return self.window.sources(subject, fill, finish)
 
     def _normalise(self, subject):
-        """A function for each source contrast, from the scan's units to the shared."""
-        pairs = zip(self.source_normalizers, self._described(subject), strict=True)
+        """A function for each source contrast, from the scan's units to the shared.
+
+        None for one that is missing.
+        """
+        described = self._described(subject)
         return [
-            partial(normalizer.to_shared, description=description)
-            for normalizer, description in pairs
+            partial(normalizer.to_shared, description=described[c])
+            if c in described
+            else None
+            for c, normalizer in enumerate(self.source_normalizers)
         ]
 
     def _described(self, subject):
@@ -433,7 +471,9 @@ class Preparation:
         """
         n_rows = sum(len(sample.patches) for sample in samples)
         n_patch = samples[0].patches[0].size
-        X = np.empty((n_rows, n_patch + self.window.n_coordinates), dtype=np.float32)
+        contrasts = self.n_contrasts, len(self.target_normalizers)
+        n_features = self.window.n_features(*contrasts)
+        X = np.empty((n_rows, n_features), dtype=np.float32)
         y = np.empty((n_rows, *samples[0].targets.shape[1:]), dtype=np.float32)
         middle = np.mean([sample.coordinates[:, 0].mean() for sample in samples])
         background, start = self.background, 0
@@ -443,10 +483,9 @@ class Preparation:
             rows = slice(start, start + len(sample.patches))
             start = rows.stop
             patches = np.empty_like(sample.patches)
-            parts = zip(
-                self.source_normalizers, sample.source_descriptions, strict=True
-            )
-            for c, (normalizer, description) in enumerate(parts):
+            described = sample.source_descriptions
+            for c, description in described.items():
+                normalizer = self.source_normalizers[c]
                 values = normalizer.to_shared(sample.patches[:, c], description)
                 values[np.isnan(values)] = background[c]
                 patches[:, c] = values
@@ -462,10 +501,27 @@ class Preparation:
             augmentation.apply(
                 patches, places, y[rows], background, sample.steps, middle, rng
             )
+            missing = [c not in described for c in range(self.n_contrasts)]
+            patches[:, np.flatnonzero(missing)] = MISSING
+            flags = self.window.flags(missing)
+            stop = n_patch + len(flags)
             X[rows, :n_patch] = patches.reshape(len(patches), -1)
-            X[rows, n_patch:] = places[:, : self.window.n_coordinates]
+            X[rows, n_patch:stop] = flags
+            X[rows, stop:] = places[:, : self.window.n_coordinates]
         y = y.reshape(len(y), -1)
         return X, y.ravel() if y.shape[1] == 1 else y
+
+    def drop_sources(self, X, seeds) -> None:
+        """Let voxels lose source contrasts at random, if this is to be learned.
+
+        Parameters
+        ----------
+        X : float32 array of shape (n_voxels, n_features)
+            What `arrays` gives; it is changed.
+        seeds : list of int
+        """
+        rng = np.random.RandomState([*seeds, 0])
+        self.window.drop_sources(X, self.n_contrasts, rng)
 
     def facts(self, sources=None, targets=None) -> dict:
         """What a person wants to know, by name.
@@ -475,11 +531,13 @@ class Preparation:
         sources, targets : list of str, default=None
             Names of the contrasts, where they are known.
         """
-        window = self.window
+        window, dropout = self.window, self.window.source_dropout
         scales = ", ".join(map(str, window.scales))
+        may_lack = f"all but one (in training each was lost by {dropout:.0%} of voxels)"
         size = " x ".join(f"{side:g}" for side in self.voxel_size.round(3))
         return {
             "source contrasts": _count(self.source_normalizers, sources),
+            **({"may be missing": may_lack} if dropout else {}),
             "target contrasts": _count(self.target_normalizers, targets),
             "brain": _BRAIN[self.masker.strategy],
             "normalisation": type(self.target_normalizers[0]).__name__,
@@ -524,20 +582,21 @@ def _count(contrasts, names):
     return f"{len(contrasts)} ({', '.join(names)})" if names else len(contrasts)
 
 
-def _check_contrasts(subjects, name, n_contrasts):
-    if len(subjects[0]) != n_contrasts:
+def _check_contrasts(n_given, name, n_contrasts):
+    if n_given != n_contrasts:
         raise ValueError(
-            f"{name} has {len(subjects[0])} contrast(s) a subject, but training "
+            f"{name} has {n_given} contrast(s) a subject, but training "
             f"had {n_contrasts}. Give the same contrasts, in the same order."
         )
 
 
 def _fitted(normalizers, descriptions):
     """Clones that know the units of a typical scan, of descriptions of each scan."""
-    of_contrasts = zip(*descriptions, strict=True)
     return [
-        clone(normalizer).fit_descriptions(list(each))
-        for normalizer, each in zip(normalizers, of_contrasts, strict=True)
+        clone(normalizer).fit_descriptions(
+            [each[c] for each in descriptions if c in each]
+        )
+        for c, normalizer in enumerate(normalizers)
     ]
 
 
@@ -549,5 +608,5 @@ def _draw(store, voxel_size, neighbours, options, sources, targets, seed):
     make = partial(draw_sample, sources, targets, *options)
     if not store:
         return make()
-    images = [[file.fingerprint() for file in files] for files in (sources, targets)]
+    images = [fingerprints(files) for files in (sources, targets)]
     return store.made(make, images, *options)

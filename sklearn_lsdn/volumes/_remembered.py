@@ -66,7 +66,8 @@ class Remembered:
     millilitres : ndarray of shape (n_subjects,)
         Volumes of the brains.
     met : float32 array of shape (n_left_out, n_statistics)
-        Statistics of training subjects, each beside the others.
+        Statistics of training subjects, each beside the others; NaN of contrasts that
+        one of them or all the others lack.
     """
 
     low: np.ndarray
@@ -87,9 +88,10 @@ class Remembered:
         met = []
         for i in left_out:
             others = cls._of([*sketches[:i], *sketches[i + 1 :]])
-            met.append(list(others._values(others._seen(sketches[i])).values()))
-        n_columns = len(OF_HEAD) + len(OF_SCAN) * len(whole.expected)
-        whole.met = np.array(met, dtype=np.float32).reshape(len(met), n_columns)
+            values = others._values(others._seen(sketches[i]))
+            met.append([values.get(name, np.nan) for name in whole.names])
+        shape = len(met), len(whole.names)
+        whole.met = np.array(met, dtype=np.float32).reshape(shape)
         return whole
 
     @classmethod
@@ -98,20 +100,28 @@ class Remembered:
         high = np.max([each.cells.max(axis=0) for each in sketches], axis=0)
         shape = tuple(high - low + 1)
         n_contrasts = len(sketches[0].intensities)
-        share, total = np.zeros(shape), np.zeros((n_contrasts, *shape))
+        share, expected = np.zeros(shape), np.zeros((n_contrasts, *shape))
         for each in sketches:
-            where = tuple((each.cells - low).T)
-            share[where] += each.share
-            total[(slice(None), *where)] += each.share * each.intensities
-        expected = total / np.maximum(share, 1e-9)
-        with np.errstate(invalid="ignore"):
-            texture = np.mean([each.texture for each in sketches], axis=0)
+            share[tuple((each.cells - low).T)] += each.share
+        quantiles = np.full((n_contrasts, len(LEVELS)), np.nan)
+        texture = np.full(n_contrasts, np.nan)
+        for c in range(n_contrasts):
+            having = [each for each in sketches if c in each.contrasts]
+            shares = np.zeros(shape)
+            for each in having:
+                where = tuple((each.cells - low).T)
+                shares[where] += each.share
+                expected[c][where] += each.share * each.intensities[c]
+            expected[c] /= np.maximum(shares, 1e-9)
+            if having:
+                quantiles[c] = np.mean([each.quantiles[c] for each in having], axis=0)
+                texture[c] = np.mean([each.texture[c] for each in having])
         return cls(
             low,
             np.float32(share / len(sketches)),
             np.float32(expected),
             np.mean([each.centre for each in sketches], axis=0),
-            np.float32(np.mean([each.quantiles for each in sketches], axis=0)),
+            np.float32(quantiles),
             texture,
             np.array([each.voxel_size for each in sketches]),
             np.array([each.millilitres for each in sketches]),
@@ -135,13 +145,14 @@ class Remembered:
         """
         seen = self._seen(sketch)
         values = self._values(seen)
-        limits = {name: self._limit(name, i) for i, name in enumerate(values)}
+        columns = {name: i for i, name in enumerate(self.names)}
+        limits = {name: self._limit(name, columns[name]) for name in values}
         if not located:
             limits["distance"] = np.inf
         met = {}
         if len(self.met):
-            ends = zip(self.met.min(axis=0), self.met.max(axis=0), strict=True)
-            met = dict(zip(values, ends, strict=True))
+            seen_before = {name: self._met(columns[name]) for name in values}
+            met = {k: (m.min(), m.max()) for k, m in seen_before.items() if len(m)}
         likeness = Likeness(
             values,
             limits,
@@ -182,11 +193,21 @@ class Remembered:
             "further pieces": sketch.further,
             "size": volumes.min() if beyond > _BEYOND else 0.0,
         }
-        n = len(self.expected)
-        for c in range(n):
+        for c in self._in_both(sketch):
             for name, value in self._values_of_scan(c, c, seen).items():
-                values[name_in(name, c, n)] = value
+                values[name_in(name, c, len(self.expected))] = value
         return {name: float(value) for name, value in values.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """Of all statistics, in the order of their columns."""
+        n = len(self.expected)
+        return [*OF_HEAD, *(name_in(name, c, n) for c in range(n) for name in OF_SCAN)]
+
+    def _in_both(self, sketch):
+        """Contrasts that a subject has, and those of training."""
+        known = np.isfinite(self.quantiles[:, 0])
+        return [c for c in sketch.contrasts if known[c]]
 
     def _values_of_scan(self, scan, as_contrast, seen):
         """Statistics of a scan beside those of a contrast of training."""
@@ -214,19 +235,21 @@ class Remembered:
 
     def _is_explained(self, c, seen):
         """Whether a scan goes with what is expected once a field is taken off."""
-        if not seen.tells:
+        if not seen.tells or c not in self._in_both(seen.sketch):
             return False
         expected, found, smooth = self._intensities(c, c, seen)
         return _correlation(expected, found - smooth) > -STATED["correlation"]
 
     def _turn(self, sketch, around):
         """What turning the head gains, and how it would have to be turned."""
-        if len(sketch.cells) < _FEW_CELLS or sketch.n_voxels < _FEW_VOXELS:
+        both = self._in_both(sketch)
+        if len(sketch.cells) < _FEW_CELLS or sketch.n_voxels < _FEW_VOXELS or not both:
             return 0.0, ""
+        c = both[0]
         fits, overlaps = [], []
         every = slice(None, None, 1 + len(around) // _CELLS_TURNED)
-        share, intensities = sketch.share[every], sketch.intensities[0][every]
-        weighted = self.share * self.expected[0]
+        share, intensities = sketch.share[every], sketch.intensities[c][every]
+        weighted = self.share * self.expected[c]
         whole = self.share.sum() * share.sum() / sketch.share.sum() + share.sum()
         for _, _, matrix in _TURNS:
             index = self._index(around[every] @ matrix.T)
@@ -259,7 +282,7 @@ class Remembered:
             of_scan = self._values_of_scan(scan, as_contrast, seen)
             return sum((of_scan[name] + 1) / (STATED[name] + 1) for name in names)
 
-        contrasts = range(len(self.expected))
+        contrasts = self._in_both(seen.sketch)
         strange = [c for c in contrasts if any(likeness.is_unlike(n, c) for n in names)]
         for first, second in product(strange, contrasts):
             if first != second and all(
@@ -274,7 +297,7 @@ class Remembered:
         stated = STATED[name.rstrip(" 0123456789")]
         if len(self.millilitres) == 1:
             stated *= _FROM_ONE
-        met = self.met[:, column].astype(float) if len(self.met) else np.zeros(0)
+        met = self._met(column)
         if name.startswith("correlation"):
             if len(met) < _SPREAD:
                 return max(0.15, *(met + 0.2), stated) if len(met) else 0.15
@@ -286,6 +309,11 @@ class Remembered:
         if name.startswith("texture"):  # of which only the size was kept
             met = np.concatenate([met, -met])
         return max(stated, _one_more(met))
+
+    def _met(self, column):
+        """A statistic of the training subjects that have it."""
+        met = self.met[:, column].astype(float) if len(self.met) else np.zeros(0)
+        return met[~np.isnan(met)]
 
     def _check_parts(self):
         shape, n_contrasts = self.share.shape, len(self.expected)
@@ -299,8 +327,8 @@ class Remembered:
         check_numbers(self, "voxel_sizes", self.voxel_sizes, (n_subjects, 3))
         check_numbers(self, "millilitres", self.millilitres, (n_subjects,))
         ensure(min(self.voxel_sizes.min(), self.millilitres.min()) > 0, "no size")
-        n_columns = len(OF_HEAD) + len(OF_SCAN) * n_contrasts
-        check_numbers(self, "met", self.met, (len(self.met), n_columns), "f4")
+        met = np.where(np.isnan(self.met), np.float32(0), self.met)
+        check_numbers(self, "met", met, (len(met), len(self.names)), "f4")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ from ._scales import at_scale
 from ._sketch import Sketch
 from ._subject import Subject
 
+MISSING = 0.0
+"""Intensity that stands for a contrast that is missing: the mean of a brain."""
+
 _COARSEST = 256  # voxels from one of a patch's to the next: more would fill the memory
 
 
-@persistable(younger={"neighbours": None})
+@persistable(younger={"neighbours": None, "source_dropout": 0.0})
 @dataclass(frozen=True)
 class Window:
     """What is read around a voxel.
@@ -32,10 +35,13 @@ class Window:
     target_patch_size : int
         Voxels along each side of a target patch, odd.
     places : {"world", "brain", "template"} or None
-        What says where the voxel lies, after the source patches.
+        What says where the voxel lies, in the last columns.
     neighbours : "warped" or None, default=None
         What is seen of other subjects, as further patches: one for each target contrast
         and scale, after those of the sources.
+    source_dropout : float, default=0.0
+        Share of the training voxels that lose each source contrast. Above 0, a column
+        for each contrast says, after the patches, whether it is missing.
     """
 
     patch_size: int
@@ -43,10 +49,17 @@ class Window:
     target_patch_size: int
     places: str | None
     neighbours: str | None = None
+    source_dropout: float = 0.0
 
     @classmethod
     def of(
-        cls, patch_size, patch_scales, target_patch_size, places, neighbours=None
+        cls,
+        patch_size,
+        patch_scales,
+        target_patch_size,
+        places,
+        neighbours=None,
+        source_dropout=0.0,
     ) -> "Window":
         """Check the parameters of a synthesizer.
 
@@ -59,6 +72,11 @@ class Window:
         for name, size in sizes.items():
             if size % 2 == 0:
                 raise ValueError(f"{name} must be odd, got {size}.")
+        if neighbours is not None and source_dropout:
+            raise ValueError(
+                "neighbours are found by the first source, which subjects may lack "
+                f"with source_dropout={source_dropout}. Use one of the two."
+            )
         scales = np.asarray(patch_scales)
         whole = scales.ndim == 1 and scales.size > 0 and scales.dtype.kind in "iu"
         if not whole or scales.min() < 1 or len(set(scales.tolist())) < len(scales):
@@ -72,6 +90,7 @@ class Window:
             int(target_patch_size),
             places,
             neighbours,
+            float(source_dropout),
         )
 
     @property
@@ -83,10 +102,42 @@ class Window:
         """Volumes beside the sources, with so many target contrasts."""
         return 0 if self.neighbours is None else n_targets
 
+    def n_patch(self, n_volumes) -> int:
+        """Columns of the patches in so many volumes."""
+        return n_volumes * len(self.scales) * self.patch_size**3
+
     def n_features(self, n_contrasts, n_targets) -> int:
         """Columns of what is learned from, with so many contrasts."""
-        n_patches = (n_contrasts + self.n_further(n_targets)) * len(self.scales)
-        return n_patches * self.patch_size**3 + self.n_coordinates
+        n_patch = self.n_patch(n_contrasts + self.n_further(n_targets))
+        n_flags = n_contrasts if self.source_dropout else 0
+        return n_patch + n_flags + self.n_coordinates
+
+    def flags(self, missing) -> list[bool]:
+        """Columns that say of each source contrast whether it is missing, if any do."""
+        return missing if self.source_dropout else []
+
+    def drop_sources(self, X, n_contrasts, rng) -> None:
+        """Let voxels lose source contrasts at random, in place; never the last one.
+
+        Parameters
+        ----------
+        X : float32 array of shape (n_voxels, n_features)
+        n_contrasts : int
+        rng : RandomState
+        """
+        if not self.source_dropout:
+            return
+        size = self.n_patch(1)
+        missing = X[:, n_contrasts * size :][:, :n_contrasts]
+        there = missing == 0
+        lost = there & (rng.uniform(size=there.shape) < self.source_dropout)
+        # Where none would stay, one does, each as likely as the others.
+        stays = np.where(there, rng.uniform(size=there.shape), -1).argmax(axis=1)
+        nothing = (lost == there).all(axis=1)
+        lost[nothing, stays[nothing]] = False
+        missing[lost] = 1
+        for c in range(n_contrasts):
+            X[lost[:, c], c * size : (c + 1) * size] = MISSING
 
     def n_outputs(self, n_contrasts) -> int:
         """Columns of what is predicted, with so many target contrasts."""
@@ -105,19 +156,24 @@ class Window:
         subject : Subject
             Its ``volumes`` are emptied, so that they need not be held beside copies.
         fill : list of float
-            What stands for voxels outside the brain, in each of its volumes.
+            What stands for voxels outside the brain, in each of its volumes; for all
+            voxels of one that is None.
         finish : list of callable, default=None
             For each, what makes of a smoothed volume what is to be read.
         """
 
         def channels():
-            for c in range(len(fill)):
+            for c, value in enumerate(fill):
                 volume = subject.volumes.pop(0)
+                if volume is None:
+                    yield from [value] * len(self.scales)
+                    continue
                 for scale in self.scales:
                     channel = at_scale(volume, subject.mask, scale)
                     yield channel if finish is None else finish[c](channel)
                     del channel
 
+        flags = self.flags([volume is None for volume in subject.volumes])
         return PaddedVolumes(
             channels(),
             subject.affine,
@@ -126,6 +182,7 @@ class Window:
             list(self.scales) * len(fill),
             subject.mask,
             subject.places,
+            flags,
         )
 
     def _check_parts(self):
@@ -135,6 +192,7 @@ class Window:
             and max(checked.scales) <= _COARSEST,
             "a patch has no size",
         )
+        ensure(0 <= self.source_dropout < 1, "the share of lost sources is no share")
         ensure(self.places in PLACES, "the kind of places is not known")
         ensure(self.neighbours in NEIGHBOURS, "the kind of neighbours is not known")
 
@@ -146,15 +204,18 @@ class Sample:
     Parameters
     ----------
     patches : float32 array of shape (n_voxels, n_volumes, n_scales, patch_size**3)
-        Of the sources, and of neighbours; NaN outside the brain.
+        Of the sources, and of neighbours; NaN outside the brain, and where a source is
+        missing.
     steps : ndarray of shape (n_scales, patch_size**3, 3)
         In mm, from the centre of a patch to its voxels.
     coordinates : float32 array of shape (n_voxels, 3)
         Of their places, in mm.
     targets : float32 array of shape (n_voxels, n_targets, target_patch_size**3)
         NaN outside the brain.
-    source_descriptions, target_descriptions : list of ndarray
-        What the normalizers say of the scans.
+    source_descriptions : dict of int to ndarray
+        What the normalizers say of each source contrast that is there.
+    target_descriptions : list of ndarray
+        The same of the targets.
     millilitres : float
         Volume of the brain.
     doubts : list of ScanWarning
@@ -169,7 +230,7 @@ class Sample:
     steps: np.ndarray
     coordinates: np.ndarray
     targets: np.ndarray
-    source_descriptions: list
+    source_descriptions: dict
     target_descriptions: list
     millilitres: float
     doubts: list
@@ -211,7 +272,9 @@ def draw_sample(
         subject.describe_targets(normalizers[1]),
     )
     scans = subject.working_scans()
-    glance, sketch = Glance.at(subject, scans), Sketch.of(subject)
+    subject.volumes = subject.volumes_of(len(normalizers[0]))
+    glance = Glance.at(subject, [*subject.volumes, *scans])
+    sketch = Sketch.of(subject, subject.volumes)
     chosen = _choose(subject.mask, n_voxels, np.random.RandomState(seed))
 
     if neighbours is not None:

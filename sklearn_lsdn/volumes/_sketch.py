@@ -32,7 +32,8 @@ class Sketch:
     share : ndarray of shape (n_cells,)
         How much of each is brain.
     intensities : ndarray of shape (n_contrasts, n_cells)
-        Mean over the brain there, in each source contrast.
+        Mean over the brain there, in each source contrast; NaN, as in what follows, for
+        one that is missing.
     quantiles : ndarray of shape (n_contrasts, n_levels)
         Of all intensities.
     texture : ndarray of shape (n_contrasts,)
@@ -53,8 +54,15 @@ class Sketch:
     further: float
 
     @classmethod
-    def of(cls, subject) -> "Sketch":
-        """Sketch a subject that has been read, in the units of its scans."""
+    def of(cls, subject, volumes) -> "Sketch":
+        """Sketch a subject that has been read, in the units of its scans.
+
+        Parameters
+        ----------
+        subject : Subject
+        volumes : list of float32 arrays, or None
+            What its source contrasts hold.
+        """
         step = max(round((np.count_nonzero(subject.mask) / _VOXELS) ** (1 / 3)), 1)
         lattice = (slice(None, None, step),) * 3
         seen = subject.mask[lattice]
@@ -72,7 +80,8 @@ class Sketch:
         counts = np.bincount(where, minlength=np.prod(shape))
         held = np.flatnonzero(counts)
         counts = counts[held]
-        values = [volume[lattice][seen] for volume in subject.volumes]
+        nothing = np.full(len(seen_at.T), np.nan)
+        values = [nothing if v is None else v[lattice][seen] for v in volumes]
         whole = CELL**3 / (abs(np.linalg.det(matrix)) * step**3)
         return cls(
             subject.sources[0].voxel_size,
@@ -82,9 +91,14 @@ class Sketch:
             np.minimum(counts / whole, 1),
             np.array([np.bincount(where, each)[held] / counts for each in values]),
             np.array([np.quantile(each, LEVELS) for each in values]),
-            np.array([_texture(each, subject.mask) for each in subject.volumes]),
+            np.array([_texture(each, subject.mask) for each in volumes]),
             _further(seen),
         )
+
+    @property
+    def contrasts(self) -> list[int]:
+        """Source contrasts that are not missing."""
+        return np.flatnonzero(np.isfinite(self.quantiles[:, 0])).tolist()
 
     @property
     def n_voxels(self) -> float:
@@ -98,14 +112,15 @@ class Sketch:
         ----------
         normalizers : list of normalizers
             Of the source contrasts.
-        descriptions : list of ndarray
+        descriptions : dict of int to ndarray
             What they say of these scans.
         """
-        ways = list(zip(normalizers, descriptions, strict=True))
 
         def shared(rows):
-            pairs = zip(ways, rows, strict=True)
-            return np.array([n.to_shared(row, d) for (n, d), row in pairs])
+            rows = rows.copy()
+            for c, description in descriptions.items():
+                rows[c] = normalizers[c].to_shared(rows[c], description)
+            return rows
 
         return replace(
             self,
@@ -126,6 +141,8 @@ def _in_millimetres(places, affine, seen, step):
 
 
 def _texture(volume, mask):
+    if volume is None:
+        return np.nan
     middle = round(np.flatnonzero(mask.any(axis=(0, 1))).mean())
     slab = slice(max(middle - _SLAB // 2, 0), middle + _SLAB // 2 + 1)
     part, inside = volume[..., slab].astype(np.float64), mask[..., slab]

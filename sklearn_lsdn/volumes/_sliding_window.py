@@ -126,9 +126,7 @@ class SlidingWindow:
         step = max(1, min(_VOXELS_AT_ONCE, fitting))
         for start in range(0, len(centers), step):
             rows = slice(start, start + step)
-            X = padded.patches(centers[rows])
-            if self.window.n_coordinates:
-                X = np.hstack([X, padded.coordinates(centers[rows])])
+            X = padded.rows(centers[rows], self.window.n_coordinates)
             with shared_n_jobs(self.n_jobs):
                 if means is None:
                     values = regressor.predict(X)

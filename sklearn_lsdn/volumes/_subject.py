@@ -36,8 +36,9 @@ class Subject:
         What is doubtful of the scans.
     likeness : Likeness or None
         How like those of training the sources are, if that was asked.
-    described : list of ndarray or None
-        What the normalizers of training say of the sources, once it was asked.
+    described : dict of int to ndarray, or None
+        What the normalizers of training say of each source contrast that is there, once
+        it was asked.
     """
 
     sources: list[ImageFile]
@@ -49,7 +50,7 @@ class Subject:
     places: np.ndarray
     doubts: list[ScanWarning] = field(default_factory=list)
     likeness: Likeness | None = None
-    described: list[np.ndarray] | None = None
+    described: dict[int, np.ndarray] | None = None
 
     @classmethod
     def read(
@@ -98,6 +99,16 @@ class Subject:
             [*doubts, *brain.doubts, *more],
         )
 
+    @property
+    def contrasts(self) -> list[int]:
+        """Which source contrasts there are, in order."""
+        return [file.contrast for file in self.sources]
+
+    def volumes_of(self, n_contrasts) -> list[np.ndarray | None]:
+        """What each of so many source contrasts holds; None where it is missing."""
+        held = dict(zip(self.contrasts, self.volumes, strict=True))
+        return [held.get(c) for c in range(n_contrasts)]
+
     def own_volumes(self) -> list[np.ndarray]:
         """What sources hold on their own grid, read again."""
         volumes = [file.read(finite=False) for file in self.sources]
@@ -110,15 +121,17 @@ class Subject:
         """What targets hold, on the working grid. It empties ``scans``."""
         return [self.grid.take(self.scans.pop(0)) for _ in self.targets]
 
-    def describe_sources(self, normalizers) -> list[np.ndarray]:
-        """Let the normalizer of each source contrast describe its volume.
+    def describe_sources(self, normalizers) -> dict[int, np.ndarray]:
+        """Let the normalizer of each source contrast that is there describe its volume.
 
         Raises
         ------
         ValueError
             If one cannot be normalised, with its name.
         """
-        return _described(normalizers, self.sources, self.volumes, self.mask)
+        used = [normalizers[c] for c in self.contrasts]
+        described = _described(used, self.sources, self.volumes, self.mask)
+        return dict(zip(self.contrasts, described, strict=True))
 
     def describe_targets(self, normalizers) -> list[np.ndarray]:
         """The same of the target's scans."""

@@ -10,7 +10,7 @@ import numpy as np
 from .._utils.lists import as_list, one_or_list
 from .._utils.names import check_order, check_pair
 from ._headers import on_grid_of
-from ._images import Image, ImageFile, check_same_grid, open_image
+from ._images import Image, ImageFile, check_same_grid, open_image, with_gaps
 from ._masks import Masker
 from ._subject import Subject
 
@@ -19,19 +19,29 @@ Mask = Image | np.ndarray
 Masks = Sequence[Mask | None]  # one for each subject
 
 
-def open_subjects(images, name, first=0, masks=None) -> list[list[ImageFile]]:
+def open_subjects(
+    images, name, first=0, masks=None, *, may_lack=True
+) -> list[list[ImageFile]]:
     """Check the headers of all images of all subjects.
 
     Parameters
     ----------
     images : list-like
         One entry a subject: a path or image, or a list-like of them, one a contrast.
+        None in such a list stands for a contrast that the subject lacks.
     name : str
         What to call the list in messages.
     first : int, default=0
         The place of the first subject in the list that messages speak of.
     masks : list-like, default=None
         The brain of each subject: a path, image, array or None.
+    may_lack : bool, default=True
+        Whether subjects may lack contrasts.
+
+    Returns
+    -------
+    subjects : list of list of ImageFile
+        What there is; each file knows which contrast it is.
 
     Raises
     ------
@@ -44,31 +54,74 @@ def open_subjects(images, name, first=0, masks=None) -> list[list[ImageFile]]:
     images = as_list(images, name)
     if len(images) == 0:
         raise ValueError(f"{name} is empty. Give the images of one subject or more.")
-    subjects = []
+    subjects, numbered = [], []
     for i, entry in enumerate(images):
         several = isinstance(entry, list)
-        contrasts = entry if several else [entry]
+        contrasts = with_gaps(entry) if several else [entry]
         label = f"{name}[{first + i}]"
         if several and len(contrasts) == 0:
             raise ValueError(f"{label} is empty: it names no image.")
+        if several and may_lack and all(image is None for image in contrasts):
+            raise ValueError(
+                f"{label} names no image: all of its contrasts are None. Give one of "
+                "them, or leave the subject out."
+            )
+        numbered.append(len(contrasts))
         subjects.append(
             [
-                open_image(image, f"{label}[{c}]" if several else label)
+                replace(
+                    open_image(image, f"{label}[{c}]" if several else label),
+                    contrast=c,
+                    among=len(contrasts),
+                )
                 for c, image in enumerate(contrasts)
+                if not (several and may_lack and image is None)
             ]
         )
-        if len(contrasts) != len(subjects[0]):
+        if len(contrasts) != numbered[0]:
             raise ValueError(
                 f"{label} has {len(contrasts)} contrast(s), but {name}[0] has "
-                f"{len(subjects[0])}. Every subject needs the same contrasts, in the "
-                "same order."
+                f"{numbered[0]}. Every subject needs the same contrasts, in the "
+                "same order; None stands for one that it lacks."
             )
-    contrasts = [*zip(*subjects, strict=True)]
-    _check_names(combinations(contrasts, 2), f"each contrast of {name}")
+    pairs = combinations(_by_contrast(subjects), 2)
+    _check_names(pairs, f"each contrast of {name}")
     for files in subjects:
         for file in files[1:]:
             check_same_grid(files[0], file)
     return subjects if masks is None else _with_masks(subjects, masks, name, first)
+
+
+def _by_contrast(subjects):
+    """For each contrast the file of each subject, or None."""
+    return [*zip(*map(with_gaps, subjects), strict=True)]
+
+
+def n_contrasts_of(subjects) -> int:
+    """How many contrasts there are among all subjects.
+
+    Parameters
+    ----------
+    subjects : list of list of ImageFile
+    """
+    return subjects[0][0].among
+
+
+def check_each_contrast(subjects, name) -> None:
+    """Raise ValueError if no subject has one of the contrasts.
+
+    Parameters
+    ----------
+    subjects : list of list of ImageFile
+    name : str
+        What to call the list.
+    """
+    for c, files in enumerate(_by_contrast(subjects)):
+        if not any(files):
+            raise ValueError(
+                f"No subject of {name} has contrast {c + 1} of "
+                f"{n_contrasts_of(subjects)}. Leave it out, or add some who have it."
+            )
 
 
 def _with_masks(subjects, masks, name, first):
@@ -169,8 +222,8 @@ def pair_subjects(sources, targets, name="targets", masks=None):
             "one target for each source, in the same order."
         )
     sources = open_subjects(sources, "sources", masks=masks)
-    targets = open_subjects(targets, name)
-    contrasts = ([*zip(*subjects, strict=True)] for subjects in (sources, targets))
+    targets = open_subjects(targets, name, may_lack=False)
+    contrasts = map(_by_contrast, (sources, targets))
     _check_names(product(*contrasts), f"sources and {name}")
     for source, target in zip(sources, targets, strict=True):
         check_same_grid(source[0], target[0])
@@ -193,10 +246,13 @@ def check_contrast_order(subjects):
 
 def _check_names(pairs, what):
     """Check that files of two contrasts belong together, subject by subject."""
-    for contrasts in pairs:
-        paths = [[file.path for file in files] for files in contrasts]
-        for pair in zip(*paths, strict=True):
-            check_pair(*pair, _remedy(what))
+    for pair in pairs:
+        both = [files for files in zip(*pair, strict=True) if None not in files]
+        paths = [[file.path for file in files] for files in zip(*both, strict=True)]
+        if not paths:
+            continue
+        for names in zip(*paths, strict=True):
+            check_pair(*names, _remedy(what))
         check_order(*paths, _remedy(what))
 
 
@@ -230,6 +286,6 @@ def check_voxels(sources, targets, masker: Masker, normalizer):
         What is doubtful of them.
     """
     subject = Subject.read(masker, sources, targets)
-    subject.describe_sources([normalizer] * len(sources))
+    subject.describe_sources([normalizer] * sources[0].among)
     subject.describe_targets([normalizer] * len(targets))
     return subject.doubts
