@@ -194,10 +194,9 @@ def test_bad_images_in_a_list_of_contrasts(cohort, bad):
     image, error, name, remedy = bad
     sources = [list(pair) for pair in cohort.ab]
     sources[2][1] = image
+    place = "sources[2][0]" if image is None else "sources[2][1]"  # what there is
     s = small(Untouched())
-    _assert_refused(
-        lambda: s.fit(sources, cohort.c), error, "sources[2][1]", name, remedy
-    )
+    _assert_refused(lambda: s.fit(sources, cohort.c), error, place, name, remedy)
 
 
 @pytest.mark.parametrize(

@@ -233,8 +233,8 @@ class Preparation:
             if len(files) < self.n_contrasts:
                 names = " and ".join(file.name for file in files)
                 raise ValueError(
-                    f"The subject of {names} lacks {self.n_contrasts - len(files)} of "
-                    f"{self.n_contrasts} source contrasts. Give them all, or fit with "
+                    f"Every subject needs {self.n_contrasts} source contrasts, and "
+                    f"that of {names} has {len(files)}. Give the missing, or fit with "
                     "source_dropout=0.35 (lsdn fit --source-dropout), so that any will "
                     "do."
                 )
