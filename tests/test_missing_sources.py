@@ -1,4 +1,4 @@
-"""One model for whichever sources a subject has: `source_dropout`."""
+"""One model for whichever sources a subject has: `missing_sources`."""
 
 import json
 import pickle
@@ -11,11 +11,10 @@ from sklearn.linear_model import LinearRegression
 from small_commands import SMALL, run, save_subjects
 from small_volumes import Cohort, make_brain, small
 
-from sklearn_lsdn import load_model, save_model
+from sklearn_lsdn import ShrinkConnect, load_model, save_model
+from sklearn_lsdn._regressors.roles import role_of
+from sklearn_lsdn._regressors.subsets import SubsetsRegressor
 from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
-from sklearn_lsdn.volumes._sampling import MISSING, Window
-
-DROPOUT = 0.35
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def some(cohort):
 @pytest.fixture(scope="module")
 def fitted(cohort, some):
     """Trained on such subjects; not to be changed."""
-    return small(source_dropout=DROPOUT).fit(some, cohort.c)
+    return small(missing_sources=True).fit(some, cohort.c)
 
 
 def _voxels(image):
@@ -43,43 +42,67 @@ def _voxels(image):
 # Training
 
 
-def test_voxels_lose_sources_at_random_but_never_all():
-    window = Window.of(1, (1, 2), 1, "world", source_dropout=0.5)
-    X = np.ones((9000, window.n_features(3, 1)), dtype=np.float32)
-    X[:, 6:9] = 0
-    X[:1000, 4:6], X[:1000, 8] = MISSING, 1  # who lack the last anyway
-    before = X.copy()
-    window.drop_sources(X, 3, np.random.RandomState(0))
-    missing = X[:, 6:9]
-    assert set(np.unique(missing)) == {0, 1}
-    assert missing.sum(axis=1).max() == 2
-    assert (missing[:1000, 2] == 1).all()
-    # A half, less what stayed where all three were lost: an eighth, a third of it each.
-    np.testing.assert_allclose(missing[1000:].mean(axis=0), 0.5 - 1 / 24, atol=0.02)
-    assert (X[:, :6] == np.where(np.repeat(missing, 2, axis=1), MISSING, 1)).all()
-    np.testing.assert_array_equal(X[:, 9:], before[:, 9:])
+def _samples(rng, n, missing):
+    """Of y = 3 (a + b) + c, where a and b are noisy blocks of two columns."""
+    truth = rng.normal(size=(n, 3))
+    blocks = np.repeat(truth[:, :2], 2, axis=1) + 0.1 * rng.normal(size=(n, 4))
+    for c in missing:
+        blocks[:, 2 * c : 2 * c + 2] = np.nan
+    X = np.column_stack([blocks, truth[:, 2]])
+    return X, 3 * truth[:, :2].sum(axis=1) + truth[:, 2]
 
 
-def test_columns_are_patches_then_indicators_then_places(cohort, some):
-    model = small(LinearRegression(), source_dropout=DROPOUT).fit(some, cohort.c)
-    n_patch = 2 * 27
-    assert model.estimator_.n_features_in_ == n_patch + 2 + 3
-    (subject,), _ = model.preparation_.open(some[2:])
-    padded = model.preparation_.padded(model.preparation_.read(subject))
-    rows = padded.rows(padded.centers(make_brain((12, 14, 10))[0])[:5])
-    assert (rows[:, :27] == MISSING).all()
-    assert (rows[:, 27:n_patch] != MISSING).any()
-    np.testing.assert_array_equal(rows[:, n_patch : n_patch + 2], [[1, 0]] * 5)
+def test_each_subset_has_a_regressor_of_its_own():
+    rng = np.random.RandomState(0)
+    parts = [_samples(rng, 4000, missing) for missing in ([], [0], [1])]
+    X, y = (np.concatenate(each) for each in zip(*parts, strict=True))
+    model = SubsetsRegressor(LinearRegression(), 2, 1, random_state=0).fit(X, y)
+    assert model.sources_ == [(0, 1), (0,), (1,)]
+    assert [each.n_features_in_ for each in model.estimators_] == [5, 3, 3]
+    # What is left is what was not there: noise of 0.1, and 3 times the other source.
+    for missing, left in (([], 0.3), ([0], 3.0), ([1], 3.0)):
+        X, y = _samples(rng, 4000, missing)
+        assert np.std(y - model.predict(X)) == pytest.approx(left, rel=0.1)
+
+
+def test_of_what_nobody_had_together_the_first_is_taken():
+    rng = np.random.RandomState(0)
+    parts = [_samples(rng, 200, missing) for missing in ([0], [1])]
+    X, y = (np.concatenate(each) for each in zip(*parts, strict=True))
+    model = SubsetsRegressor(LinearRegression(), 2, 1, random_state=0).fit(X, y)
+    assert model.sources_ == [(0,), (1,)]
+    both, _ = _samples(rng, 10, [])
+    first = np.where([[False, False, True, True, False]], np.nan, both)
+    np.testing.assert_array_equal(model.predict(both), model.predict(first))
+    model.estimators_.pop(), model.sources_.pop()
+    with pytest.raises(ValueError, match="Nothing was learned from source 2 alone"):
+        model.predict(_samples(rng, 10, [0])[0])
+
+
+def test_rows_are_patches_then_places_and_nan_says_what_is_missing(cohort, some):
+    model = small(LinearRegression(), missing_sources=True).fit(some, cohort.c)
+    X, y = model.sample_voxels(some, cohort.c)
+    assert X.shape[1] == 2 * 27 + 3 == model.estimator_.n_features_in_
+    ends = np.cumsum(model.n_voxels_)
+    first, second = (
+        np.isnan(X[:, columns]).all(axis=1) for columns in (slice(27), slice(27, 54))
+    )
+    assert not first[: ends[1]].any()
+    assert first[ends[1] :].all()
+    np.testing.assert_array_equal(second, (ends[0] <= np.arange(len(X))) & ~first)
+    finite = np.isfinite(X)
+    assert finite[:, :27][~first].all()
+    assert finite[:, 54:].all()
 
 
 def test_nothing_is_lost_where_there_is_one_source(cohort):
     plain = small().fit(cohort.a, cohort.c).predict(cohort.a[:1])
-    other = small(source_dropout=DROPOUT).fit(cohort.a, cohort.c).predict(cohort.a[:1])
+    other = small(missing_sources=True).fit(cohort.a, cohort.c).predict(cohort.a[:1])
     np.testing.assert_array_equal(_voxels(plain[0]), _voxels(other[0]))
 
 
-def test_without_dropout_all_sources_are_needed(cohort, some):
-    sentence = r"needs 2 source contrasts.*sub-1_a\.nii\.gz\) has 1\..*source_dropout"
+def test_by_default_all_sources_are_needed(cohort, some):
+    sentence = r"needs 2 source contrasts.*sub-1_a\.nii\.gz\) has 1\..*missing_sources"
     with pytest.raises(ValueError, match=sentence):
         small().fit(some, cohort.c)
     model = small().fit(cohort.ab, cohort.c)
@@ -99,7 +122,7 @@ def test_who_has_none_is_named(cohort, fitted):
 def test_a_source_that_nobody_has_is_named(cohort):
     sources = [[a, None] for a in cohort.a]
     with pytest.raises(ValueError, match="No subject of sources has contrast 2 of 2"):
-        small(source_dropout=DROPOUT).fit(sources, cohort.c)
+        small(missing_sources=True).fit(sources, cohort.c)
 
 
 # Prediction
@@ -109,13 +132,11 @@ def test_a_source_that_nobody_has_is_named(cohort):
 def test_volumes_are_predicted_as_rows_are(
     cohort, some, target_patch_size, monkeypatch
 ):
-    model = small(source_dropout=DROPOUT, target_patch_size=target_patch_size)
+    model = small(missing_sources=True, target_patch_size=target_patch_size)
     model.fit(some, cohort.c)
     subsets = [*some, cohort.ab[1]]
     fused = model.predict(subsets)
-    role = "sklearn_lsdn._regressors.roles"
-    module = __import__(role, fromlist=["role_of"])
-    cls = type(module.role_of(model.estimator_))
+    cls = type(role_of(model.estimator_.estimators_[0]))
     monkeypatch.setattr(cls, "reader", lambda self, n_patch: None)
     for one, other in zip(fused, model.predict(subsets), strict=True):
         np.testing.assert_allclose(_voxels(one), _voxels(other), rtol=2e-4, atol=1e-2)
@@ -141,14 +162,14 @@ def test_a_mask_hangs_on_the_first_that_is_there(cohort, fitted):
     (image,) = fitted.predict([[None, cohort.b[0]]], masks=[part], on_unlike="ignore")
     np.testing.assert_array_equal(_voxels(image) != 0, part)
     some, given = [[None, cohort.b[0]], cohort.ab[1]], {"masks": [part, None]}
-    model = small(source_dropout=DROPOUT, n_voxels=10**6)
+    model = small(missing_sources=True, n_voxels=10**6)
     model.fit(some, cohort.c[:2], **given)
     whole = np.count_nonzero(make_brain((12, 14, 10))[0])
     assert model.n_voxels_ == [np.count_nonzero(part), whole]
 
 
 def test_what_goes_with_a_model_goes_with_missing_sources(cohort, some, tmp_path):
-    model = small(source_dropout=DROPOUT, n_estimators=2, max_memory="4G")
+    model = small(missing_sources=True, n_estimators=2, max_memory="4G")
     model.fit(some, cohort.cd)
     assert "may be missing" in model.preparation_.facts()
     save_model(model, tmp_path / "model.skops")
@@ -160,10 +181,10 @@ def test_what_goes_with_a_model_goes_with_missing_sources(cohort, some, tmp_path
         for one, other in zip(*flat, strict=True):
             assert np.isfinite(_voxels(one)).all()
             np.testing.assert_array_equal(_voxels(one), _voxels(other))
-    X, y = model.sample_voxels(some, cohort.cd)
-    assert X.shape[1] == model.estimator_.n_features_in_
-    assert set(np.unique(X[:, 54:56])) == {0, 1}
-    small(source_dropout=DROPOUT).fit(some, cohort.c).shrink(some, cohort.c)
+    with pytest.raises(TypeError, match="shrunk in training"):
+        model.shrink(some, cohort.cd)
+    smaller = small(ShrinkConnect(small().estimator), missing_sources=True)
+    assert smaller.fit(some, cohort.c).score(some, cohort.c) > 0  # dB
 
 
 def test_likeness_is_of_what_is_there(cohort, fitted):
@@ -173,7 +194,7 @@ def test_likeness_is_of_what_is_there(cohort, fitted):
 
 
 def test_a_missing_source_is_not_novel(cohort, some):
-    model = small(source_dropout=DROPOUT).fit(
+    model = small(missing_sources=True).fit(
         [*cohort.ab, some[2]], [*cohort.c, cohort.c[2]]
     )
     for sources in some:
@@ -184,7 +205,7 @@ def test_a_missing_source_is_not_novel(cohort, some):
 
 
 def test_subjects_are_held_back_whatever_they_have(cohort, some):
-    model = small(source_dropout=DROPOUT)
+    model = small(missing_sources=True)
     evaluation = leave_one_subject_out(
         {"one": model}, [*some, cohort.ab[1]], [*cohort.c, cohort.c[1]], [0, 1, 2, 1]
     )
@@ -201,7 +222,7 @@ def test_files_are_called_after_the_first_that_is_there(fitted, some, tmp_path):
 
 
 def test_it_is_copied_and_sent(fitted, some):
-    assert clone(fitted).source_dropout == DROPOUT
+    assert clone(fitted).missing_sources
     again = pickle.loads(pickle.dumps(fitted))
     one, other = (model.predict(some[2:])[0] for model in (fitted, again))
     np.testing.assert_array_equal(_voxels(one), _voxels(other))
@@ -227,7 +248,7 @@ def test_sessions_are_predicted_from_what_is_there(tmp_path, capsys):
     names = ["--source", "T1w", "--source", "FLAIR", "--target", "T2w"]
     options = [*names, *SMALL, "-j", "1", "-q"]
     model, out = tmp_path / "any.skops", tmp_path / "out"
-    assert run("fit", raw, *options, "--source-dropout", "0.3", "-o", model) == 0
+    assert run("fit", raw, *options, "--missing-sources", "-o", model) == 0
     assert run("predict", model, raw, "-o", out, "-j", "1", "-q") == 0
     for subject, used in (("01", "T1w FLAIR"), ("02", "T1w"), ("03", "FLAIR")):
         stem = out / f"sub-{subject}" / "anat" / f"sub-{subject}_desc-synth_T2w"
@@ -235,12 +256,10 @@ def test_sessions_are_predicted_from_what_is_there(tmp_path, capsys):
         sources = [uri.split("_")[-1] for uri in sidecar["Sources"]]
         assert sources == [f"{name}.nii.gz" for name in used.split()]
         assert " and ".join(used.split()) + "; not acquired" in sidecar["Description"]
-    assert run("evaluate", raw, *options, "--source-dropout", "0.3") == 0
+    assert run("evaluate", raw, *options, "--missing-sources") == 0
     assert run("score", model, raw, "-j", "1", "-q") == 0
-    smaller, keep = tmp_path / "smaller.skops", ["--keep", "0.5", "--n-voxels", "300"]
-    assert run("shrink", model, raw, *names, *keep, "-o", smaller, "-j", "1") == 0
     assert "Left out" not in capsys.readouterr().err
     more = ["--also", "none", "-o", tmp_path / "plain", "-j", "1", "-q"]
-    assert run("predict", smaller, raw / "sub-02/anat/sub-02_T1w.nii.gz", *more) == 0
+    assert run("predict", model, raw / "sub-02/anat/sub-02_T1w.nii.gz", *more) == 0
     assert run("info", model) == 0
     assert "may be missing" in capsys.readouterr().out

@@ -17,10 +17,10 @@ def inputs(arguments):
     return [each for each in sum([*arguments.source, *arguments.target], masks) if each]
 
 
-def find_images(arguments, source_dropout):
+def find_images(arguments, missing_sources=False):
     """Put a dataset's files in the place of its contrasts' names, and find masks.
 
-    With ``source_dropout``, sessions may lack sources, all but one.
+    With ``missing_sources``, sessions may lack sources, all but one.
 
     Afterwards ``mask_img`` is the mask of all subjects, and ``masks`` lists those of
     each; one of them or both are None.
@@ -35,7 +35,7 @@ def find_images(arguments, source_dropout):
         return None
     query = {name: getattr(arguments, name) for name in QUERY}
     query |= {name: sum(query[name], []) for name in ("source", "target")}
-    query["may_lack"] = query["source"] if source_dropout else ()
+    query["may_lack"] = query["source"] if missing_sources else ()
     return _find(arguments, query)
 
 
@@ -274,7 +274,7 @@ def make_synthesizer(arguments, model):
         mask_img=arguments.mask_img,
         normalization=arguments.normalization,
         n_voxels=arguments.n_voxels,
-        source_dropout=arguments.source_dropout,
+        missing_sources=arguments.missing_sources,
         random_state=arguments.seed,
     )
 

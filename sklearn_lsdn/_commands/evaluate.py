@@ -66,7 +66,7 @@ def run(arguments):
     if arguments.register or arguments.neighbours:
         require("SimpleITK")
     refuse_one_file_for_two(arguments)
-    find_images(arguments, arguments.source_dropout)
+    find_images(arguments, arguments.missing_sources)
     check_scores_output(arguments)
     synthesizers = {
         title(arguments, model): make_synthesizer(arguments, model)

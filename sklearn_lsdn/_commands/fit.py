@@ -67,7 +67,7 @@ def run(arguments):
     require("skops.io")
     if arguments.register or arguments.neighbours:
         require("SimpleITK")
-    query = find_images(arguments, arguments.source_dropout)
+    query = find_images(arguments, arguments.missing_sources)
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )

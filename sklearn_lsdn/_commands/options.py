@@ -28,7 +28,6 @@ _count = _number(int, lambda n: n > 0, "a whole number from 1 on")
 _odd = _number(int, lambda n: n > 0 and n % 2, "an odd number from 1 on")
 _jobs = _number(int, lambda n: n != 0, "a number of cores, or -1 for all")
 _seed = _number(int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
-_share = _number(float, lambda x: 0 <= x < 1, "a share, from 0 to less than 1")
 _width = _number(float, lambda x: 0 < x < math.inf, "a number above 0")
 _width_or_none = _number(float, lambda x: 0 <= x < math.inf, "a number from 0 on")
 
@@ -288,14 +287,11 @@ def preparation():
         "less than 1.5 mm, else 1)",
     )
     group.add_argument(
-        "--source-dropout",
-        type=_share,
-        default=0.0,
-        metavar="SHARE",
+        "--missing-sources",
+        action="store_true",
         help="with several source contrasts, train a model for subjects who have any "
-        "of them: this share of the voxels, such as 0.35, loses each. Say none in the "
-        "place of a missing image; sessions of BIDS_DIR may lack some (default: "
-        "%(default)s, all are needed)",
+        "of them: a network for each subset. Say none in the place of a missing image; "
+        "sessions of BIDS_DIR may lack some (default: all are needed)",
     )
     group.add_argument(
         "--smoothing",

@@ -35,7 +35,7 @@ def add_arguments(command):
         default=[],
         metavar="NIFTI",
         help="images of the second source contrast, in the same order; repeat for "
-        "more. Where the model was trained with --source-dropout, none stands for one "
+        "more. Where the model was trained with --missing-sources, none stands for one "
         "that a subject lacks",
     )
     command.add_argument(

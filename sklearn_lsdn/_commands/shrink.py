@@ -39,12 +39,11 @@ def run(arguments):
     from .._persistence.model_files import load_synthesizer, save_model
     from .._utils.files import check_output
 
-    synthesizer = load_synthesizer(arguments.model)
-    find_images(arguments, synthesizer.preparation_.window.source_dropout)
+    find_images(arguments)
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )
-    synthesizer.set_params(
+    synthesizer = load_synthesizer(arguments.model).set_params(
         n_jobs=arguments.jobs,
         max_memory=arguments.max_memory,
         n_voxels=arguments.n_voxels,

@@ -228,8 +228,8 @@ class Network:
     def voxels(self, padded, centers, n_threads=1) -> np.ndarray:
         """Predict voxels of padded volumes without materialising their patches.
 
-        The columns of ``X`` in training must have been the patch, what else is said of
-        the voxel, and the coordinates of its place, if any.
+        The columns of ``X`` in training must have been the patch and then the
+        coordinates of its place, if any.
 
         Parameters
         ----------
@@ -246,7 +246,7 @@ class Network:
         from .inference import Volume, predict_voxels
 
         scaling, architecture = self.scaling, self.architecture
-        n_patch, to_places = padded.offsets.size, padded.columns
+        n_patch, to_places = padded.offsets.size, padded.places[:3]
         more = [c - n_patch for c in self.feature_columns if c >= n_patch]
         places = [c - n_patch for c in self.coordinate_columns]
         to_coordinates = to_places[places].copy()

@@ -76,6 +76,16 @@ class Role:
             return 0
         return getattr(self.regressor, "n_refinements", 1)
 
+    def within(self, padded) -> tuple:
+        """The regressor that predicts these volumes, and what it reads of them.
+
+        Parameters
+        ----------
+        padded : PaddedVolumes
+            Some of them may be missing.
+        """
+        return self.regressor, padded
+
     def members(self) -> list:
         """The regressors whose mean it predicts: by default itself."""
         return [self.regressor]

@@ -19,10 +19,13 @@ COORDINATES = [
 _FLOATS = np.float64, np.float32
 
 
-def validate_samples(estimator, X, y, *, reset=True) -> tuple[np.ndarray, np.ndarray]:
+def validate_samples(
+    estimator, X, y, *, reset=True, allow_nan=False
+) -> tuple[np.ndarray, np.ndarray]:
     """Samples to train on; y stays flat if it was."""
-    how = dict(dtype=_FLOATS, multi_output=True, y_numeric=True)
-    return validate_data(estimator, X, y, **how, reset=reset)
+    finite = "allow-nan" if allow_nan else True
+    how = dict(dtype=_FLOATS, multi_output=True, y_numeric=True, reset=reset)
+    return validate_data(estimator, X, y, **how, ensure_all_finite=finite)
 
 
 def validate_labelled(estimator, X, y, *, reset=True) -> tuple[np.ndarray, np.ndarray]:
@@ -32,9 +35,12 @@ def validate_labelled(estimator, X, y, *, reset=True) -> tuple[np.ndarray, np.nd
     return X, y
 
 
-def validate_rows(estimator, X) -> np.ndarray:
+def validate_rows(estimator, X, *, allow_nan=False) -> np.ndarray:
     """Rows to predict for."""
-    return validate_data(estimator, X, dtype=_FLOATS, reset=False)
+    finite = "allow-nan" if allow_nan else True
+    return validate_data(
+        estimator, X, dtype=_FLOATS, reset=False, ensure_all_finite=finite
+    )
 
 
 def feature_names(regressor) -> np.ndarray | None:

@@ -86,7 +86,7 @@ def complete_query(synthesizer, dataset, *, source, target, space, desc) -> tupl
                 f"{len(query[name])}: {', '.join(query[name])}."
             )
     query |= {"masks": remembered.get("masks"), "mask_img": synthesizer.mask_img}
-    any_will_do = synthesizer.preparation_.window.source_dropout > 0
+    any_will_do = synthesizer.preparation_.window.missing_sources
     query["may_lack"] = query["source"] if any_will_do else ()
     decided = [name for name in _LIKE if given[name] is None and query[name]]
     if not decided:

@@ -8,6 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from .._regressors.ensemble import EnsembleRegressor
 from .._regressors.networks import LSDNRegressor
 from .._regressors.roles import role_of
+from .._regressors.subsets import SubsetsRegressor
 from .._utils.sklearn_private import check_weights, validate_parameters
 from ._sampling import Window
 from ._subjects import n_contrasts_of
@@ -88,8 +89,27 @@ def window_of(synthesizer, estimator, sources) -> Window:
         target_size,
         synthesizer.places,
         synthesizer.neighbours,
-        synthesizer.source_dropout if several else 0.0,
+        synthesizer.missing_sources and several,
     )
+
+
+def for_what_is_there(estimator, window, sources, rng):
+    """A regressor for each subset of the sources, where some may be missing.
+
+    Parameters
+    ----------
+    estimator : regressor
+        What `make_estimator` gives.
+    window : Window
+    sources : list of list of ImageFile
+        Of the training subjects.
+    rng : RandomState
+    """
+    if not window.missing_sources:
+        return estimator
+    seed = rng.randint(np.iinfo(np.int32).max)
+    n_sources = n_contrasts_of(sources)
+    return SubsetsRegressor(estimator, n_sources, window.n_coordinates, seed)
 
 
 def _parts(estimator):

@@ -174,6 +174,7 @@ class Novelty:
             places = padded.coordinates(rows)
             usual = self.origin, self.means, self.deviations
             left = _residuals(features, places, *usual)
+            left[np.isnan(left)] = 0  # of contrasts that are missing
             energies[begin : begin + _ROWS] = _energy(left, precision)
         return energies
 

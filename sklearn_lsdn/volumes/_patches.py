@@ -1,5 +1,7 @@
 """Patches of volumes as rows of arrays, and the coordinates of their centres."""
 
+import copy
+
 import numpy as np
 from nibabel.affines import apply_affine
 
@@ -39,8 +41,6 @@ class PaddedVolumes:
     places : ndarray of shape (4, 4), default=None
         From voxel indices to the coordinates that say where a voxel lies, in mm; None
         takes world mm.
-    flags : list of float, default=()
-        Values of further columns, the same for every voxel.
 
     Attributes
     ----------
@@ -53,8 +53,6 @@ class PaddedVolumes:
         Flat steps along the first and second axis.
     places : ndarray of shape (4, 4)
         From indices of the padded volume to coordinates in mm.
-    columns : ndarray of shape (n_flags + 3, 4)
-        The same to the columns that may follow a patch: flags and coordinates.
     """
 
     def __init__(
@@ -66,7 +64,6 @@ class PaddedVolumes:
         spacings=None,
         mask=None,
         places=None,
-        flags=(),
     ):
         spacings = np.array(spacings or [1] * len(fill))
         margin = patch_size // 2 * spacings.max()
@@ -84,8 +81,25 @@ class PaddedVolumes:
         self.steps = np.multiply.outer(spacings, indices @ affine[:3, :3].T)
         self.places = (affine if places is None else places).copy()
         self.places[:3, 3] -= self.places[:3, :3] @ np.full(3, margin)
-        constant = np.outer(flags, [0.0, 0.0, 0.0, 1.0])
-        self.columns = np.concatenate([constant, self.places[:3]])
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Channels that hold nothing but NaN; ndarray of bool."""
+        return np.isnan(self.channels[:, 0])  # which is padding
+
+    def only(self, channels) -> "PaddedVolumes":
+        """The same without all other channels; a copy unless it has no others.
+
+        Parameters
+        ----------
+        channels : list of int
+        """
+        if len(channels) == len(self.channels):
+            return self
+        fewer = copy.copy(self)
+        for name in ("channels", "offsets", "steps"):
+            setattr(fewer, name, getattr(self, name)[channels])
+        return fewer
 
     def centers(self, mask) -> np.ndarray:
         """Flat padded indices of the voxels of a mask, in C order."""
@@ -95,15 +109,6 @@ class PaddedVolumes:
         """Patches around voxels; float32 of shape (n, n_channels * patch_size**3)."""
         parts = zip(self.channels, self.offsets, strict=True)
         return np.concatenate([c[centers[:, None] + o] for c, o in parts], axis=1)
-
-    def rows(self, centers, n_coordinates=3) -> np.ndarray:
-        """Patches around voxels, and the columns that follow them, as float32."""
-        parts = [self.patches(centers)]
-        if flags := self.columns[:-3, 3].tolist():
-            parts.append(np.full((len(centers), len(flags)), flags, dtype=np.float32))
-        if n_coordinates:
-            parts.append(self.coordinates(centers))
-        return np.hstack(parts) if parts[1:] else parts[0]
 
     def coordinates(self, centers) -> np.ndarray:
         """Where voxels lie, in mm; float32 of shape (n, 3)."""

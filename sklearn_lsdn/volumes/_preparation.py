@@ -23,7 +23,7 @@ from ._neighbours import Neighbours
 from ._novelty import Novelty
 from ._patches import PaddedVolumes
 from ._remembered import Remembered
-from ._sampling import MISSING, Sample, Window, draw_sample
+from ._sampling import Sample, Window, draw_sample
 from ._sketch import Sketch
 from ._subject import Subject
 from ._subjects import n_contrasts_of, open_subjects, pair_subjects
@@ -145,10 +145,9 @@ class Preparation:
         """
         window, n_patch = self.window, self.window.n_patch(self.n_volumes)
         patches = X[:, :n_patch]
-        if window.source_dropout:
-            flags = X[:, n_patch : n_patch + self.n_contrasts]
+        if window.missing_sources:
             ends = np.cumsum([len(each) for each in places])
-            whole = [not flags[end - 1].any() for end in ends]
+            whole = [not np.isnan(patches[end - 1]).any() for end in ends]
             rows = np.repeat(whole, [len(each) for each in places])
             patches = patches if rows.all() else patches[rows]
             places = [each for each, used in zip(places, whole, strict=True) if used]
@@ -229,14 +228,14 @@ class Preparation:
         ----------
         sources : list of list of ImageFile
         """
-        for files in sources if not self.window.source_dropout else ():
+        for files in sources if not self.window.missing_sources else ():
             if len(files) < self.n_contrasts:
                 names = " and ".join(file.name for file in files)
                 raise ValueError(
                     f"Every subject needs {self.n_contrasts} source contrasts, and "
                     f"that of {names} has {len(files)}. Give the missing, or fit with "
-                    "source_dropout=0.35 (lsdn fit --source-dropout), so that any will "
-                    "do."
+                    "missing_sources=True (lsdn fit --missing-sources), so that any "
+                    "will do."
                 )
 
     def read(self, sources, targets=(), on_unlike="ignore") -> Subject:
@@ -352,7 +351,7 @@ class Preparation:
         It empties ``subject.volumes``, so that they need not be held beside copies.
         """
         finish, fill = self._normalise(subject), [*self.background]
-        fill = [MISSING if f is None else b for f, b in zip(finish, fill, strict=True)]
+        fill = [np.nan if f is None else b for f, b in zip(finish, fill, strict=True)]
         subject.volumes = subject.volumes_of(self.n_contrasts)
         if self.neighbours is not None:
             further = self.neighbours.beside(subject)
@@ -502,26 +501,11 @@ class Preparation:
                 patches, places, y[rows], background, sample.steps, middle, rng
             )
             missing = [c not in described for c in range(self.n_contrasts)]
-            patches[:, np.flatnonzero(missing)] = MISSING
-            flags = self.window.flags(missing)
-            stop = n_patch + len(flags)
+            patches[:, np.flatnonzero(missing)] = np.nan
             X[rows, :n_patch] = patches.reshape(len(patches), -1)
-            X[rows, n_patch:stop] = flags
-            X[rows, stop:] = places[:, : self.window.n_coordinates]
+            X[rows, n_patch:] = places[:, : self.window.n_coordinates]
         y = y.reshape(len(y), -1)
         return X, y.ravel() if y.shape[1] == 1 else y
-
-    def drop_sources(self, X, seeds) -> None:
-        """Let voxels lose source contrasts at random, if this is to be learned.
-
-        Parameters
-        ----------
-        X : float32 array of shape (n_voxels, n_features)
-            What `arrays` gives; it is changed.
-        seeds : list of int
-        """
-        rng = np.random.RandomState([*seeds, 0])
-        self.window.drop_sources(X, self.n_contrasts, rng)
 
     def facts(self, sources=None, targets=None) -> dict:
         """What a person wants to know, by name.
@@ -531,13 +515,12 @@ class Preparation:
         sources, targets : list of str, default=None
             Names of the contrasts, where they are known.
         """
-        window, dropout = self.window, self.window.source_dropout
+        window = self.window
         scales = ", ".join(map(str, window.scales))
-        may_lack = f"all but one (in training each was lost by {dropout:.0%} of voxels)"
         size = " x ".join(f"{side:g}" for side in self.voxel_size.round(3))
         return {
             "source contrasts": _count(self.source_normalizers, sources),
-            **({"may be missing": may_lack} if dropout else {}),
+            **({"may be missing": "all but one"} if window.missing_sources else {}),
             "target contrasts": _count(self.target_normalizers, targets),
             "brain": _BRAIN[self.masker.strategy],
             "normalisation": type(self.target_normalizers[0]).__name__,

@@ -15,13 +15,10 @@ from ._scales import at_scale
 from ._sketch import Sketch
 from ._subject import Subject
 
-MISSING = 0.0
-"""Intensity that stands for a contrast that is missing: the mean of a brain."""
-
 _COARSEST = 256  # voxels from one of a patch's to the next: more would fill the memory
 
 
-@persistable(younger={"neighbours": None, "source_dropout": 0.0})
+@persistable(younger={"neighbours": None, "missing_sources": False})
 @dataclass(frozen=True)
 class Window:
     """What is read around a voxel.
@@ -39,9 +36,8 @@ class Window:
     neighbours : "warped" or None, default=None
         What is seen of other subjects, as further patches: one for each target contrast
         and scale, after those of the sources.
-    source_dropout : float, default=0.0
-        Share of the training voxels that lose each source contrast. Above 0, a column
-        for each contrast says, after the patches, whether it is missing.
+    missing_sources : bool, default=False
+        Whether subjects may lack sources, whose patches are NaN.
     """
 
     patch_size: int
@@ -49,7 +45,7 @@ class Window:
     target_patch_size: int
     places: str | None
     neighbours: str | None = None
-    source_dropout: float = 0.0
+    missing_sources: bool = False
 
     @classmethod
     def of(
@@ -59,7 +55,7 @@ class Window:
         target_patch_size,
         places,
         neighbours=None,
-        source_dropout=0.0,
+        missing_sources=False,
     ) -> "Window":
         """Check the parameters of a synthesizer.
 
@@ -72,10 +68,10 @@ class Window:
         for name, size in sizes.items():
             if size % 2 == 0:
                 raise ValueError(f"{name} must be odd, got {size}.")
-        if neighbours is not None and source_dropout:
+        if neighbours is not None and missing_sources:
             raise ValueError(
                 "neighbours are found by the first source, which subjects may lack "
-                f"with source_dropout={source_dropout}. Use one of the two."
+                "with missing_sources=True. Use one of the two."
             )
         scales = np.asarray(patch_scales)
         whole = scales.ndim == 1 and scales.size > 0 and scales.dtype.kind in "iu"
@@ -90,7 +86,7 @@ class Window:
             int(target_patch_size),
             places,
             neighbours,
-            float(source_dropout),
+            bool(missing_sources),
         )
 
     @property
@@ -108,36 +104,8 @@ class Window:
 
     def n_features(self, n_contrasts, n_targets) -> int:
         """Columns of what is learned from, with so many contrasts."""
-        n_patch = self.n_patch(n_contrasts + self.n_further(n_targets))
-        n_flags = n_contrasts if self.source_dropout else 0
-        return n_patch + n_flags + self.n_coordinates
-
-    def flags(self, missing) -> list[bool]:
-        """Columns that say of each source contrast whether it is missing, if any do."""
-        return missing if self.source_dropout else []
-
-    def drop_sources(self, X, n_contrasts, rng) -> None:
-        """Let voxels lose source contrasts at random, in place; never the last one.
-
-        Parameters
-        ----------
-        X : float32 array of shape (n_voxels, n_features)
-        n_contrasts : int
-        rng : RandomState
-        """
-        if not self.source_dropout:
-            return
-        size = self.n_patch(1)
-        missing = X[:, n_contrasts * size :][:, :n_contrasts]
-        there = missing == 0
-        lost = there & (rng.uniform(size=there.shape) < self.source_dropout)
-        # Where none would stay, one does, each as likely as the others.
-        stays = np.where(there, rng.uniform(size=there.shape), -1).argmax(axis=1)
-        nothing = (lost == there).all(axis=1)
-        lost[nothing, stays[nothing]] = False
-        missing[lost] = 1
-        for c in range(n_contrasts):
-            X[lost[:, c], c * size : (c + 1) * size] = MISSING
+        n_volumes = n_contrasts + self.n_further(n_targets)
+        return self.n_patch(n_volumes) + self.n_coordinates
 
     def n_outputs(self, n_contrasts) -> int:
         """Columns of what is predicted, with so many target contrasts."""
@@ -156,24 +124,22 @@ class Window:
         subject : Subject
             Its ``volumes`` are emptied, so that they need not be held beside copies.
         fill : list of float
-            What stands for voxels outside the brain, in each of its volumes; for all
-            voxels of one that is None.
+            What stands for voxels outside the brain, in each of its volumes.
         finish : list of callable, default=None
             For each, what makes of a smoothed volume what is to be read.
         """
 
         def channels():
-            for c, value in enumerate(fill):
+            for c in range(len(fill)):
                 volume = subject.volumes.pop(0)
                 if volume is None:
-                    yield from [value] * len(self.scales)
+                    yield from [np.nan] * len(self.scales)
                     continue
                 for scale in self.scales:
                     channel = at_scale(volume, subject.mask, scale)
                     yield channel if finish is None else finish[c](channel)
                     del channel
 
-        flags = self.flags([volume is None for volume in subject.volumes])
         return PaddedVolumes(
             channels(),
             subject.affine,
@@ -182,7 +148,6 @@ class Window:
             list(self.scales) * len(fill),
             subject.mask,
             subject.places,
-            flags,
         )
 
     def _check_parts(self):
@@ -192,7 +157,7 @@ class Window:
             and max(checked.scales) <= _COARSEST,
             "a patch has no size",
         )
-        ensure(0 <= self.source_dropout < 1, "the share of lost sources is no share")
+        ensure(isinstance(self.missing_sources, bool), "it is not said who may lack")
         ensure(self.places in PLACES, "the kind of places is not known")
         ensure(self.neighbours in NEIGHBOURS, "the kind of neighbours is not known")
 

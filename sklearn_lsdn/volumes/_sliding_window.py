@@ -126,7 +126,9 @@ class SlidingWindow:
         step = max(1, min(_VOXELS_AT_ONCE, fitting))
         for start in range(0, len(centers), step):
             rows = slice(start, start + step)
-            X = padded.rows(centers[rows], self.window.n_coordinates)
+            X = padded.patches(centers[rows])
+            if self.window.n_coordinates:
+                X = np.hstack([X, padded.coordinates(centers[rows])])
             with shared_n_jobs(self.n_jobs):
                 if means is None:
                     values = regressor.predict(X)

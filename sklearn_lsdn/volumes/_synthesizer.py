@@ -37,6 +37,7 @@ from ._augmentation import Augmentation, resolve_augmentation
 from ._budget import subjects_at_once, training_jobs
 from ._doubts import doubts_of_learning
 from ._estimator import (
+    for_what_is_there,
     make_estimator,
     to_be_trained,
     weighted_subjects,
@@ -66,7 +67,7 @@ def _view(name):
 
 @persistable(
     "sklearn_lsdn",
-    younger={"max_memory": None, "neighbours": None, "source_dropout": 0.0},
+    younger={"max_memory": None, "neighbours": None, "missing_sources": False},
 )
 class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     """Learn to turn images of one contrast into another, voxel by voxel.
@@ -138,11 +139,10 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         Random changes to the voxels that are trained on. By default half of them are
         mirrored, left and right exchanged, and places are moved by 5 mm, as by
         :class:`~sklearn_lsdn.volumes.Augmentation`. None changes nothing.
-    source_dropout : float, default=0.0
-        Above 0, and with several source contrasts, subjects may lack all but one of
-        them: None stands in the place of an image. In training each voxel loses each
-        contrast with this probability, but never the last, and a column for each says
-        whether it is missing; 0.35 serves well. With 0 every subject needs all.
+    missing_sources : bool, default=False
+        Whether subjects may lack all but one of several source contrasts: None stands
+        in the place of an image. A clone of the estimator is then trained for each
+        subset of them, on the subjects who have it.
     memory : str, path or joblib.Memory, default=None
         Where to keep the voxels drawn from each subject, so that a search over
         parameters of the estimator reads images once; and the members of an ensemble,
@@ -238,7 +238,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         "normalization": [str, HasMethods(NORMALIZER_METHODS)],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Augmentation, StrOptions({"default"}), None],
-        "source_dropout": [Interval(Real, 0, 1, closed="left")],
+        "missing_sources": ["boolean"],
         "memory": "no_validation",
         "n_jobs": [Integral, None],
         "max_memory": [Interval(Integral, 1, None, closed="left"), str, None],
@@ -268,7 +268,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         normalization: Any = "zscore",
         n_voxels: int = 100_000,
         augmentation: Augmentation | str | None = "default",
-        source_dropout: float = 0.0,
+        missing_sources: bool = False,
         memory: Any = None,
         n_jobs: int | None = None,
         max_memory: int | str | None = None,
@@ -287,7 +287,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self.normalization = normalization
         self.n_voxels = n_voxels
         self.augmentation = augmentation
-        self.source_dropout = source_dropout
+        self.missing_sources = missing_sources
         self.memory = memory
         self.n_jobs = n_jobs
         self.max_memory = max_memory
@@ -344,7 +344,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         ----------
         sources : list
             One entry a subject: a path or nibabel image or, for several source
-            contrasts, a list of them. With ``source_dropout``, None in such a list
+            contrasts, a list of them. With ``missing_sources``, None in such a list
             stands for a contrast that the subject lacks.
         targets : list
             What to predict, likewise, each on the grid of its source.
@@ -404,6 +404,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         given = given_to_fit(
             self, estimator, sample_weight=sample_weight, groups=groups
         )
+        estimator = for_what_is_there(estimator, window, sources, rng)
         n_readers, n_jobs = training_jobs(self, estimator, window, sources, targets)
         preparation = preparation.with_neighbours(
             sources,
@@ -425,7 +426,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         places = [sample.coordinates for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
         preparation = preparation.with_novelty(X, places)
-        preparation.drop_sources(X, seeds)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(n_jobs), tasks.delegated("fit-estimator", estimator):
             estimator.fit(X, y, **given)
@@ -835,7 +835,6 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             warn_of(preparation.doubts_of_sample(sample, files, on_unlike))
         n_voxels = [len(sample.patches) for sample in samples]
         X, y = preparation.arrays(samples, augmentation, seeds)
-        preparation.drop_sources(X, seeds)
         if check:
             doubts = doubts_of_learning(self.estimator_, X, y, n_voxels, names)
             warn_of(doubts)
@@ -846,41 +845,35 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     ):
         """Predict the brain's voxels. It empties ``subject.volumes``."""
         preparation = self.preparation_
-        deviate = return_std or level is not None
-        means, deviations, novelty = self._synthesize(subject, deviate, return_novelty)
+        padded = preparation.padded(subject)
+        estimator, read = role_of(self.estimator_).within(padded)
+        slide = SlidingWindow(
+            estimator, subject.mask, len(units), preparation.window, self.n_jobs
+        )
+        deviations = novelty = None
+        if return_std or level is not None:
+            means, deviations = slide.means_and_deviations(read)
+        else:
+            means = slide.means(read)
+        if return_novelty:
+            where = padded, subject.mask, subject.voxel_size
+            novelty = preparation.novelty.at(*where, subject.contrasts)
+        del padded, read
+        subject.smooth(means, self.smoothing)
+        back = subject.grid.give_back
+        means = back(means)
+        if deviations is not None:
+            deviations = back(deviations, order=1)
+        if novelty is not None:
+            novelty = back(novelty, order=1)
         intensities = preparation.intensities(means, units)
         synthesis = Synthesis(subject, intensities, novelty=novelty)
         if return_std:
             synthesis.deviations = preparation.deviations(means, deviations, units)
         if level is not None:
-            reach = role_of(self.estimator_).held_back.reach(deviations, level)
+            reach = role_of(estimator).held_back.reach(deviations, level)
             synthesis.interval = preparation.ends(means, reach, units)
         return synthesis
-
-    def _synthesize(self, subject, return_std=False, return_novelty=False):
-        """The same on the normalised scale; standard deviations, novelty, or None."""
-        preparation = self.preparation_
-        padded = preparation.padded(subject)
-        n_targets = len(preparation.target_normalizers)
-        slide = SlidingWindow(
-            self.estimator_, subject.mask, n_targets, preparation.window, self.n_jobs
-        )
-        if return_std:
-            means, std = slide.means_and_deviations(padded)
-        else:
-            means, std = slide.means(padded), None
-        novelty = None
-        if return_novelty:
-            where = padded, subject.mask, subject.voxel_size
-            novelty = preparation.novelty.at(*where, subject.contrasts)
-        del padded
-        subject.smooth(means, self.smoothing)
-        back = subject.grid.give_back
-        if std is not None:
-            std = back(std, order=1)
-        if novelty is not None:
-            novelty = back(novelty, order=1)
-        return back(means), std, novelty
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
