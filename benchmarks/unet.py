@@ -156,11 +156,11 @@ class UNetSynthesizer(VolumeSynthesizer):
         self.network_.eval()
 
     @torch.inference_mode()
-    def _synthesize(self, subject, return_std=False):
+    def _synthesize(self, subject, *asked):
         """Of the brain's bounding box at once."""
         volumes, mask = subject.volumes, subject.mask
         normalizers = self.source_normalizers_
-        descriptions = subject.describe_sources(normalizers)
+        descriptions = subject.describe_sources(normalizers).values()
         x = normalised(normalizers, volumes, descriptions, mask)
         box, inside = bounding_box(mask), mask[bounding_box(mask)]
         step = 2 ** (len(self.channels) - 1)
@@ -168,7 +168,8 @@ class UNetSynthesizer(VolumeSynthesizer):
         x = torch.from_numpy(np.pad(x[:, *box], fill))[None]
         x = x.contiguous(memory_format=torch.channels_last_3d)
         y = self.network_(x)[0, 0].numpy()
-        return y[tuple(slice(n) for n in inside.shape)][inside][:, None], None
+        means = y[tuple(slice(n) for n in inside.shape)][inside][:, None]
+        return means, None, None, None
 
 
 def normalised(normalizers, volumes, descriptions, mask):

@@ -272,7 +272,7 @@ def make_synthesizer(arguments, model):
         places=None if arguments.places == "none" else arguments.places,
         neighbours="warped" if arguments.neighbours else None,
         mask_img=arguments.mask_img,
-        normalization=arguments.normalization,
+        normalization=arguments.normalization or quality["normalization"],
         n_voxels=arguments.n_voxels,
         missing_sources=arguments.missing_sources,
         random_state=arguments.seed,

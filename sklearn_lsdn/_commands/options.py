@@ -6,8 +6,16 @@ import math
 
 NETWORKS = "lsdn", "cdn", "vdn"
 QUALITIES = {
-    "default": {"patch_scales": (1, 2), "n_estimators": 1},
-    "best": {"patch_scales": (1, 2, 4), "n_estimators": 3},
+    "default": {
+        "patch_scales": (1, 2),
+        "n_estimators": 1,
+        "normalization": "zscore",
+    },
+    "best": {
+        "patch_scales": (1, 2, 4),
+        "n_estimators": 3,
+        "normalization": "auto",
+    },
 }
 """Parameters of a synthesizer, where no options of their own are given."""
 
@@ -256,10 +264,10 @@ def preparation():
     group.add_argument(
         "--normalization",
         choices=_Normalizations(),
-        default="zscore",
         metavar="NAME",
-        help="what makes the intensities of scans comparable: %(choices)s (default: "
-        "%(default)s)",
+        help="what makes the intensities of scans comparable: %(choices)s; auto takes "
+        "zscore or nyul, whichever serves better on training subjects held back "
+        "(default: zscore; auto for the best quality)",
     )
     group.add_argument(
         "--patch-size",

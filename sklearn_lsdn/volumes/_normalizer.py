@@ -21,6 +21,7 @@ NORMALIZER_METHODS = [
 
 _BLOCK = 2**18  # intensities
 _BY_NAME = {}
+_CHOICE = "auto"
 
 
 class Normalizer(BaseEstimator):
@@ -215,9 +216,30 @@ def _by_blocks(function, values, description):
     return out
 
 
+class NormalizerChoice(BaseEstimator):
+    """Normalisers among which the training subjects are to decide.
+
+    Parameters
+    ----------
+    names : tuple of str, default=("zscore", "nyul")
+        Of those that do not ask which contrast they are of.
+    """
+
+    def __init__(self, names=("zscore", "nyul")):
+        self.names = names
+
+    def kinds(self) -> list:
+        """An unfitted one of each."""
+        return [_BY_NAME[name]() for name in self.names]
+
+    def describe(self, volume, mask) -> list[np.ndarray]:
+        """What each of them says of a scan."""
+        return [kind.describe(volume, mask) for kind in self.kinds()]
+
+
 def normalizer_names() -> list[str]:
     """All that `resolve_normalizer` knows."""
-    return list(_BY_NAME)
+    return [*_BY_NAME, _CHOICE]
 
 
 def resolve_normalizer(normalization):
@@ -230,9 +252,12 @@ def resolve_normalizer(normalization):
     """
     if not isinstance(normalization, str):
         return normalization
+    if normalization == _CHOICE:
+        return NormalizerChoice()
     if normalization not in _BY_NAME:
+        names = ", ".join(map(repr, normalizer_names()))
         raise ValueError(
-            f"normalization must be one of {', '.join(map(repr, _BY_NAME))} or a "
-            f"normalizer, got {normalization!r}."
+            f"normalization must be one of {names} or a normalizer, got "
+            f"{normalization!r}."
         )
     return _BY_NAME[normalization]()

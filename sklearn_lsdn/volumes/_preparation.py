@@ -109,6 +109,16 @@ class Preparation:
         subjects = self.masker, sources, targets, groups, self.voxel_size
         return replace(self, neighbours=Neighbours.of(*subjects, **running))
 
+    def normalised_by(self, normalizer) -> "Preparation":
+        """The same with a clone of a normalizer for each contrast."""
+        of_sources, of_targets = (
+            [clone(normalizer) for _ in each]
+            for each in (self.source_normalizers, self.target_normalizers)
+        )
+        return replace(
+            self, source_normalizers=of_sources, target_normalizers=of_targets
+        )
+
     def fitted(self, samples) -> "Preparation":
         """The same with the units of a typical scan of each contrast, and its brains.
 

@@ -46,6 +46,7 @@ from ._estimator import (
 from ._masks import Masker
 from ._neighbours import NEIGHBOURS
 from ._normalizer import NORMALIZER_METHODS, resolve_normalizer
+from ._normalizer_choice import decide
 from ._places import PLACES
 from ._preparation import Preparation
 from ._sliding_window import SlidingWindow, shared_n_jobs
@@ -132,7 +133,9 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     normalization : str or normalizer, default="zscore"
         How intensities become comparable between scans: by an object such as
         :class:`~sklearn_lsdn.volumes.NyulNormalizer`, or by the name of one, "nyul".
-        Each contrast gets its own.
+        Each contrast gets its own. "auto" takes "zscore" or "nyul", whichever serves a
+        small network better on training subjects held back, in a second or two; of one
+        subject, "zscore".
     n_voxels : int, default=100_000
         Voxels drawn from each training subject.
     augmentation : "default", Augmentation or None, default="default"
@@ -390,10 +393,11 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng)
         window = window_of(self, estimator, sources)
+        normalizer = resolve_normalizer(self.normalization)
         preparation = Preparation.of(
             Masker.resolve(self.mask_img),
             window,
-            resolve_normalizer(self.normalization),
+            normalizer,
             sources,
             targets,
         )
@@ -420,6 +424,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             tasks.begin("read-subject")
             samples.append(next(drawn))
             tasks.end()
+        preparation, samples = decide(normalizer, preparation, samples, owners, rng)
         preparation = preparation.fitted(samples)
         warn_of(preparation.doubts_of_training(samples, sources, targets))
         n_voxels = [len(sample.patches) for sample in samples]
@@ -844,13 +849,26 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         self, subject, units, return_std=False, level=None, return_novelty=False
     ):
         """Predict the brain's voxels. It empties ``subject.volumes``."""
+        preparation, asked = self.preparation_, (return_std, level, return_novelty)
+        means, deviations, reach, novelty = self._synthesize(subject, *asked)
+        intensities = preparation.intensities(means, units)
+        synthesis = Synthesis(subject, intensities, novelty=novelty)
+        if return_std:
+            synthesis.deviations = preparation.deviations(means, deviations, units)
+        if level is not None:
+            synthesis.interval = preparation.ends(means, reach, units)
+        return synthesis
+
+    def _synthesize(self, subject, return_std=False, level=None, return_novelty=False):
+        """The same on the normalised scale: means, and what was asked for or None."""
         preparation = self.preparation_
         padded = preparation.padded(subject)
         estimator, read = role_of(self.estimator_).within(padded)
+        n_targets = len(preparation.target_normalizers)
         slide = SlidingWindow(
-            estimator, subject.mask, len(units), preparation.window, self.n_jobs
+            estimator, subject.mask, n_targets, preparation.window, self.n_jobs
         )
-        deviations = novelty = None
+        deviations = reach = novelty = None
         if return_std or level is not None:
             means, deviations = slide.means_and_deviations(read)
         else:
@@ -861,19 +879,13 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         del padded, read
         subject.smooth(means, self.smoothing)
         back = subject.grid.give_back
-        means = back(means)
         if deviations is not None:
             deviations = back(deviations, order=1)
-        if novelty is not None:
-            novelty = back(novelty, order=1)
-        intensities = preparation.intensities(means, units)
-        synthesis = Synthesis(subject, intensities, novelty=novelty)
-        if return_std:
-            synthesis.deviations = preparation.deviations(means, deviations, units)
         if level is not None:
             reach = role_of(estimator).held_back.reach(deviations, level)
-            synthesis.interval = preparation.ends(means, reach, units)
-        return synthesis
+        if novelty is not None:
+            novelty = back(novelty, order=1)
+        return back(means), deviations, reach, novelty
 
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
