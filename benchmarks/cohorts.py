@@ -76,7 +76,7 @@ CHIEF = {
 }
 NORMALIZERS = {
     f"default, {name}": dict(normalization=name)
-    for name in ("nyul", "peak", "percentile")
+    for name in ("auto", "nyul", "peak", "percentile")
 }
 CHANGES = {
     "the paper's setting": PAPER | dict(estimator=LSDNRegressor(**LAST)),
