@@ -27,7 +27,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -114,29 +113,22 @@ class UNetSynthesizer(VolumeSynthesizer):
             sources,
             targets,
         )
+        drawn = preparation.draw(sources, targets, [0] * len(sources), n_voxels=1)
+        self.preparation_ = preparation = preparation.fitted(list(drawn))
         crops = Crops(self.crop, np.random.RandomState(self.random_state))
         both = [*preparation.source_normalizers, *preparation.target_normalizers]
-        samples = []
         for source, target in zip(sources, targets, strict=True):
             subject = preparation.read(source, target)
             described = (
-                subject.describe_sources(preparation.source_normalizers),
-                subject.describe_targets(preparation.target_normalizers),
+                *subject.describe_sources(preparation.source_normalizers).values(),
+                *subject.describe_targets(preparation.target_normalizers),
             )
             volumes = [*subject.volumes, *subject.scans]
-            volumes = normalised(both, volumes, sum(described, []), subject.mask)
-            crops.add(volumes, subject.mask)
-            samples.append(
-                SimpleNamespace(
-                    source_descriptions=described[0],
-                    target_descriptions=described[1],
-                    millilitres=subject.brain.millilitres,
-                )
-            )
-        self.preparation_ = preparation.fitted(samples)
+            crops.add(normalised(both, volumes, described, subject.mask), subject.mask)
         self.network_ = UNet(self.n_contrasts_in_, self.channels).to(
             memory_format=torch.channels_last_3d
         )
+        self.estimator_ = self.network_  # of which nothing is known
         self._train(crops, start)
         return self
 
