@@ -119,6 +119,11 @@ def test_who_has_none_is_named(cohort, fitted):
         fitted.score(cohort.ab[:1], [[None]])
 
 
+def test_gaps_are_said(cohort, fitted):
+    with pytest.raises(ValueError, match=r"1 contrast.*None \(lsdn: none\) for what"):
+        fitted.predict(cohort.a[:1])
+
+
 def test_a_source_that_nobody_has_is_named(cohort):
     sources = [[a, None] for a in cohort.a]
     with pytest.raises(ValueError, match="No subject of sources has contrast 2 of 2"):

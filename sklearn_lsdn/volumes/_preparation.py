@@ -227,7 +227,9 @@ class Preparation:
         else:
             sources, targets = pair_subjects(sources, targets, name, masks)
             _check_contrasts(len(targets[0]), name, len(self.target_normalizers))
-        _check_contrasts(n_contrasts_of(sources), "sources", self.n_contrasts)
+        may_lack = self.window.missing_sources
+        n_sources = n_contrasts_of(sources)
+        _check_contrasts(n_sources, "sources", self.n_contrasts, may_lack)
         self.check_missing(sources)
         return sources, targets
 
@@ -575,11 +577,12 @@ def _count(contrasts, names):
     return f"{len(contrasts)} ({', '.join(names)})" if names else len(contrasts)
 
 
-def _check_contrasts(n_given, name, n_contrasts):
+def _check_contrasts(n_given, name, n_contrasts, may_lack=False):
     if n_given != n_contrasts:
+        gap = ", with None (lsdn: none) for what a subject lacks" if may_lack else ""
         raise ValueError(
             f"{name} has {n_given} contrast(s) a subject, but training "
-            f"had {n_contrasts}. Give the same contrasts, in the same order."
+            f"had {n_contrasts}. Give the same contrasts, in the same order{gap}."
         )
 
 
