@@ -6,8 +6,8 @@ from ._baselines.coupled_sparse import (
 from ._baselines.modality_propagation import (
     ModalityPropagationRegressor as ModalityPropagationRegressor,
 )
-from ._export import register_onnx_converters as register_onnx_converters
-from ._export import to_onnx as to_onnx
+from ._export.converters import register_onnx_converters as register_onnx_converters
+from ._export.models import to_onnx as to_onnx
 from ._persistence.model_files import load_model as load_model
 from ._persistence.model_files import save_model as save_model
 from ._regressors.classifiers import CDNClassifier as CDNClassifier

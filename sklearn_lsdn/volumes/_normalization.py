@@ -10,8 +10,8 @@ from .._utils.checks import check_numbers
 from ._normalizer import LinearNormalizer, Normalizer, is_constant
 
 _QUANTILES = 10_000
-_FAR = 8.0  # standard deviations: in clean scans hardly any voxel lies beyond
-_STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
+FAR = 8.0  # standard deviations: in clean scans hardly any voxel lies beyond
+STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
 class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
@@ -60,7 +60,7 @@ class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
 
     def _normalise(self, values, description):
         normalised = super()._normalise(values, description)
-        return np.clip(normalised, -_FAR, _FAR) if self.trim else normalised
+        return np.clip(normalised, -FAR, FAR) if self.trim else normalised
 
 
 class PercentileNormalizer(LinearNormalizer, name="percentile"):
@@ -272,7 +272,7 @@ def _piecewise(values, x, y):
     slopes = np.diff(y) / np.diff(x)
     # Landmarks that coincide, or nearly so, would send what lies beyond far away.
     overall = (y[-1] - y[0]) / (x[-1] - x[0])
-    slopes = np.clip(slopes, overall / _STEEPEST, overall * _STEEPEST)
+    slopes = np.clip(slopes, overall / STEEPEST, overall * STEEPEST)
     low = np.minimum(values - x[0], 0) * slopes[0]
     high = np.maximum(values - x[-1], 0) * slopes[-1]
     return np.interp(values, x, y) + low + high

@@ -16,8 +16,8 @@ _CUT = 0.5  # of a brain's largest cross-section, which an end that cuts it show
 PLACES = ("world", "brain", "template", None)
 """What may say where a voxel lies."""
 
-_EDGES = 0.01, 0.99  # shares of a brain that lie below its box's ends
-_BOX = np.array([[-64.0, -96.0, -56.0], [64.0, 63.0, 72.0]])
+EDGES = 0.01, 0.99  # shares of a brain that lie below its box's ends
+BOX = np.array([[-64.0, -96.0, -56.0], [64.0, 63.0, 72.0]])
 """Ends of the box, in mm towards right, anterior and superior: where those of the brain
 of MNI152 lie."""
 
@@ -57,10 +57,10 @@ def _to_box(mask):
     for axis in range(3):
         others = tuple({0, 1, 2} - {axis})
         below = np.concatenate([[0], np.cumsum(mask.sum(axis=others))])
-        edges = np.interp(_EDGES, below / below[-1], np.arange(len(below)) - 0.5)
-        scale = np.diff(_BOX[:, axis])[0] / max(np.diff(edges)[0], 1e-6)
+        edges = np.interp(EDGES, below / below[-1], np.arange(len(below)) - 0.5)
+        scale = np.diff(BOX[:, axis])[0] / max(np.diff(edges)[0], 1e-6)
         places[axis, axis] = scale
-        places[axis, 3] = _BOX[0, axis] - scale * edges[0]
+        places[axis, 3] = BOX[0, axis] - scale * edges[0]
     return places
 
 

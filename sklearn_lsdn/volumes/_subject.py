@@ -14,7 +14,7 @@ from ._places import places_of
 from ._scales import smoothed
 from ._working_grid import WorkingGrid
 
-_ARTEFACT = 20.0  # standard deviations; enhanced vessels reach 18
+ARTEFACT = 20.0  # standard deviations; enhanced vessels reach 18
 
 
 @dataclass
@@ -200,7 +200,7 @@ def _draw_in_artefacts(volume, mask):
     """
     values = volume[mask].astype(np.float64)
     within = np.clip(values, *np.percentile(values, [1, 99]))
-    middle, reach = within.mean(), _ARTEFACT * within.std()
+    middle, reach = within.mean(), ARTEFACT * within.std()
     if reach and max(values.max() - middle, middle - values.min()) > reach:
         volume[mask] = np.clip(values, middle - reach, middle + reach)
 

@@ -1,0 +1,112 @@
+"""Intensities of scans, and the scale that scans share."""
+
+import numpy as np
+
+from ..volumes._normalization import (
+    FAR,
+    STEEPEST,
+    NyulNormalizer,
+    PercentileNormalizer,
+    ZScoreNormalizer,
+)
+from ..volumes._subject import ARTEFACT
+
+
+def quantiles(ordered, shares):
+    """Between the values next to them, as NumPy has it.
+
+    Parameters
+    ----------
+    ordered : Value of shape (n,)
+        Ascending.
+    shares : ndarray of shape (n_shares,)
+
+    Returns
+    -------
+    quantiles : float64 Value of shape (n_shares,)
+    """
+    last = ordered.shape - 1
+    where = last.to(np.float64) * np.asarray(shares, dtype=np.float64)
+    below = where.apply("Floor")
+    low = below.to(np.int64)
+    ends = [ordered.take(i).to(np.float64) for i in (low, (low + 1).apply("Min", last))]
+    return ends[0] + (ends[1] - ends[0]) * (where - below)
+
+
+def without_artefacts(volume, ordered):
+    """A volume, and its brain's values in order, without what no tissue reaches."""
+    ends = quantiles(ordered, [0.01, 0.99])
+    middle, deviation = _moments(_between(ordered, ends))
+    reach = deviation * ARTEFACT
+    reach = reach.where(reach.apply("Greater", 0.0), np.inf)
+    ends = [(middle + each).to(np.float32) for each in (-reach, reach)]
+    return volume.clip(*ends), ordered.clip(*ends)
+
+
+def _between(values, ends):
+    return values.to(np.float64).clip(ends.take(0), ends.take(1))
+
+
+def _moments(values):
+    """Mean and standard deviation."""
+    mean = values.mean()
+    apart = values - mean
+    return mean, (apart * apart).mean().apply("Sqrt")
+
+
+class _Linear:
+    """A location and a scale become 0 and 1."""
+
+    def __init__(self, normalizer):
+        self.normalizer = normalizer
+
+    def to_shared(self, volume, ordered):
+        """Normalise a volume by its brain's values in order; float32."""
+        location, scale = self._location_and_scale(ordered)
+        return ((volume.to(np.float64) - location) / scale).to(np.float32)
+
+    def from_shared(self, values):
+        """In the units of a typical scan; float32."""
+        location, scale = self.normalizer.typical_.astype(np.float32)
+        return values * scale + location
+
+
+class _ZScore(_Linear):
+    def to_shared(self, volume, ordered):
+        shared = super().to_shared(volume, ordered)
+        return shared.clip(-FAR, FAR) if self.normalizer.trim else shared
+
+    def _location_and_scale(self, ordered):
+        if not (trim := self.normalizer.trim):
+            return _moments(ordered.to(np.float64))
+        return _moments(_between(ordered, quantiles(ordered, [trim, 1 - trim])))
+
+
+class _Percentile(_Linear):
+    def _location_and_scale(self, ordered):
+        of = np.array([self.normalizer.low, self.normalizer.high])
+        ends = quantiles(ordered, of / 100)
+        low = ends.take(0)
+        return low, ends.take(1) - low
+
+
+_WRITERS = {ZScoreNormalizer: _ZScore, PercentileNormalizer: _Percentile}
+
+
+def writer_of(normalizer):
+    """What writes a normalizer into a graph.
+
+    Raises
+    ------
+    TypeError
+        If nothing does.
+    """
+    writer = _WRITERS.get(type(normalizer))  # not of a subclass, which may do otherwise
+    if writer is None:
+        names = ", ".join(each.__name__ for each in _WRITERS)
+        raise TypeError(
+            f"An ONNX model holds the normalisation of {names}, but not that of "
+            f"{type(normalizer).__name__}. Fit with another, such as "
+            'normalization="zscore".'
+        )
+    return writer(normalizer)
