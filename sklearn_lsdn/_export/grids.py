@@ -8,7 +8,7 @@ _AT_ONCE = 1024  # voxels, whose responses fit the caches
 
 
 class Grid:
-    """The grid of a subject, and the brain on it.
+    """The box around a subject's brain, and the brain in it.
 
     Parameters
     ----------
@@ -16,29 +16,55 @@ class Grid:
         Other than 0 in the brain.
     margin : int
         Voxels around the volumes that patches are read from.
+
+    Attributes
+    ----------
+    inside : bool Value of the box's shape
+    weight : float32 Value of the box's shape
+        The same as numbers.
+    start : int64 Value of shape (3,)
+        The box's first voxel.
     """
 
     def __init__(self, mask, margin):
         self.graph, self.margin = mask.graph, margin
-        self.inside = mask.to(bool)
+        ends = [_ends(mask, axis) for axis in range(3)]
+        self.start, self.stop = (self.joined(*each) for each in zip(*ends, strict=True))
+        self._after = mask.shape - self.stop
+        self.inside = self.cropped(mask).to(bool)
         self.weight = self.inside.to(np.float32)
-        self.shape = mask.shape
-        self.index = self.inside.apply("NonZero", dtype=np.int64)  # (3, n_voxels)
-        self.index = self.index.apply("Transpose", perm=[1, 0])
-        self.n_voxels = self.index.shape.take(0)
+        self.shape = self.inside.shape
+        index = self.inside.apply("NonZero", dtype=np.int64)
+        self.index = index.apply("Transpose", perm=[1, 0])  # (n_voxels, 3)
         rank = self.inside.reshape(-1).to(np.int32).apply("CumSum", np.int64(0)) - 1
-        self.rank = rank.reshape(self.shape)  # of a voxel of the brain among those
+        self.rank = rank.reshape(self.shape)  # of a voxel among those of the brain
+        steps = (self.shape + 2 * margin).take([1, 2])
+        last = steps.take([1])
+        self.strides = self.joined(steps.take([0]) * last, last, np.array([1]))
         self._weights = {}
+
+    def joined(self, *parts):
+        """Along the first axis."""
+        return self.graph.apply("Concat", *parts, axis=0)
+
+    def cropped(self, volume):
+        """What of it is in the box."""
+        return volume.apply("Slice", self.start, self.stop)
 
     def of_brain(self, volume):
         """The brain's values, of shape (n_voxels,)."""
         return volume.apply("GatherND", self.index)
 
     def volumes(self, values):
-        """Volumes of the brain's values of shape (n_voxels, n); 0 outside."""
+        """The box's volumes of shape (n, ...) of columns of `map`."""
         values = values.apply("Transpose", perm=[1, 0])
-        volumes = values.take(self.rank.clip(0, None), axis=1)
-        return volumes.where(self.inside, 0)
+        return values.take(self.rank.clip(0, None), axis=1)
+
+    def whole(self, volumes):
+        """Whole volumes of those of the box; 0 outside the brain."""
+        n = np.zeros(1, dtype=np.int64)
+        pads = self.joined(n, self.start, n, self._after)
+        return volumes.where(self.inside, 0).apply("Pad", pads)
 
     def padded(self, volume, outside):
         """With a margin, and one value there and outside the brain; flat."""
@@ -47,44 +73,68 @@ class Grid:
         value = np.array(outside, dtype=volume.dtype)
         return volume.apply("Pad", pads, value).reshape(-1)
 
-    @property
-    def strides(self):
-        """Steps along each axis of padded volumes; int64 of shape (3,)."""
-        sizes = self.shape + 2 * self.margin
-        last = sizes.take([2])
-        steps = sizes.take([1]) * last, last
-        return self.graph.apply("Concat", *steps, np.array([1]), axis=0)
+    def patches(self, volume, outside, size, spacing=1):
+        """What reads patches.
+
+        Parameters
+        ----------
+        volume : Value of the box's shape
+        outside : float
+            What stands for voxels outside the brain.
+        size : int
+            Voxels along each side of a patch, odd.
+        spacing : int, default=1
+            From a voxel of a patch to the next.
+
+        Returns
+        -------
+        read : callable
+            From int64 indices of voxels, of shape (n, 3), to their patches, of shape
+            (n, size**3).
+        """
+        flat, reach = self.padded(volume, outside), size // 2 * spacing
+        # Runs along the last axis, which are read at once.
+        n = flat.shape - 2 * reach
+        starts = [np.array([i * spacing]) for i in range(size)]
+        runs = [flat.apply("Slice", s, n + s).reshape(-1, 1) for s in starts]
+        runs = self.graph.apply("Concat", *runs, axis=1) if size > 1 else runs[0]
+        steps = spacing * (np.indices((size, size)).reshape(2, -1).T - size // 2)
+        steps = np.insert(steps + self.margin, 2, self.margin - reach, axis=1)
+        offsets = (self.strides * steps).sum(1)
+
+        def read(index):
+            first = (index * self.strides).sum(1, keep=True)
+            return runs.take(first + offsets).reshape(-1, size**3)
+
+        return read
 
     def map(self, function):
-        """Rows for each voxel of the brain, of a function of indices of voxels.
+        """Rows for each voxel of the brain, and for the last one several.
 
         Parameters
         ----------
         function : callable
-            From an int64 Value of shape (n, 3) to one of shape (n, n_columns).
+            From an int64 Value of shape (n, 3), the indices of voxels in the box, to
+            one of shape (n, n_columns).
 
         Returns
         -------
-        rows : Value of shape (n_voxels, n_columns)
+        rows : Value of shape (n_rows, n_columns)
         """
-        one, n = np.int64(1), self.n_voxels
-        n_parts = (n + (_AT_ONCE - 1)) / _AT_ONCE
-        stop = n_parts * _AT_ONCE
+        n = self.index.shape.take(0)
+        stop = (n + (_AT_ONCE - 1)) / _AT_ONCE * _AT_ONCE
+        one = np.int64(1)
         every = self.graph.apply("Range", np.int64(0), stop, one, dtype=np.int64)
-        every = every.apply("Min", n - 1)  # the last is repeated
-        parts = self.index.take(every).reshape(-1, _AT_ONCE, 3)
-        rows = self.graph.map(function, parts)
-        size = rows.shape.take([2])
-        rows = rows.reshape(self.graph.apply("Concat", np.array([-1]), size, axis=0))
-        ends = self.n_voxels.reshape(1)
-        return rows.apply("Slice", np.array([0]), ends, np.array([0]))
+        every = every.apply("Min", n - 1)
+        rows = self.graph.map(function, self.index.take(every).reshape(-1, _AT_ONCE, 3))
+        return rows.reshape(self.joined(np.array([-1]), rows.shape.take([2])))
 
     def smoothed(self, volume, kernels):
         """A volume, in which voxels outside the brain take no part.
 
         Parameters
         ----------
-        volume : Value of shape (nx, ny, nz)
+        volume : Value of the box's shape
             It may be anything outside the brain, and means nothing there afterwards.
         kernels : list of Value or ndarray of shape (n_weights,)
             Along each axis.
@@ -96,6 +146,14 @@ class Grid:
             weight = _convolved(self.weight, kernels).where(self.inside, 1)
             self._weights[key] = kernels, weight  # kept, lest an id be another's
         return within / self._weights[key][1] + centre
+
+
+def _ends(mask, axis):
+    """First voxel of a mask along an axis, and the one after the last."""
+    others = sorted({0, 1, 2} - {axis})
+    shadow = mask.apply("ReduceMax", axes=others, keepdims=0)
+    where = shadow.to(bool).apply("NonZero", dtype=np.int64).reshape(-1)
+    return where.take([0]), where.take([-1]) + 1
 
 
 def gaussian(fwhm):
@@ -112,7 +170,7 @@ def _convolved(volume, kernels):
         sizes = np.ones(5, dtype=np.int64)
         sizes[2 + axis] = -1
         if isinstance(kernel, np.ndarray):
-            kernel = volume.graph.constant(kernel.reshape(sizes))
+            kernel = kernel.reshape(sizes)
         else:
             kernel = kernel.reshape(*sizes)
         volume = volume.apply("Conv", kernel, auto_pad="SAME_UPPER")

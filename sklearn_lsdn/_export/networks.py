@@ -5,6 +5,7 @@ import numpy as np
 from .._network.kernels.operands import LEAST, MOST
 from .._network.scaling import FAR
 
+_PRECISE = 100  # times the precision of float32: what an exponent may lack
 _SMALLEST, _LARGEST = np.finfo(np.float32).tiny, np.finfo(np.float32).max
 
 
@@ -30,24 +31,51 @@ def answers(X, network, n_columns):
     centre[columns], scale[columns] = scaling.feature_centre, scaling.feature_scale
     centre[located] = scaling.coordinate_centre
     scale[located] = scaling.coordinate_scale
-    first = np.zeros((len(centre), layers.filters[0].shape[1]), dtype=np.float32)
-    first[columns] = layers.filters[0]
+    first, *filters = layers.filters
+    by_column = np.zeros((n_columns, first.shape[1]), dtype=np.float32)
+    by_column[columns] = first
 
     coarse, fine = _two_floats(centre, "X")
     unit = ((X - coarse - fine) / _float32(scale, "X")).clip(-FAR, FAR)
-    h = unit.apply("Gemm", first, layers.biases[0]).apply("Sigmoid")
+    x = unit.take(located, axis=1) if located else None
+    return forward(unit, x, layers._replace(filters=[by_column, *filters]), architecture)
+
+
+def forward(S, x, layers, architecture):
+    """Equations (2) to (4).
+
+    Parameters
+    ----------
+    S : Value of shape (n_samples, p_1)
+        Features.
+    x : Value of shape (n_samples, n_coordinates) or None
+    layers : Layers
+    architecture : Architecture
+
+    Returns
+    -------
+    psi : Value of shape (n_samples, p_K)
+    """
     filters = list(layers.filters)
-    if located:
-        apart = [
-            unit.take([column], axis=1) - latent
-            for column, latent in zip(located, layers.latent, strict=True)
-        ]
-        squared = X.graph.apply("Sum", *(each * each for each in apart))
-        h = h * (squared * -architecture.precision).apply("Sigmoid")
+    h = S.apply("Gemm", filters[0], layers.biases[0]).apply("Sigmoid")
+    if x is not None:
+        h = h * _exponent(x, layers.latent, architecture.precision).apply("Sigmoid")
         filters[1] = 2 * filters[1]  # the 2 of equation (3), which this rounds not
     for F, b in zip(filters[1:], layers.biases[1:], strict=True):
         h = h.apply("Gemm", F, b).apply("Sigmoid")
     return h
+
+
+def _exponent(x, latent, precision):
+    """Minus the squared distances to latent coordinates, in units of sigma."""
+    reach = np.abs(latent).max() + 5 / np.sqrt(precision)
+    if precision * reach**2 < _PRECISE:  # one product, which loses few digits then
+        both = x.apply("Concat", x * x, axis=1)
+        ones = np.ones_like(latent)
+        product = precision * np.concatenate([2 * latent, -ones])
+        return both.apply("Gemm", product, -precision * (latent**2).sum(axis=0))
+    apart = [x.take([i], axis=1) - row for i, row in enumerate(latent)]
+    return x.graph.apply("Sum", *(each * each for each in apart)) * -precision
 
 
 def targets(psi, network):

@@ -5,30 +5,36 @@ import numpy as np
 from ..volumes._places import BOX, EDGES
 
 
-def places_of(kind, grid, affine):
-    """Matrix and offset from indices of voxels, in rows, to coordinates in mm."""
-    if kind == "brain":
-        ends = [_ends(grid, axis) for axis in range(3)]
-        low = grid.graph.apply("Concat", *(e[0] for e in ends), axis=0)
-        high = grid.graph.apply("Concat", *(e[1] for e in ends), axis=0)
-        extent = (high - low).apply("Max", 1e-6)
-        scale = grid.graph.constant(BOX[1] - BOX[0]) / extent
-        offset = grid.graph.constant(BOX[0]) - scale * low
-        matrix = scale * np.eye(3)
-        return matrix.to(np.float32), offset.to(np.float32)
-    columns = affine.apply("Transpose", perm=[1, 0])
-    return columns.take([0, 1, 2]).take([0, 1, 2], axis=1), columns.take(3).take([0, 1, 2])
+def to_box(grid):
+    """From indices in the box around a brain to coordinates, by its extent.
+
+    Returns
+    -------
+    places : float64 Value of shape (3, 4)
+    """
+    low, high = (
+        grid.joined(*(_edge(grid, axis, share) for axis in range(3))) for share in EDGES
+    )
+    scale = grid.graph.constant(BOX[1] - BOX[0]) / (high - low).apply("Max", 1e-6)
+    offset = grid.graph.constant(BOX[0]) - scale * low
+    parts = scale * np.eye(3), offset.reshape(3, 1)
+    return grid.graph.apply("Concat", *parts, axis=1)
 
 
-def _ends(grid, axis):
-    """Between which most of the brain lies along an axis."""
+def by_matrix(grid, matrix):
+    """The same by a matrix from indices in whole volumes, of shape (4, 4)."""
+    rows = matrix.to(np.float64).take([0, 1, 2])
+    turn = rows.take([0, 1, 2], axis=1)
+    offset = turn @ grid.start.to(np.float64).reshape(3, 1) + rows.take([3], axis=1)
+    return grid.graph.apply("Concat", turn, offset, axis=1)
+
+
+def _edge(grid, axis, share):
+    """Below which such a share of the brain lies along an axis."""
     others = sorted({0, 1, 2} - {axis})
-    areas = grid.weight.sum(*others).to(np.float64)
-    share = areas.apply("CumSum", np.int64(0)) / areas.sum()
-    share = grid.graph.apply("Concat", np.zeros(1), share, axis=0)
-    ends = []
-    for edge in EDGES:
-        below = share.apply("LessOrEqual", edge).to(np.int64).sum(keep=True) - 1
-        low, high = share.take(below), share.take(below + 1)
-        ends.append(below.to(np.float64) - 0.5 + (-low + edge) / (high - low))
-    return ends
+    areas = grid.weight.to(np.float64).sum(*others)
+    below = areas.apply("CumSum", np.int64(0)) / areas.sum()
+    below = grid.joined(np.zeros(1), below)
+    last = below.apply("LessOrEqual", share).to(np.int64).sum(0, keep=True) - 1
+    low, high = below.take(last), below.take(last + 1)
+    return last.to(np.float64) - 0.5 + (-low + share) / (high - low)

@@ -131,6 +131,11 @@ class Network:
         """Flat vector for standardised features, which float32 always holds."""
         return self.architecture.pack(*self.scaling.standardize_layers(*self._layers))
 
+    def volume_parameters(self) -> np.ndarray:
+        """Flat vector for features as they came, and scaled coordinates, float32."""
+        latent = self.scaling.standardize_layers(*self._layers)[2]
+        return self.architecture.pack(self.filters, self.biases, latent)
+
     def with_parameters(self, theta) -> Self:
         """Put other parameters, as `parameters` gives them, in the place of these.
 
@@ -252,8 +257,7 @@ class Network:
         to_coordinates = to_places[places].copy()
         to_coordinates[:, 3] -= scaling.coordinate_centre
         to_coordinates /= scaling.coordinate_scale[:, None]
-        latent = scaling.standardize_layers(*self._layers)[2]
-        theta = architecture.pack(self.filters, self.biases, latent)
+        theta = self.volume_parameters()
         layout = padded.channels, padded.strides, padded.offsets
         volume = Volume(*layout, to_places[more], to_coordinates)
         psi = predict_voxels(architecture, theta, volume, centers, n_threads)
