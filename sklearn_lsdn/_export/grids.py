@@ -164,6 +164,35 @@ def gaussian(fwhm):
     return (weights / weights.sum()).astype(np.float32)
 
 
+def gaussian_in_mm(fwhm, affine):
+    """The same along each axis, by the size of voxels, as `Subject.smooth` has it.
+
+    Parameters
+    ----------
+    fwhm : float
+        In mm or, where voxels are smaller than 1 mm, in voxels.
+    affine : Value of shape (4, 4)
+
+    Returns
+    -------
+    kernels : list of float32 Value of shape (n_weights,)
+    """
+    turn = affine.to(np.float64).take([0, 1, 2]).take([0, 1, 2], axis=1)
+    sizes = (turn * turn).sum(0).apply("Sqrt").apply("Max", 1)
+    sigmas = affine.graph.constant(np.float64(fwhm / FWHM)) / sizes
+    farthest = len(gaussian(fwhm)) // 2
+    steps = np.arange(-farthest, farthest + 1, dtype=np.float64)
+    kernels = []
+    for axis in range(3):
+        sigma = sigmas.take(axis)
+        u = affine.graph.constant(steps) / sigma
+        reach = (sigma * 3 + 0.5).apply("Floor")
+        near = reach.apply("GreaterOrEqual", np.abs(steps)).to(np.float64)
+        weights = (u * u * -0.5).apply("Exp") * near
+        kernels.append((weights / weights.sum()).to(np.float32))
+    return kernels
+
+
 def _convolved(volume, kernels):
     shape, volume = volume.shape, volume.apply("Unsqueeze", np.array([0, 1]))
     for axis, kernel in enumerate(kernels):

@@ -12,6 +12,13 @@ from ..volumes._normalization import (
 from ..volumes._subject import ARTEFACT
 
 
+def in_order(values):
+    """Ascending."""
+    kinds = None, np.int64
+    options = dict(largest=0, dtypes=kinds)
+    return values.graph.apply_many("TopK", values, values.shape, **options)[0]
+
+
 def quantiles(ordered, shares):
     """Between the values next to them, as NumPy has it.
 
@@ -90,7 +97,57 @@ class _Percentile(_Linear):
         return low, ends.take(1) - low
 
 
-_WRITERS = {ZScoreNormalizer: _ZScore, PercentileNormalizer: _Percentile}
+class _Nyul:
+    """Percentiles become those of an average scan."""
+
+    def __init__(self, normalizer):
+        self.normalizer = normalizer
+
+    def to_shared(self, volume, ordered):
+        of = np.asarray(self.normalizer.percentiles, dtype=np.float64)
+        landmarks = quantiles(ordered, of / 100)
+        spread = landmarks.take(len(of) - 1) - landmarks.take(0)
+        landmarks = landmarks + spread * (1e-6 * np.arange(len(of)))
+        return _piecewise(volume, landmarks, self.normalizer.landmarks_)
+
+    def from_shared(self, values):
+        landmarks = values.graph.constant(self.normalizer.landmarks_)
+        return _piecewise(values, landmarks, self.normalizer.typical_)
+
+
+def _piecewise(values, x, y):
+    """Piecewise linear through points, and straight on beyond them, in float32.
+
+    Parameters
+    ----------
+    values : Value
+    x : float64 Value of shape (n,)
+    y : float64 array of shape (n,)
+    """
+    n = len(y)
+    at = [x.take(i) for i in range(n)]
+    overall = x.graph.constant(y[-1] - y[0]) / (at[-1] - at[0])
+    gentle, steep = overall / STEEPEST, overall * STEEPEST
+    parts = []
+    for i in range(n - 1):
+        width = at[i + 1] - at[i]
+        slope = x.graph.constant(y[i + 1] - y[i]) / width
+        beyond = slope.clip(gentle, steep).to(np.float32)
+        slope, width = slope.to(np.float32), width.to(np.float32)
+        apart = values - at[i].to(np.float32)
+        parts.append(apart.clip(0, width) * slope)
+        if i == 0:
+            parts.append(apart.apply("Min", 0) * beyond)
+        if i == n - 2:
+            parts.append((apart - width).apply("Max", 0) * beyond)
+    return values.graph.apply("Sum", *parts) + float(y[0])
+
+
+_WRITERS = {
+    ZScoreNormalizer: _ZScore,
+    PercentileNormalizer: _Percentile,
+    NyulNormalizer: _Nyul,
+}
 
 
 def writer_of(normalizer):

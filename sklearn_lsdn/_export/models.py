@@ -15,39 +15,54 @@ if TYPE_CHECKING:
 
 
 def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
-    """Write a trained network as an ONNX model.
+    """Write a trained model as an ONNX model.
 
-    The model computes in float32 what ``estimator.predict`` does, of columns in the
-    user's units: their scaling is part of it, and so is that of the targets.
+    Of a network, the model computes in float32 what ``estimator.predict`` does, of
+    columns in the user's units: their scaling is part of it, and so is that of the
+    targets. Of a `VolumeSynthesizer`, it computes whole volumes from whole volumes.
 
     Parameters
     ----------
-    estimator : LSDN, CDN or VDN, regressor or classifier, or ShrinkConnect
-        A fitted network. Of ``ShrinkConnect`` the smaller network is written; of a
-        ``VolumeSynthesizer``, which reads images, give the ``estimator_``, and of an
-        ``EnsembleRegressor`` each of ``estimators_``, to be averaged.
+    estimator : LSDN, CDN or VDN, regressor or classifier, ShrinkConnect, \
+            or VolumeSynthesizer
+        A fitted one. Of ``ShrinkConnect`` the smaller network is written; of an
+        ``EnsembleRegressor`` on rows, give each of ``estimators_``, to be averaged.
+        A ``VolumeSynthesizer`` may hold networks, shrunken ones, and ensembles.
 
     Returns
     -------
     model : onnx.ModelProto
-        Its input is "X", float32 of shape (n_samples, `n_features_in_`), the columns
-        of ``fit``; its output "y", float32 of shape (n_samples, `n_outputs_`), with
-        a column also where the target in ``fit`` was one-dimensional, as skl2onnx
-        writes regressors. Of a classifier, outputs are "label", int64 or string of
-        shape (n_samples,), and "probabilities", float32 of shape (n_samples,
-        n_classes). ``n_samples`` is free.
+        Of a network, its input is "X", float32 of shape (n_samples,
+        `n_features_in_`), the columns of ``fit``; its output "y", float32 of shape
+        (n_samples, `n_outputs_`), with a column also where the target in ``fit`` was
+        one-dimensional, as skl2onnx writes regressors. Of a classifier, outputs are
+        "label", int64 or string of shape (n_samples,), and "probabilities", float32 of
+        shape (n_samples, n_classes). ``n_samples`` is free.
+
+        Of a synthesizer, inputs are "volumes", float32 of shape (n_sources, nx, ny,
+        nz); "mask", uint8 of shape (nx, ny, nz), other than 0 in the brain; and
+        "affine", float32 of shape (4, 4), from voxel indices to world mm. Axes go
+        towards right, anterior and superior, and are of any size. With
+        ``places="template"`` there is "places", float32 of shape (4, 4), from voxel
+        indices to mm in MNI152, and with ``source_dropout`` "missing", uint8 of shape
+        (n_sources,), other than 0 for sources that are not there. Outputs are
+        "synthesis", float32 of shape (n_targets, nx, ny, nz), in the units of a
+        typical training scan and 0 outside the brain, and of an ensemble "deviation",
+        the standard deviation as of ``return_std``. ``metadata_props`` say what was
+        trained.
 
     Raises
     ------
     ImportError
         If onnx is missing.
     sklearn.exceptions.NotFittedError
-        If the network is not fitted.
+        If the estimator is not fitted.
     TypeError
-        If ``estimator`` is not a network of this package.
+        If ``estimator`` is neither a network of this package nor a synthesizer of
+        such, or a normalizer cannot be written.
     ValueError
-        If the scales of ``X`` or ``y`` in training lie beyond those of float32, or
-        labels are neither whole numbers nor strings.
+        If the scales of ``X`` or ``y`` in training lie beyond those of float32,
+        labels are neither whole numbers nor strings, or a synthesizer sees neighbours.
 
     See Also
     --------
@@ -56,13 +71,20 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
 
     Notes
     -----
-    The model consists of plain operators of the standard's opset 17. The exponent
-    of equation (3) of [1]_ is a sum of squared differences along the axes, so that
-    places far from the origin lose no digits. NaN and infinity are not refused, as
-    ``predict`` does.
+    The model consists of plain operators of the standard's opset 17, which runtimes
+    know since 2022. NaN and infinity are not refused, as ``predict`` does, but
+    replaced outside the brain.
 
-    All samples are computed at once: give a runtime some thousand at a time, and
-    its memory stays small and its caches warm.
+    The exponent of equation (3) of [1]_ is a sum of squared differences along the axes
+    wherever a product of matrices would lose digits.
+
+    Of a network, all samples are computed at once: give a runtime some thousand at a
+    time, and its memory stays small and its caches warm. Of a synthesizer, the model
+    itself goes through the brain in parts.
+
+    Of a synthesizer, what is done to volumes of the model's voxel size is in the
+    graph. Finding a brain, bringing images of other voxel sizes to it, the
+    registration of ``places="template"``, intervals, novelty and warnings are not.
 
     References
     ----------
@@ -108,8 +130,8 @@ def fitted_network(estimator):
     network = role_of(estimator).network
     if network is None:
         raise TypeError(
-            "to_onnx writes LSDNRegressor, LSDNClassifier, CDN and VDN of either kind "
-            f"and ShrinkConnect, not {type(estimator).__name__}. Of an estimator that "
+            "to_onnx writes LSDNRegressor, LSDNClassifier, CDN and VDN of either kind, "
+            f"ShrinkConnect and VolumeSynthesizer, not {type(estimator).__name__}. Of an estimator that "
             "holds one of them, give that, or see register_onnx_converters."
         )
     return network

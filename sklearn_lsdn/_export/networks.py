@@ -38,7 +38,9 @@ def answers(X, network, n_columns):
     coarse, fine = _two_floats(centre, "X")
     unit = ((X - coarse - fine) / _float32(scale, "X")).clip(-FAR, FAR)
     x = unit.take(located, axis=1) if located else None
-    return forward(unit, x, layers._replace(filters=[by_column, *filters]), architecture)
+    return forward(
+        unit, x, layers._replace(filters=[by_column, *filters]), architecture
+    )
 
 
 def forward(S, x, layers, architecture):

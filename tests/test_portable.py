@@ -1,0 +1,240 @@
+"""A whole synthesis as one ONNX graph: a runtime computes what `predict` does."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+from small_commands import run as run_command
+from small_volumes import framed, make_contrasts, make_image, small, small_network
+
+from sklearn_lsdn import (
+    CDNRegressor,
+    EnsembleRegressor,
+    LSDNRegressor,
+    ShrinkConnect,
+    VDNRegressor,
+    VolumeSynthesizer,
+    load_model,
+    save_model,
+    to_onnx,
+)
+from sklearn_lsdn.volumes import PeakNormalizer, ZScoreNormalizer
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+NEAR = 1e-4  # of the standard deviation of what is predicted
+TURNED = nib.affines.from_matvec(
+    nib.eulerangles.euler2mat(0.1, -0.2, 0.15) @ np.diag([1.1, 1.0, 1.2]), [9, -20, 5]
+)
+
+
+@pytest.fixture(scope="module")
+def subjects():
+    """Three, each with contrasts a, b, c and d on a grid of its own."""
+    shape, names = (19, 22, 17), "abcd"
+    return [
+        dict(zip(names, map(_image, make_contrasts(s, shape)), strict=True))
+        for s in range(3)
+    ]
+
+
+def _image(data):
+    return make_image(framed(data), TURNED)
+
+
+def _of(subjects, names):
+    """Images of each subject, in lists if there are several."""
+    if len(names) == 1:
+        return [subject[names] for subject in subjects]
+    return [[subject[name] for name in names] for subject in subjects]
+
+
+def _arrays(images):
+    images = images if isinstance(images, list) else [images]
+    return np.stack([np.asanyarray(image.dataobj, dtype="f4") for image in images])
+
+
+def _run(model, images, mask, **more):
+    """Outputs by name, of one subject."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    affine = (images[0] if isinstance(images, list) else images).affine.astype("f4")
+    given = dict(volumes=_arrays(images), mask=mask.astype("u1"), affine=affine)
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(None, given | more), strict=True))
+
+
+def _assert_near(computed, expected, mask):
+    assert computed.dtype == np.float32
+    assert computed.shape == expected.shape
+    assert not computed[:, ~mask].any()
+    for one, other in zip(computed[:, mask], expected[:, mask], strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=NEAR * other.std())
+
+
+def _assert_same(subjects, sources, targets, return_std=False, **parameters):
+    """Train on two subjects; on the third, the graph must give what `predict` does."""
+    *known, new = _of(subjects, sources)
+    synthesizer = small(**parameters).fit(known, _of(subjects[:2], targets))
+    synthesis = synthesizer.synthesize(new, return_std=return_std, on_unlike="ignore")
+    mask = synthesis.subject.mask
+    model = to_onnx(synthesizer)
+    outputs = _run(model, new, mask)
+    expected = {"synthesis": _arrays(synthesis.images)}
+    if return_std:
+        expected["deviation"] = _arrays(synthesis.std_images)
+    assert outputs.keys() == expected.keys()
+    for name, values in expected.items():
+        _assert_near(outputs[name], values, mask)
+    return model
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        dict(places="world"),
+        dict(places="brain", patch_scales=(1, 2), target_patch_size=3),
+        dict(places=None, patch_size=1),
+        dict(patch_scales=(3,), patch_size=5, target_patch_size=5),
+        dict(smoothing=3.0),
+        dict(smoothing=0.1, target_patch_size=3),
+        dict(normalization="percentile"),
+        dict(normalization="nyul"),
+        dict(normalization=ZScoreNormalizer(trim=0)),
+        dict(estimator=small_network(CDNRegressor)),
+        dict(estimator=small_network(VDNRegressor)),
+        dict(estimator=LSDNRegressor((30,), max_iter=4, sigma=0.05)),
+    ],
+    ids=str,
+)
+def test_graph_gives_what_predict_does(subjects, parameters):
+    _assert_same(subjects, "a", "c", **parameters)
+
+
+def test_several_sources_and_targets(subjects):
+    options = dict(patch_scales=(1, 2), target_patch_size=3, smoothing=2.0)
+    model = _assert_same(subjects, "ab", "cd", places="brain", **options)
+    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][0] == 2
+
+
+@pytest.mark.parametrize("normalization", ["zscore", "nyul"])
+def test_ensembles_give_deviations_too(subjects, normalization):
+    options = dict(n_estimators=2, target_patch_size=3, normalization=normalization)
+    _assert_same(subjects, "a", "cd", True, smoothing=2.0, **options)
+
+
+def test_an_ensemble_of_one_knows_its_errors(subjects):
+    one = EnsembleRegressor(small_network(), 1)
+    _assert_same(subjects, "a", "c", True, estimator=one)
+
+
+def test_a_shrunken_network_is_a_smaller_file(subjects):
+    network = small_network()
+    whole = _assert_same(subjects, "a", "c", estimator=network)
+    shrunk = ShrinkConnect(network, keep=0.3, max_iter=1)
+    part = _assert_same(subjects, "a", "c", estimator=shrunk)
+    assert part.ByteSize() < whole.ByteSize()
+
+
+def test_sources_may_be_missing(subjects):
+    *known, new = _of(subjects, "ab")
+    synthesizer = small(source_dropout=0.3, places="brain", patch_scales=(1, 2))
+    synthesizer.fit(known, _of(subjects[:2], "c"))
+    model = to_onnx(synthesizer)
+    for missing in (0, 0), (0, 1), (1, 0):
+        there = [None if m else image for m, image in zip(missing, new, strict=True)]
+        synthesis = synthesizer.synthesize(there, on_unlike="ignore")
+        mask, flags = synthesis.subject.mask, np.array(missing, dtype="u1")
+        empty = make_image(np.zeros(mask.shape, dtype="f4"), TURNED)
+        outputs = _run(model, [image or empty for image in there], mask, missing=flags)
+        _assert_near(outputs["synthesis"], _arrays(synthesis.images), mask)
+
+
+def test_template_places_are_an_input(subjects, monkeypatch):
+    synthesizer = small(places="world").fit(*(_of(subjects[:2], name) for name in "ac"))
+    new = subjects[2]["a"]
+    (expected,) = synthesizer.predict([new], on_unlike="ignore")
+    window = vars(synthesizer.preparation_.window)
+    monkeypatch.setitem(window, "places", "template")
+    model = to_onnx(synthesizer)
+    mask = _arrays(new)[0] != 0
+    outputs = _run(model, new, mask, places=new.affine.astype("f4"))
+    _assert_near(outputs["synthesis"], _arrays(expected), mask)
+
+
+def test_artefacts_and_what_is_not_finite_outside_the_brain(subjects):
+    synthesizer = small(patch_scales=(1, 2), normalization="percentile")
+    synthesizer.fit(_of(subjects[:2], "a"), _of(subjects[:2], "c"))
+    data = _arrays(subjects[2]["a"])[0]
+    mask = data != 0
+    data[10, 11, 9:11] *= 1e4
+    data[0, 0, :3] = np.nan, np.inf, -5e6
+    new = make_image(data, TURNED)
+    (expected,) = synthesizer.predict([new], masks=[mask], on_unlike="ignore")
+    outputs = _run(to_onnx(synthesizer), new, mask)
+    _assert_near(outputs["synthesis"], _arrays(expected), mask)
+
+
+def test_what_is_constant_but_for_a_few_voxels(subjects):
+    """There is nothing to say which of them are artefacts."""
+    synthesizer = small(normalization=ZScoreNormalizer(trim=0))
+    synthesizer.fit(_of(subjects[:2], "a"), _of(subjects[:2], "c"))
+    mask = _arrays(subjects[2]["a"])[0] != 0
+    data = np.where(mask, np.float32(100), np.float32(0))
+    data[10, 11, 9] = 130
+    new = make_image(data, TURNED)
+    (expected,) = synthesizer.predict([new], masks=[mask], on_unlike="ignore")
+    outputs = _run(to_onnx(synthesizer), new, mask)
+    _assert_near(outputs["synthesis"], _arrays(expected), mask)
+
+
+@pytest.fixture(scope="module")
+def fitted(subjects):
+    return small(patch_scales=(1, 2)).fit(_of(subjects[:2], "a"), _of(subjects[:2], "c"))
+
+
+def test_a_model_says_what_it_is(fitted):
+    model = to_onnx(fitted)
+    assert model.ir_version == 8
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 17)]
+    known = {each.key: each.value for each in model.metadata_props}
+    assert "towards right, anterior and superior" in known["orientation"]
+    assert known["voxel size"].startswith("1.1 x 1 x 1.2 mm")
+    assert "not for diagnosis" in known["intended use"]
+    assert known["places"] == "world coordinates"
+
+
+def test_the_same_bytes_every_time(fitted):
+    assert to_onnx(fitted).SerializeToString() == to_onnx(fitted).SerializeToString()
+
+
+class OwnNormalizer(ZScoreNormalizer):
+    pass
+
+
+@pytest.mark.parametrize("normalizer", [PeakNormalizer(), OwnNormalizer()])
+def test_normalizers_that_are_refused(subjects, normalizer):
+    scans = _of(subjects, "a")
+    synthesizer = small(normalization=normalizer).fit(scans, scans)
+    with pytest.raises(TypeError, match=f"not that of {type(normalizer).__name__}"):
+        to_onnx(synthesizer)
+
+
+def test_other_regressors_are_refused(subjects):
+    scans = _of(subjects, "a")
+    synthesizer = small(LinearRegression()).fit(scans, scans)
+    with pytest.raises(TypeError, match="not a LinearRegression"):
+        to_onnx(synthesizer)
+
+
+def test_neighbours_are_refused(fitted, monkeypatch):
+    window = vars(fitted.preparation_.window)
+    monkeypatch.setitem(window, "neighbours", "warped")
+    with pytest.raises(ValueError, match="Fit without neighbours"):
+        to_onnx(fitted)
+
+
+def test_unfitted():
+    with pytest.raises(NotFittedError, match="VolumeSynthesizer"):
+        to_onnx(VolumeSynthesizer())
