@@ -63,6 +63,7 @@ for _command in OPTIONS.keys() - {"info", "demo"}:
     OPTIONS[_command] += ["--verbose"]
 for _command in OPTIONS.keys() - {"info", "register"}:
     OPTIONS[_command] += RUNNING
+OPTIONS["export"] = ["model", "--output", "--overwrite", "--traceback"]
 
 
 def _voxels(path):

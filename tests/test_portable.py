@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from small_commands import contents, misused, refused
 from small_commands import run as run_command
 from small_volumes import framed, make_contrasts, make_image, small, small_network
 
@@ -15,7 +16,6 @@ from sklearn_lsdn import (
     ShrinkConnect,
     VDNRegressor,
     VolumeSynthesizer,
-    load_model,
     save_model,
     to_onnx,
 )
@@ -115,7 +115,9 @@ def test_graph_gives_what_predict_does(subjects, parameters):
 def test_several_sources_and_targets(subjects):
     options = dict(patch_scales=(1, 2), target_patch_size=3, smoothing=2.0)
     model = _assert_same(subjects, "ab", "cd", places="brain", **options)
-    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][0] == 2
+    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][
+        0
+    ] == 2
 
 
 @pytest.mark.parametrize("normalization", ["zscore", "nyul"])
@@ -191,7 +193,9 @@ def test_what_is_constant_but_for_a_few_voxels(subjects):
 
 @pytest.fixture(scope="module")
 def fitted(subjects):
-    return small(patch_scales=(1, 2)).fit(_of(subjects[:2], "a"), _of(subjects[:2], "c"))
+    return small(patch_scales=(1, 2)).fit(
+        _of(subjects[:2], "a"), _of(subjects[:2], "c")
+    )
 
 
 def test_a_model_says_what_it_is(fitted):
@@ -238,3 +242,31 @@ def test_neighbours_are_refused(fitted, monkeypatch):
 def test_unfitted():
     with pytest.raises(NotFittedError, match="VolumeSynthesizer"):
         to_onnx(VolumeSynthesizer())
+
+
+# lsdn export
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    """A model file, alone in its folder."""
+    return save_model(fitted, tmp_path / "t2w.skops") or tmp_path / "t2w.skops"
+
+
+def test_the_command_writes_what_to_onnx_does(saved, fitted, capsys):
+    path = saved.with_suffix(".onnx")
+    assert run_command("export", saved, "-o", path) == 0
+    assert capsys.readouterr().out.startswith(f"Saved {path}, ")
+    assert onnx.load(path) == to_onnx(fitted)
+
+
+def test_the_command_leaves_nothing_behind(saved, capsys):
+    path = saved.with_suffix(".onnx")
+    path.write_text("mine")
+    before = contents(saved.parent)
+    assert "exists already" in refused(capsys, "export", saved, "-o", path)
+    assert "no.skops" in refused(capsys, "export", "no.skops", "-o", "a.onnx")
+    assert ".onnx" in misused(capsys, "export", saved, "-o", "t2w.skops")
+    assert contents(saved.parent) == before
+    assert run_command("export", saved, "-o", path, "--overwrite") == 0
+    onnx.checker.check_model(path)

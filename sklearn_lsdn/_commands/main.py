@@ -20,6 +20,7 @@ _COMMANDS = (
     "score",
     "evaluate",
     "info",
+    "export",
     "bids-app",
 )
 
@@ -42,6 +43,7 @@ examples:
   lsdn evaluate --source all/*_T1w.nii.gz --target all/*_T2w.nii.gz --model lsdn cdn vdn
   lsdn shrink t2w.skops --source a/*_T1w.nii.gz --target a/*_T2w.nii.gz -o small.skops
   lsdn info t2w.skops
+  lsdn export t2w.skops -o t2w.onnx
   lsdn fit BIDS_DIR --source T1w --target T2w --desc preproc -o t2w.skops
   lsdn predict t2w.skops BIDS_DIR -o BIDS_DIR/derivatives/lsdn
   lsdn bids-app BIDS_DIR OUT participant --model t2w.skops --participant-label 01

@@ -55,14 +55,16 @@ class Grid:
         """The brain's values, of shape (n_voxels,)."""
         return volume.apply("GatherND", self.index)
 
-    def volumes(self, values):
-        """The box's volumes of shape (n, ...) of columns of `map`."""
+    def volumes(self, values, n):
+        """The box's volumes of n columns of `map`."""
         values = values.apply("Transpose", perm=[1, 0])
-        return values.take(self.rank.clip(0, None), axis=1)
+        volumes = values.take(self.rank.clip(0, None), axis=1)
+        return [volumes.take(i) for i in range(n)]
 
     def whole(self, volumes):
-        """Whole volumes of those of the box; 0 outside the brain."""
-        n = np.zeros(1, dtype=np.int64)
+        """Whole volumes of some of the box, as one array; 0 outside the brain."""
+        axis, n = np.array([0]), np.zeros(1, dtype=np.int64)
+        volumes = self.joined(*(each.apply("Unsqueeze", axis) for each in volumes))
         pads = self.joined(n, self.start, n, self._after)
         return volumes.where(self.inside, 0).apply("Pad", pads)
 

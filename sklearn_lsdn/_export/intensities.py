@@ -61,18 +61,27 @@ def _moments(values):
     return mean, (apart * apart).mean().apply("Sqrt")
 
 
-class _Linear:
-    """A location and a scale become 0 and 1."""
+class _Writer:
+    """What writes a normalizer into a graph: `to_shared` and `synthesis`."""
 
     def __init__(self, normalizer):
         self.normalizer = normalizer
+
+    def deviation(self, means, deviations):
+        """Standard deviations in the units of a typical scan; float32."""
+        upper, lower = means + deviations, means - deviations
+        return (self.synthesis(upper) - self.synthesis(lower)) / 2
+
+
+class _Linear(_Writer):
+    """A location and a scale become 0 and 1."""
 
     def to_shared(self, volume, ordered):
         """Normalise a volume by its brain's values in order; float32."""
         location, scale = self._location_and_scale(ordered)
         return ((volume.to(np.float64) - location) / scale).to(np.float32)
 
-    def from_shared(self, values):
+    def synthesis(self, values):
         """In the units of a typical scan; float32."""
         location, scale = self.normalizer.typical_.astype(np.float32)
         return values * scale + location
@@ -97,11 +106,8 @@ class _Percentile(_Linear):
         return low, ends.take(1) - low
 
 
-class _Nyul:
+class _Nyul(_Writer):
     """Percentiles become those of an average scan."""
-
-    def __init__(self, normalizer):
-        self.normalizer = normalizer
 
     def to_shared(self, volume, ordered):
         of = np.asarray(self.normalizer.percentiles, dtype=np.float64)
@@ -110,7 +116,7 @@ class _Nyul:
         landmarks = landmarks + spread * (1e-6 * np.arange(len(of)))
         return _piecewise(volume, landmarks, self.normalizer.landmarks_)
 
-    def from_shared(self, values):
+    def synthesis(self, values):
         landmarks = values.graph.constant(self.normalizer.landmarks_)
         return _piecewise(values, landmarks, self.normalizer.typical_)
 

@@ -131,7 +131,8 @@ def fitted_network(estimator):
     if network is None:
         raise TypeError(
             "to_onnx writes LSDNRegressor, LSDNClassifier, CDN and VDN of either kind, "
-            f"ShrinkConnect and VolumeSynthesizer, not {type(estimator).__name__}. Of an estimator that "
-            "holds one of them, give that, or see register_onnx_converters."
+            "ShrinkConnect and VolumeSynthesizer, not "
+            f"{type(estimator).__name__}. Of an estimator that holds one of them, give "
+            "that, or see register_onnx_converters."
         )
     return network

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._network.architecture import Layers
 from .._network.kernels.operands import LEAST, MOST
 from .._network.scaling import FAR
 
@@ -38,9 +39,8 @@ def answers(X, network, n_columns):
     coarse, fine = _two_floats(centre, "X")
     unit = ((X - coarse - fine) / _float32(scale, "X")).clip(-FAR, FAR)
     x = unit.take(located, axis=1) if located else None
-    return forward(
-        unit, x, layers._replace(filters=[by_column, *filters]), architecture
-    )
+    layers = Layers([by_column, *filters], layers.biases, layers.latent)
+    return forward(unit, x, layers, architecture)
 
 
 def forward(S, x, layers, architecture):
