@@ -1,8 +1,19 @@
 """A whole synthesis as one ONNX graph: a runtime computes what `predict` does."""
 
+import os
+import queue
+import re
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from small_commands import contents, misused, refused
@@ -270,3 +281,98 @@ def test_the_command_leaves_nothing_behind(saved, capsys):
     assert contents(saved.parent) == before
     assert run_command("export", saved, "-o", path, "--overwrite") == 0
     onnx.checker.check_model(path)
+
+
+# docs/portable.md
+
+PAGE = (REPOSITORY / "docs/portable.md").read_text(encoding="utf-8")
+
+
+def _code(language):
+    (code,) = re.findall(f"^```{language}\n(.*?)^```$", PAGE, re.S | re.M)
+    return code
+
+
+def test_the_page_in_python(subjects, fitted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    onnx.save(to_onnx(fitted), "t2w.onnx")
+    nib.save(subjects[2]["a"], "sub-26_T1w.nii.gz")
+    exec(_code("python"), {})
+    (expected,) = fitted.predict(["sub-26_T1w.nii.gz"], on_unlike="ignore")
+    mask = _arrays(subjects[2]["a"])[0] != 0
+    _assert_near(_arrays(nib.load("sub-26_T2w.nii.gz")), _arrays(expected), mask)
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+WEB = os.environ.get("LSDN_ORT_WEB", "")
+DRIVER = """\
+<!doctype html><script type="module">
+const post = body => fetch("result", {method: "POST", body});
+try {
+  const { synthesise } = await import("./page.mjs");
+  const load = async name => (await fetch(name)).arrayBuffer();
+  const floats = async name => new Float32Array(await load(name));
+  const mask = new Uint8Array(await load("mask"));
+  const affine = await floats("affine");
+  await post(await synthesise(await floats("volumes"), mask, affine, SHAPE));
+} catch (error) { await post("error: " + error); }
+</script>
+"""
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Address of a server of the test's folder, and a queue of what is sent to it."""
+    posted = queue.Queue()
+
+    class Handler(SimpleHTTPRequestHandler):
+        extensions_map = {".mjs": "text/javascript", ".html": "text/html"}
+        extensions_map |= {".wasm": "application/wasm", "": "application/octet-stream"}
+
+        def do_POST(self):
+            posted.put(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    handler = partial(Handler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", posted
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+@pytest.mark.skipif(
+    not Path(WEB, "ort.wasm.min.mjs").is_file(),
+    reason="LSDN_ORT_WEB does not name the folder dist of onnxruntime-web",
+)
+def test_the_page_in_a_browser(subjects, fitted, tmp_path, served):
+    new = subjects[2]["a"]
+    (expected,) = fitted.predict([new], on_unlike="ignore")
+    volume = _arrays(new)
+    mask = volume[0] != 0
+    onnx.save(to_onnx(fitted), tmp_path / "t2w.onnx")
+    (tmp_path / "ort").symlink_to(WEB)
+    (tmp_path / "volumes").write_bytes(volume.tobytes())
+    (tmp_path / "mask").write_bytes(mask.astype("u1").tobytes())
+    (tmp_path / "affine").write_bytes(new.affine.astype("f4").tobytes())
+    (tmp_path / "page.mjs").write_text(_code("js"))
+    (tmp_path / "index.html").write_text(DRIVER.replace("SHAPE", str([*mask.shape])))
+    address, posted = served
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", profile]
+    command += ["--remote-debugging-port=0", f"{address}/index.html"]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with subprocess.Popen(command, **quiet) as browser:
+        try:
+            result = posted.get(timeout=120)
+        finally:
+            browser.terminate()
+    assert not result.startswith(b"error"), result
+    computed = np.frombuffer(result, dtype=np.float32).reshape(volume.shape)
+    _assert_near(computed, _arrays(expected), mask)
