@@ -61,7 +61,7 @@ class Graph:
         self._constants.append(self._onnx.numpy_helper.from_array(array, name))
         return self._value(name, array.dtype)
 
-    def map(self, function: Callable, entries: "Value") -> "Value":
+    def map(self, function: Callable, entries: "Value", shapes) -> "Value":
         """Apply a function to each entry of an array, one after the other.
 
         Parameters
@@ -69,6 +69,8 @@ class Graph:
         function : callable
             From an entry to a Value; it may use Values from outside.
         entries : Value of shape (n, ...)
+        shapes : pair of lists of int
+            Of an entry, and of what it is mapped to; onnxruntime 1.21 asks for them.
 
         Returns
         -------
@@ -77,7 +79,10 @@ class Graph:
         entry = self._value(self._new_name("entry"), entries.dtype)
         self._parts.append([])
         result = function(entry)
-        ends = [[self._describe(v.name, v.dtype, None)] for v in (entry, result)]
+        ends = [
+            [self._describe(value.name, value.dtype, shape)]
+            for value, shape in zip((entry, result), shapes, strict=True)
+        ]
         body = self._onnx.helper.make_graph(self._parts.pop(), "entry", *ends)
         options = dict(body=body, num_scan_inputs=1, dtype=result.dtype)
         return self.apply("Scan", entries, **options)
@@ -112,6 +117,8 @@ class Graph:
         names = [self._name_of(each, *kinds[:1]) for each in inputs]
         values = [self._value(name, dtype or kinds[0]) for name, dtype in outputs]
         outputs = [value.name for value in values]
+        # Of nodes without names, onnxruntime 1.21 makes some that have the same.
+        attributes = {"name": outputs[0], **attributes}
         node = self._onnx.helper.make_node(operator, names, outputs, **attributes)
         self._parts[-1].append(node)
         return values

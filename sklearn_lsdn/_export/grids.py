@@ -110,7 +110,7 @@ class Grid:
 
         return read
 
-    def map(self, function):
+    def map(self, function, n_columns):
         """Rows for each voxel of the brain, and for the last one several.
 
         Parameters
@@ -118,6 +118,7 @@ class Grid:
         function : callable
             From an int64 Value of shape (n, 3), the indices of voxels in the box, to
             one of shape (n, n_columns).
+        n_columns : int
 
         Returns
         -------
@@ -128,8 +129,9 @@ class Grid:
         one = np.int64(1)
         every = self.graph.apply("Range", np.int64(0), stop, one, dtype=np.int64)
         every = every.apply("Min", n - 1)
-        rows = self.graph.map(function, self.index.take(every).reshape(-1, _AT_ONCE, 3))
-        return rows.reshape(self.joined(np.array([-1]), rows.shape.take([2])))
+        entries = self.index.take(every).reshape(-1, _AT_ONCE, 3)
+        shapes = [_AT_ONCE, 3], [_AT_ONCE, n_columns]
+        return self.graph.map(function, entries, shapes).reshape(-1, n_columns)
 
     def smoothed(self, volume, kernels):
         """A volume, in which voxels outside the brain take no part.

@@ -33,7 +33,7 @@ class Sliding:
             psi = forward(*see(index), layers, network.architecture)
             return targets(psi, network)
 
-        patches = self._grid.map(predict)
+        patches = self._grid.map(predict, network.n_outputs)
         return patches if self._size == 1 else self._averaged(patches)
 
     def means_and_deviations(self, members, noise, scale):
@@ -70,7 +70,7 @@ class Sliding:
             reached = reached.where(there.apply("Unsqueeze", axis), 0)
             return reached.sum(2) / there.to(np.float32).sum(1, keep=True)
 
-        return self._grid.map(mean)
+        return self._grid.map(mean, n)
 
 
 def mean_of(values):
