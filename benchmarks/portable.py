@@ -1,6 +1,6 @@
 """A whole synthesis as one ONNX graph, in onnxruntime, against this package's own path.
 
-    LSDN_DATA=<folder with open_ms_mni> python benchmarks/portable.py [--quick]
+    LSDN_DATA=<folder with open_ms_mni> python benchmarks/portable.py [--quick] [--times]
 
 Models of the open MS data (Lesjak et al., Neuroinformatics 2017,
 doi:10.1007/s12021-017-9348-7), T1w to T2w unless said, are trained on two subjects for
@@ -119,6 +119,8 @@ def of_graph(model, arrays, n_threads, repeats):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
+    # Threads that wait keep a core busy otherwise, on which others may compute.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options)
     given = dict(np.load(arrays))
     return timed(lambda: session.run(None, given), repeats)
@@ -183,6 +185,7 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two models, one run")
+    parser.add_argument("--times", action="store_true", help="the second table alone")
     options = parser.parse_args()
     beside = Path(__file__).resolve().parents[2] / "shared/data"
     data = Path(os.environ.get("LSDN_DATA", beside)) / "open_ms_mni"
@@ -190,8 +193,9 @@ def main():
     repeats = 1 if options.quick else 3
 
     print(in_new_process(machine), end="\n\n")
-    print("| model | largest difference | file, MB |\n|---|---|---|", flush=True)
-    for name in names:
+    if not options.times:
+        print("| model | largest difference | file, MB |\n|---|---|---|", flush=True)
+    for name in names if not options.times else ():
         apart, size = in_new_process(farthest, data, name)
         print(f"| {name} | {apart:.1e} | {size:.2f} |", flush=True)
 

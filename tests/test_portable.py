@@ -112,6 +112,7 @@ def _assert_same(subjects, sources, targets, return_std=False, **parameters):
         dict(smoothing=0.1, target_patch_size=3),
         dict(normalization="percentile"),
         dict(normalization="nyul"),
+        dict(normalization="auto"),
         dict(normalization=ZScoreNormalizer(trim=0)),
         dict(estimator=small_network(CDNRegressor)),
         dict(estimator=small_network(VDNRegressor)),
@@ -150,18 +151,11 @@ def test_a_shrunken_network_is_a_smaller_file(subjects):
     assert part.ByteSize() < whole.ByteSize()
 
 
-def test_sources_may_be_missing(subjects):
-    *known, new = _of(subjects, "ab")
-    synthesizer = small(source_dropout=0.3, places="brain", patch_scales=(1, 2))
-    synthesizer.fit(known, _of(subjects[:2], "c"))
-    model = to_onnx(synthesizer)
-    for missing in (0, 0), (0, 1), (1, 0):
-        there = [None if m else image for m, image in zip(missing, new, strict=True)]
-        synthesis = synthesizer.synthesize(there, on_unlike="ignore")
-        mask, flags = synthesis.subject.mask, np.array(missing, dtype="u1")
-        empty = make_image(np.zeros(mask.shape, dtype="f4"), TURNED)
-        outputs = _run(model, [image or empty for image in there], mask, missing=flags)
-        _assert_near(outputs["synthesis"], _arrays(synthesis.images), mask)
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_of_a_model_for_missing_sources_the_network_for_all(subjects, n_estimators):
+    options = dict(missing_sources=True, patch_scales=(1, 2))
+    std = n_estimators > 1
+    _assert_same(subjects, "ab", "c", std, n_estimators=n_estimators, **options)
 
 
 def test_template_places_are_an_input(subjects, monkeypatch):

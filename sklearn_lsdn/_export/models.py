@@ -44,12 +44,10 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
         "affine", float32 of shape (4, 4), from voxel indices to world mm. Axes go
         towards right, anterior and superior, and are of any size. With
         ``places="template"`` there is "places", float32 of shape (4, 4), from voxel
-        indices to mm in MNI152, and with ``source_dropout`` "missing", uint8 of shape
-        (n_sources,), other than 0 for sources that are not there. Outputs are
-        "synthesis", float32 of shape (n_targets, nx, ny, nz), in the units of a
-        typical training scan and 0 outside the brain, and of an ensemble "deviation",
-        the standard deviation as of ``return_std``. ``metadata_props`` say what was
-        trained.
+        indices to mm in MNI152. Outputs are "synthesis", float32 of shape (n_targets,
+        nx, ny, nz), in the units of a typical training scan and 0 outside the brain,
+        and of an ensemble "deviation", the standard deviation as of ``return_std``.
+        ``metadata_props`` say what was trained.
 
     Raises
     ------
@@ -84,7 +82,8 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
 
     Of a synthesizer, what is done to volumes of the model's voxel size is in the
     graph. Finding a brain, bringing images of other voxel sizes to it, the
-    registration of ``places="template"``, intervals, novelty and warnings are not.
+    registration of ``places="template"``, intervals, novelty, warnings, and networks
+    for subjects who lack sources are not.
 
     References
     ----------

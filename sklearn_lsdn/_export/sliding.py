@@ -12,13 +12,16 @@ class Sliding:
     Parameters
     ----------
     surroundings : Surroundings
+    channels : list of int
+        Of these, which the networks read.
     grid : Grid
     window : Window
     n_targets : int
     """
 
-    def __init__(self, surroundings, grid, window, n_targets):
-        self._surroundings, self._grid = surroundings, grid
+    def __init__(self, surroundings, channels, grid, window, n_targets):
+        self._surroundings, self._channels = surroundings, channels
+        self._grid = grid
         self._size, self._n_targets = window.target_patch_size, n_targets
         self._ranks = (
             grid.patches(grid.rank, -1, self._size) if self._size > 1 else None
@@ -27,7 +30,7 @@ class Sliding:
     def means(self, network):
         """Of the brain's voxels, as `Grid.map` gives them, of shape (n, n_targets)."""
         layers = network.architecture.layers(network.volume_parameters())
-        see = self._surroundings.seen_by(network)
+        see = self._surroundings.seen_by(network, self._channels)
 
         def predict(index):
             psi = forward(*see(index), layers, network.architecture)
@@ -78,33 +81,49 @@ def mean_of(values):
     return values[0].graph.apply("Sum", *values) / len(values)
 
 
-def networks_of(estimator, n_patch):
-    """The networks whose mean is predicted, and that of the size of errors or None.
+class _AllThere:
+    """Volumes none of which is missing, as `Role.within` looks at them."""
+
+    def __init__(self, channels):
+        self.channels = channels
+        self.missing = np.zeros(len(channels), dtype=bool)
+
+    def only(self, channels):
+        return _AllThere([self.channels[c] for c in channels])
+
+
+def networks_of(estimator, n_channels, n_offsets):
+    """The networks whose mean is predicted where no source is missing.
 
     Parameters
     ----------
     estimator : regressor
         A fitted one.
-    n_patch : int
-        Columns of a patch.
+    n_channels : int
+        Sources times scales.
+    n_offsets : int
+        Voxels of a patch.
 
     Returns
     -------
+    channels : list of int
+        Which they read.
     members : list of Network
     noise : (Network, ndarray) or None
-        The network, and the factors on its outputs.
+        What predicts the size of errors, and factors on its outputs.
 
     Raises
     ------
     TypeError
         If anything else than networks has a part.
     """
-    role = role_of(estimator)
+    regressor, read = role_of(estimator).within(_AllThere(list(range(n_channels))))
+    role, n_patch = role_of(regressor), len(read.channels) * n_offsets
     members = [_network(member, n_patch) for member in role.members()]
-    if role.noise is None:
-        return members, None
-    regressor, scale = role.noise
-    return members, (_network(regressor, n_patch), scale)
+    noise = None
+    if role.noise is not None:
+        noise = _network(role.noise[0], n_patch), role.noise[1]
+    return read.channels, members, noise
 
 
 def _network(regressor, n_patch):

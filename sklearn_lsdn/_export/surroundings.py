@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ..volumes._sampling import MISSING
 from .grids import gaussian
 from .intensities import in_order, without_artefacts, writer_of
 from .places import by_matrix, to_box
@@ -16,40 +15,30 @@ class Surroundings:
     preparation : Preparation
     grid : Grid
     volumes : float32 Value of shape (n_sources, nx, ny, nz)
-    missing : uint8 Value of shape (n_sources,) or None
-        Other than 0 for a source that is missing; None where none may be.
     places : Value of shape (4, 4)
         From indices of whole volumes to coordinates in mm; not looked at where they
         come of the brain's extent.
     """
 
-    def __init__(self, preparation, grid, volumes, missing, places):
+    def __init__(self, preparation, grid, volumes, places):
         self.graph, self.window = grid.graph, preparation.window
-        self._n_patch = self.window.n_patch(preparation.n_contrasts)
         self._readers = []
         parts = zip(preparation.source_normalizers, preparation.background, strict=True)
         for c, (normalizer, background) in enumerate(parts):
-            volume = grid.cropped(volumes.take(c))
-            there = None if missing is None else missing.take(c).apply("Equal", 0)
-            for read in self._channels(grid, volume, writer_of(normalizer), background):
-                self._readers.append(
-                    read if there is None else _or_missing(read, there)
-                )
-        # From indices of voxels to columns after a patch, as `PaddedVolumes.columns`.
-        rows = [
-            to_box(grid) if self.window.places == "brain" else by_matrix(grid, places)
-        ]
-        if missing is not None:
-            constant = np.array([[0.0, 0.0, 0.0, 1.0]])
-            rows.insert(0, missing.to(np.float64).reshape(-1, 1) * constant)
-        self._columns = grid.joined(*rows)
+            volume, writer = grid.cropped(volumes.take(c)), writer_of(normalizer)
+            self._readers += self._channels(grid, volume, writer, background)
+        by_box = self.window.places == "brain"
+        # From indices of voxels to coordinates in mm.
+        self._places = to_box(grid) if by_box else by_matrix(grid, places)
 
-    def seen_by(self, network):
+    def seen_by(self, network, channels):
         """What gives a network its features and coordinates.
 
         Parameters
         ----------
         network : Network
+        channels : list of int
+            Of each source at each scale, which it reads.
 
         Returns
         -------
@@ -57,18 +46,19 @@ class Surroundings:
             From int64 indices of voxels, of shape (n, 3), to features, of shape
             (n, p_1), and coordinates in the units of training, or None.
         """
-        n_patch, scaling = self._n_patch, network.scaling
+        readers, scaling = [self._readers[c] for c in channels], network.scaling
+        n_patch = len(channels) * self.window.patch_size**3
         more = [c - n_patch for c in network.feature_columns if c >= n_patch]
         places = [c - n_patch for c in network.coordinate_columns]
-        features = _affine(self._columns.take(more)) if more else None
+        features = _affine(self._places.take(more)) if more else None
         coordinates = None
         if places:
             centre = np.outer(scaling.coordinate_centre, [0.0, 0.0, 0.0, 1.0])
             scale = scaling.coordinate_scale[:, None]
-            coordinates = _affine((self._columns.take(places) - centre) / scale)
+            coordinates = _affine((self._places.take(places) - centre) / scale)
 
         def see(index):
-            parts = [read(index) for read in self._readers]
+            parts = [read(index) for read in readers]
             if features is not None:
                 parts.append(features(index))
             S = self.graph.apply("Concat", *parts, axis=1)
@@ -86,10 +76,6 @@ class Surroundings:
                 channel = grid.smoothed(volume, [gaussian(scale)] * 3)
             channel = writer.to_shared(channel, ordered)
             yield grid.patches(channel, background, self.window.patch_size, scale)
-
-
-def _or_missing(read, there):
-    return lambda index: read(index).where(there, MISSING)
 
 
 def _affine(matrix):

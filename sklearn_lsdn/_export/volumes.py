@@ -17,7 +17,6 @@ _GIVEN = {
     "mask": "other than 0 in the brain",
     "affine": "from voxel indices to world mm",
     "places": "from voxel indices to mm in MNI152",
-    "missing": "other than 0 for sources that are not there",
 }
 _KNOWN = {
     "orientation": "RAS+: axes towards right, anterior and superior",
@@ -36,8 +35,10 @@ def write_synthesis(synthesizer):
             "An ONNX model cannot deform training subjects to another, as this one "
             f"does with neighbours={window.neighbours!r}. Fit without neighbours."
         )
-    n_patch = window.n_patch(preparation.n_contrasts)
-    members, noise = networks_of(synthesizer.estimator_, n_patch)
+    n_channels = preparation.n_contrasts * len(window.scales)
+    channels, members, noise = networks_of(
+        synthesizer.estimator_, n_channels, window.patch_size**3
+    )
     writers = [writer_of(each) for each in preparation.target_normalizers]
 
     graph = Graph()
@@ -45,9 +46,9 @@ def write_synthesis(synthesizer):
     affine = given["affine"]
     reach = window.patch_size // 2 * max(window.scales)
     grid = Grid(given["mask"], max(reach, window.target_patch_size // 2))
-    seen = given["volumes"], given.get("missing"), given.get("places", affine)
+    seen = given["volumes"], given.get("places", affine)
     surroundings = Surroundings(preparation, grid, *seen)
-    slide = Sliding(surroundings, grid, window, len(writers))
+    slide = Sliding(surroundings, channels, grid, window, len(writers))
     deviations = None
     if noise is None:
         means = slide.means(*members)
@@ -85,6 +86,4 @@ def _inputs(graph, preparation):
     }
     if window.places == "template":
         declared["places"] = np.float32, [4, 4]
-    if window.source_dropout:
-        declared["missing"] = np.uint8, [n_sources]
     return {name: graph.input(name, *parts) for name, parts in declared.items()}
