@@ -1,6 +1,6 @@
 """A whole synthesis as one ONNX graph, in onnxruntime, against this package's own path.
 
-    LSDN_DATA=<folder with open_ms_mni> python benchmarks/portable.py [--quick] [--times]
+    LSDN_DATA=<folder with open_ms_mni> python benchmarks/portable.py [--times]
 
 Models of the open MS data (Lesjak et al., Neuroinformatics 2017,
 doi:10.1007/s12021-017-9348-7), T1w to T2w unless said, are trained on two subjects for
