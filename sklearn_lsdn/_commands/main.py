@@ -22,6 +22,7 @@ _COMMANDS = (
     "info",
     "export",
     "bids-app",
+    "selftest",
 )
 
 _DESCRIPTION = """\
@@ -35,6 +36,7 @@ a mask: --mask, or desc-brain_mask in a BIDS dataset.
 
 _EXAMPLES = """\
 examples:
+  lsdn selftest
   lsdn demo
   lsdn register --source raw/*_T1w.nii.gz --target raw/*_T2w.nii.gz -o aligned/
   lsdn fit --source train/*_T1w.nii.gz --target train/*_T2w.nii.gz -o t2w.skops
