@@ -4,6 +4,8 @@ On larger voxels and with fewer epochs: it is whole where the documentation is b
 """
 
 import ast
+import functools
+import os
 import re
 import runpy
 import sys
@@ -11,17 +13,29 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
+from sklearn_lsdn import datasets
+
 plt = pytest.importorskip("matplotlib.pyplot", reason="examples draw with matplotlib")
 pytest.importorskip("nilearn", reason="simulated cohorts need nilearn's template")
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("plot_*.py"))
-ALLOWED = {"matplotlib", "numpy", "sklearn", "sklearn_lsdn"}
-ALLOWED |= {"onnxruntime", "skl2onnx"}  # which an example can do without
+ALLOWED = {"matplotlib", "nibabel", "numpy", "scipy", "sklearn", "sklearn_lsdn"}
+ALLOWED |= {"dask", "joblib", "onnxruntime", "skl2onnx"}  # or it says what is missing
+ALLOWED |= sys.stdlib_module_names
 BRIEF = {
     r"\bvoxel_size=\d": "voxel_size=8",
     r"\bn_voxels=[\d_]+": "n_voxels=400",
     r"\b(max_iter|n_iter_no_change)=100\b": r"\1=3",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_simulation():
+    """Simulate each cohort once for all examples."""
+    with pytest.MonkeyPatch.context() as patch:
+        simulated = functools.cache(datasets.make_brain_cohort)
+        patch.setattr(datasets, "make_brain_cohort", simulated)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +59,7 @@ def _unlabelled(figure):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) >= 3
+    assert len(EXAMPLES) >= 10
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -74,6 +88,8 @@ def test_example_runs_and_labels_its_pictures(path, tmp_path, monkeypatch):
     assert brief != code
     script = tmp_path / path.name
     script.write_text(brief, encoding="utf-8")
+    if "LSDN_DATA" in code and "LSDN_DATA" not in os.environ:
+        pytest.skip("it draws nothing without the scans that LSDN_DATA has")
     folder = tmp_path / "empty"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -84,3 +100,10 @@ def test_example_runs_and_labels_its_pictures(path, tmp_path, monkeypatch):
     for figure in figures:
         assert list(_unlabelled(figure)) == []
     assert list(folder.iterdir()) == []  # an example leaves nothing behind
+
+
+def test_an_example_without_its_scans_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LSDN_DATA", str(tmp_path))
+    runpy.run_path(str(REPOSITORY / "examples" / "plot_real_scans.py"))
+    assert "open MS scans are not here" in capsys.readouterr().out
+    assert plt.get_fignums() == []
