@@ -22,11 +22,14 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
 default_role = "py:obj"
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
+smartquotes_action = "q"  # quotes alone: --help is no dash
 suppress_warnings = ["config.cache"]  # the gallery's order is an object
 
 myst_enable_extensions = ["deflist", "dollarmath"]
@@ -55,9 +58,13 @@ sphinx_gallery_conf = {
     "doc_module": ("sklearn_lsdn",),
     "within_subsection_order": ExplicitOrder(
         [
+            "plot_real_scans.py",
+            "plot_masks_and_places.py",
+            "plot_several_contrasts.py",
+            "plot_uncertainty_and_novelty.py",
+            "plot_methods_side_by_side.py",
             "plot_joint_histograms.py",
             "plot_training_error.py",
-            "plot_methods_side_by_side.py",
             "*",
         ]
     ),
@@ -65,10 +72,15 @@ sphinx_gallery_conf = {
     "show_signature": False,
 }
 
+# A copy is what is to be typed: no prompt, no output.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
 html_theme = "furo"
 html_title = f"sklearn_lsdn {release}"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
+html_logo = html_favicon = "_static/logo.svg"
 html_copy_source = False
 html_show_sourcelink = False
 

@@ -24,7 +24,7 @@ KEEP = [0.1, 0.25, 0.5]
 def train(share):
     """A network with a share of the nodes, trained from the start."""
     network = LSDNRegressor((round(200 * share), round(20 * share)))
-    synthesizer = VolumeSynthesizer(network, n_voxels=5_000, random_state=0)
+    synthesizer = VolumeSynthesizer(network, n_voxels=10_000, random_state=0)
     return synthesizer.fit(t1w[:-1], t2w[:-1])
 
 
