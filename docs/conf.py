@@ -8,6 +8,7 @@ from sphinx_gallery.sorting import ExplicitOrder
 import sklearn_lsdn
 
 matplotlib.use("Agg")
+os.environ["DASK_DISTRIBUTED__LOGGING__DISTRIBUTED"] = "warning"
 
 project = "sklearn_lsdn"
 author = "The sklearn_lsdn developers"
@@ -70,6 +71,8 @@ sphinx_gallery_conf = {
     ),
     "download_all_examples": False,
     "show_signature": False,
+    "remove_config_comments": True,
+    "write_computation_times": False,
 }
 
 # A copy is what is to be typed: no prompt, no output.

@@ -72,12 +72,12 @@ PANELS = {
     "tissue predicted": (volume(number(found)), dict(cmap=colours, vmin=0, vmax=2)),
     "probability of grey matter": (volume(grey), dict(cmap="viridis", vmin=0, vmax=1)),
 }
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.7), layout="constrained")
-for ax, (name, (shown, look)) in zip(axes, PANELS.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(7, 8), layout="constrained")
+for ax, (name, (shown, look)) in zip(axes.flat, PANELS.items(), strict=True):
     drawn = ax.imshow(shown, origin="lower", **look)
     ax.set_title(name)
     ax.set_axis_off()
-figure.colorbar(drawn, ax=axes[3], shrink=0.8).set_label("probability")
+figure.colorbar(drawn, ax=axes[1, 1], shrink=0.8).set_label("probability")
 handles = [plt.Rectangle((0, 0), 1, 1, color=colours(i)) for i in range(3)]
 figure.legend(handles, TISSUES, loc="outside lower center", ncols=3, frameon=False)
 plt.show()
