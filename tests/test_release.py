@@ -1,6 +1,7 @@
 """What is said of the package in several places is said once."""
 
 import re
+import subprocess
 import tomllib
 
 from conftest import REPOSITORY
@@ -30,3 +31,10 @@ def test_classifiers_begin_at_the_oldest_python_and_leave_out_none():
     minors = [int(c[len(named) :]) for c in PROJECT["classifiers"] if named in c]
     assert f">=3.{minors[0]}" == PROJECT["requires-python"]
     assert minors == list(range(minors[0], minors[-1] + 1))
+
+
+def test_an_option_that_a_release_does_not_know_is_refused():
+    release = [REPOSITORY / ".ci" / "release", "--everything"]
+    done = subprocess.run(release, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "not --everything" in done.stderr
