@@ -54,7 +54,7 @@ synthesizers = {
     name: VolumeSynthesizer(
         method,
         target_patch_size=PATCHES.get(name, 1),
-        n_voxels=8_000,
+        n_voxels=4_000,
         **PAPER,
         random_state=0,
     ).fit(t1w[:-1], t2w[:-1])

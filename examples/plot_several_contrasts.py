@@ -2,7 +2,7 @@
 What does a second contrast add, and what if a subject lacks it?
 ================================================================
 
-A subject's sources may be several scans. With ``source_dropout`` one model serves
+A subject's sources may be several scans. With ``missing_sources=True`` one model serves
 subjects who have any of them: None stands for a scan that was never taken, in training
 as well. Here T2w is made of T1w, of FLAIR, and of both.
 """
@@ -18,10 +18,11 @@ sources[1][1] = None  # no FLAIR
 sources[2][0] = None  # no T1w
 
 # %%
-# Each voxel of training loses each source with this probability, but never its last.
+# Within the model there is a network for each set of scans, trained on the subjects who
+# have all of it.
 from sklearn_lsdn import VolumeSynthesizer
 
-synthesizer = VolumeSynthesizer(source_dropout=0.35, n_voxels=10_000, random_state=0)
+synthesizer = VolumeSynthesizer(missing_sources=True, n_voxels=10_000, random_state=0)
 synthesizer.fit(sources, t2w[:-1])
 
 # %%
