@@ -64,6 +64,7 @@ for _command in OPTIONS.keys() - {"info", "demo"}:
 for _command in OPTIONS.keys() - {"info", "register"}:
     OPTIONS[_command] += RUNNING
 OPTIONS["export"] = ["model", "--output", "--overwrite", "--traceback"]
+OPTIONS["selftest"] = []
 
 
 def _voxels(path):
