@@ -75,5 +75,5 @@ plt.show()
 # %%
 # Another plane, through the midbrain, where all methods share an error on either
 # side.
-display.plot(plane="coronal", position=-20)
+display.plot(plane="coronal", cut_coords=-20)
 plt.show()

@@ -60,13 +60,13 @@ def test_each_subject_is_predicted_once_and_shown(
     assert len(synthesised) == 3
     html = page.read_text()
     for name in ("sub-01_T1w", "sub-02_T1w", "sub-03_T1w"):
-        assert html.count(f'alt="Slices of {name}:') == 1
+        assert html.count(f'alt="Slices of {name}:') == 2  # source and synthesis
         assert (out / f"{name}_synth.nii.gz").exists()
     assert re.search(r"sub-03_T1w.nii.gz; brain \d{4} ml", html)
     assert "t2w.skops" in html
     assert 'id="scores"' not in html
     assert 'id="warnings"' not in html
-    assert "Latent coordinates over the first source of sub-01_T1w" in html
+    assert "Over the first source of sub-01_T1w" in html
 
 
 def test_outputs_are_those_without_a_page(data, model, tmp_path):
@@ -85,13 +85,13 @@ def test_outputs_are_those_without_a_page(data, model, tmp_path):
 def test_maps_that_were_asked_for_are_drawn(data, model, tmp_path, monkeypatch):
     from sklearn_lsdn.display import SynthesisDisplay
 
-    drawn, plot = [], SynthesisDisplay.plot
+    drawn, panels = [], SynthesisDisplay.panels
 
-    def seen(self, **options):
+    def seen(self):
         drawn.append(dict(self.volumes))
-        return plot(self, **options)
+        return panels(self)
 
-    monkeypatch.setattr(SynthesisDisplay, "plot", seen)
+    monkeypatch.setattr(SynthesisDisplay, "panels", seen)
     scan = files_of(data)[2]
     for i, maps in enumerate(([], ["--uncertainty", "--novelty"])):
         page = tmp_path / f"{i}.html"
@@ -132,7 +132,7 @@ def test_with_keep_going_the_page_says_what_failed(
     given = [model, damaged, files_of(data)[2], "-q", "-o", tmp_path / "out"]
     assert run("predict", *given, "--keep-going", "--report", page) == 1
     html = page.read_text()
-    assert html.count("Slices of") == 1
+    assert html.count("Slices of") == 2
     assert "1 of 2 subjects could not be predicted" in html
     assert "sub-04_T1w.nii.gz" in html
     assert "1 of 2 subjects could not be predicted" in capsys.readouterr().err
@@ -146,7 +146,7 @@ def test_with_resume_the_page_is_on_the_new_ones_and_says_so(data, model, tmp_pa
     given = model, *files_of(data)[:2], "-q", "-o", out, "--resume"
     assert run("predict", *given, "--report", page) == 0
     html = page.read_text()
-    assert html.count("Slices of") == html.count("Slices of sub-02_T1w") == 1
+    assert html.count("Slices of") == html.count("Slices of sub-02_T1w") == 2
     assert "Predicted now, and shown: 1." in html
     assert run("predict", *given, "--report", page, "--overwrite") == 0
     assert "Slices of" not in page.read_text()
@@ -167,8 +167,8 @@ def test_sessions_of_a_dataset(data, model, tmp_path):
     given = model, folder, *names, "-o", tmp_path / "out", "--report", page
     assert run("predict", *given) == 0
     html = page.read_text()
-    assert html.count("Slices of sub-03_ses-a_T1w") == 1
-    assert html.count("Slices of sub-03_ses-b_T1w") == 1
+    assert html.count("Slices of sub-03_ses-a_T1w") == 2
+    assert html.count("Slices of sub-03_ses-b_T1w") == 2
 
 
 @pytest.mark.parametrize("what", ["exists", "input"])

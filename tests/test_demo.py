@@ -122,7 +122,7 @@ def test_the_picture_is_of_the_images_saved(demonstration, images):
     ((shown, names),) = demonstration.drawn
     for image, saved in zip(shown, images, strict=True):
         assert (image.get_fdata() == saved.get_fdata()).all()
-    assert names == dict(source_name="T1w", target_name="T2w")
+    assert (names["source_name"], names["target_name"]) == ("T1w", "T2w")
 
 
 def test_the_picture_has_three_grey_columns_and_one_in_colour(demonstration):

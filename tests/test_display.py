@@ -1,8 +1,10 @@
 """SynthesisDisplay: the right slices, the right way up, in comparable windows."""
 
+import re
 import sys
 
 import matplotlib.image
+import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,9 +14,16 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from sklearn_lsdn.display import SynthesisDisplay
 
 SHAPE, ZOOMS = (9, 11, 7), (1.0, 2.0, 3.0)
-CENTRE = (5, 5, 3)  # of the brain below, which is not that of the grid
+CENTRE = (6, 5, 3)  # of the brain below; across the sagittal plane beside the fissure
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 COLUMNS = ["source", "target", "synthesis", "error"]
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
 
 
 def _volumes():
@@ -40,13 +49,12 @@ def _images(axes="RAS", zooms=ZOOMS):
 
 
 def _display(*args, **kwargs):
-    return SynthesisDisplay.from_images(*_images(*args, **kwargs)).plot()
+    return SynthesisDisplay.from_images(*_images(*args, **kwargs))
 
 
 def _panels(display):
     """Pictures by plane and column."""
-    axes = [ax for ax in display.figure_.axes if ax.images]
-    panels = np.reshape([ax.images[0] for ax in axes], (3, 4))
+    panels = np.reshape([ax.images[0] for ax in display.axes_.flat], (3, 4))
     return {
         (plane, column): panels[i, j]
         for i, plane in enumerate(PLANES)
@@ -63,9 +71,9 @@ def _bars(display):
 @pytest.fixture(scope="module")
 def display():
     images = _images()
-    return SynthesisDisplay.from_images(
-        *images, source_name="T1w", target_name="FLAIR"
-    ).plot(title="sub-01")
+    plt.switch_backend("Agg")
+    names = dict(source_name="T1w", target_name="FLAIR")
+    return SynthesisDisplay.from_images(*images, **names, title="sub-01")
 
 
 def test_twelve_panels_and_four_colour_bars(display):
@@ -83,8 +91,10 @@ def test_titles_name_contrasts_and_planes(display):
         "FLAIR (synthesis)",
         "synthesis - target",
     ]
-    for plane in PLANES:
-        assert panels[plane, "source"].axes.get_ylabel() == plane
+    for plane, axis in PLANES.items():
+        place, *sides = (text.get_text() for text in panels[plane, "source"].axes.texts)
+        assert re.fullmatch(rf"{plane}, {'xyz'[axis]} = -?\d+ mm", place)
+        assert sides == (["P", "A"] if plane == "sagittal" else ["L", "R"])
     assert display.figure_.get_suptitle().strip() == "sub-01"
     assert _display().figure_.get_suptitle() == ""
 
@@ -107,8 +117,11 @@ def test_colour_bars_belong_to_their_columns_and_carry_units(display):
         panel = _panels(display)["axial", column]
         assert panel.colorbar.ax is bar
         assert bar.get_xlim() == pytest.approx(panel.get_clim())
-        unit = "source" if column == "source" else "target"
-        assert bar.get_xlabel() == f"scanner units of the {unit}"
+        assert bar.get_xlabel() == "scanner units"
+        values, (low, high) = display.volumes[column], panel.get_clim()
+        ends = (values < low).any(), (values > high).any()
+        arrows = {(0, 0): "neither", (0, 1): "max", (1, 0): "min", (1, 1): "both"}
+        assert panel.colorbar.extend == arrows[ends]
 
 
 def test_panels_show_slices_through_the_middle_of_the_brain(display):
@@ -128,7 +141,7 @@ def test_outside_the_synthesis_there_is_no_error():
     cut = synthesis.get_fdata()
     cut[:, :5] = 0
     cut = nib.Nifti1Image(cut, synthesis.affine)
-    panels = _panels(SynthesisDisplay.from_images(source, target, cut).plot())
+    panels = _panels(SynthesisDisplay.from_images(source, target, cut))
     error = panels["axial", "error"].get_array()
     assert error.mask[:5].all()
     assert (error[5:10, 2:] != 0).all()
@@ -189,7 +202,7 @@ def test_several_sources_and_no_target():
     volumes = {"source 1": source, "source 2": source, "synthesis": synthesis}
     volumes["standard deviation"] = abs(synthesis)
     display = SynthesisDisplay(volumes, synthesis != 0, np.diag([*ZOOMS, 1])).plot()
-    above = [ax for ax in display.figure_.axes if ax.images][:4]
+    above = display.axes_[0]
     assert [ax.get_title() for ax in above] == [*volumes]
     top = np.percentile(synthesis[synthesis != 0], 99.5)
     tops = [ax.images[0].get_clim()[1] for ax in above]
@@ -208,7 +221,7 @@ def test_a_display_can_be_drawn_again_from_its_parts(display):
 
 
 def test_missing_matplotlib_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_lsdn\[demo\]"'):
         _display()
 

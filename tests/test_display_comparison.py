@@ -17,7 +17,7 @@ from sklearn_lsdn.display import ComparisonDisplay, SynthesisDisplay
 
 SHAPE, ZOOMS = (9, 11, 7), (1.0, 2.0, 3.0)
 AFFINE = nib.affines.from_matvec(np.diag(ZOOMS), [-4, -9, -8])
-CENTRE = (5, 5, 3)  # of the brain, which is not that of the grid
+CENTRE = (6, 5, 3)  # of the brain; across the sagittal plane beside the fissure
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
@@ -69,14 +69,14 @@ def _pictures(display):
 def test_columns_are_source_target_and_methods():
     display = _display(source_name="T1w", target_name="T2w")
     titles = [ax.get_title() for ax in display.axes_[0]]
-    assert titles[:2] == ["T1w\n(source)", "T2w\n(target)"]
+    assert titles[:2] == ["T1w (source)", "T2w (target)"]
     assert [title.split("\n")[0] for title in titles[2:]] == ["good", "poor"]
     above, below = _pictures(display)
     assert None not in above
     assert [picture is None for picture in below] == [True, True, False, False]
     without = _display(with_source=False)
     assert without.axes_.shape == (2, 3)
-    assert without.axes_[0, 0].get_title() == "target\n(target)"
+    assert without.axes_[0, 0].get_title() == "target"
 
 
 def test_titles_have_the_scores_over_the_whole_brain():
@@ -120,49 +120,50 @@ def test_target_and_syntheses_share_a_window():
         assert picture.get_cmap().name == "gray"
 
 
-def test_errors_share_a_symmetric_scale_that_grey_keeps():
-    target, syntheses, _, brain = _volumes()
+def test_errors_share_a_symmetric_scale_with_a_neutral_zero():
+    target, _, _, brain = _volumes()
     _, below = _pictures(_display())
-    errors = [np.abs(volume - target)[brain] for volume in syntheses.values()]
-    limit = np.percentile(errors, 98)
+    limit = np.percentile(target[brain], 99.5) / 2
     for picture in below[2:]:
         assert picture.get_clim() == pytest.approx((-limit, limit))
     colors = below[2].to_rgba(np.linspace(-limit, limit, 9))[:, :3]
-    assert (np.diff(colors @ [0.3, 0.59, 0.11]) > 0.05).all()
-    assert np.ptp(colors[4]) < 0.05  # no error is grey
+    assert colors[4] == pytest.approx(0.97, abs=0.01)  # no error is white
     assert colors[0, 2] > colors[0, 0]  # too dark is blue
-    assert colors[-1, 0] > colors[-1, 2]  # too bright is yellow
-    _, below = _pictures(_display(error_limit=5, error_cmap="RdBu_r"))
+    assert colors[-1, 0] > colors[-1, 2]  # too bright is red
+    _, below = _pictures(_display(error_limit=5, error_cmap="cividis"))
     assert below[3].get_clim() == (-5, 5)
-    assert below[3].get_cmap().name == "RdBu_r"
+    assert below[3].get_cmap().name == "cividis"
+    assert below[3].colorbar.extend == "both"
 
 
 def test_perfect_syntheses_have_a_scale_as_well():
     target = _image(_volumes()[0])
     display = ComparisonDisplay.from_predictions(target, {"copy": target})
     assert display.axes_[0, 1].get_title() == "copy\ninf dB, R2 1.00"
-    assert display.axes_[1, 1].images[0].get_clim() == (-1, 1)
+    low, high = display.axes_[1, 1].images[0].get_clim()
+    assert low == -high < 0
 
 
 def test_scales_and_places_carry_units():
-    display = _display(source_name="T1w", target_name="T2w", position=-1)
+    display = _display(source_name="T1w", target_name="T2w", cut_coords=-1)
     bars = [
         picture.colorbar for row in _pictures(display) for picture in row if picture
     ]
     labels = [bar.ax.get_xlabel() or bar.ax.get_ylabel() for bar in bars if bar]
     assert labels == [
-        "T1w\n(scanner units)",
-        "T2w\n(scanner units)",
+        "scanner units",
+        "scanner units",
         "synthesis - target\n(scanner units)",
     ]
-    assert display.axes_[0, 0].get_ylabel() == "y, back to front (mm)\nat z = -2 mm"
-    assert display.axes_[1, 2].get_xlabel() == "x, left to right (mm)"
+    for ax in display.axes_[0]:
+        texts = [text.get_text() for text in ax.texts]
+        assert texts == ["axial, z = -2 mm", "L", "R"]
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPI"])
 def test_pictures_lie_at_their_world_coordinates(axes):
-    display = _display(axes, plane="coronal", position=-1)
-    assert display.axes_[0, 0].get_ylabel().endswith("at y = -1 mm")
+    display = _display(axes, plane="coronal", cut_coords=-1)
+    assert display.axes_[0, 0].texts[0].get_text() == "coronal, y = -1 mm"
     picture = _pictures(display)[0][1]
     # Voxel borders of the whole grid: x from -4 by 1 mm, z from -8 by 3 mm.
     assert picture.get_extent() == pytest.approx([-4.5, 4.5, -9.5, 11.5])
@@ -174,16 +175,26 @@ def test_the_part_shown_is_the_brain_and_a_margin():
     display = _display()
     for ax in [*display.axes_[0], *display.axes_[1, 2:]]:
         assert ax.get_xlim() == pytest.approx((-2.5 - 3, 4.5 + 3))
-        assert ax.get_ylim() == pytest.approx((-8 - 3, 10 + 3))
+        assert ax.get_ylim() == pytest.approx((-8 - 10, 10 + 3))  # and the position
 
 
 def test_places_without_brain_are_refused():
     with pytest.raises(
         ValueError, match=r"no brain at 90 mm: give a position from -5 to 7 mm"
     ):
-        _display(position=90)
+        _display(cut_coords=90)
     with pytest.raises(ValueError, match=r"plane must be one of .*got 'oblique'"):
         _display(plane="oblique")
+
+
+def test_the_worst_slice_is_where_errors_are():
+    target, syntheses, _, _ = _volumes()
+    syntheses["poor"][:, :, 4] += 500
+    display = ComparisonDisplay.from_predictions(
+        _image(target), {"poor": _image(syntheses["poor"])}, cut_coords="worst"
+    )
+    shown = display.axes_[0, 1].images[0].get_array()
+    np.testing.assert_array_equal(shown, syntheses["poor"][:, :, 4].T)
 
 
 def test_a_mask_limits_brain_and_snr():
@@ -216,6 +227,13 @@ def test_drawn_in_a_given_figure_and_again():
     display = _display(figure=figure)
     assert display.figure_ is figure
     assert plt.get_fignums() == [figure.number]
+    figure, places = plt.subplots(1, 2, layout="constrained")
+    display.plot(ax=places[0])
+    assert display.figure_ is figure
+    assert display.axes_.shape == (2, 4)
+    figure.draw_without_rendering()
+    right = max(ax.get_position().x1 for ax in display.axes_.flat)
+    assert right <= places[1].get_position().x0 + 0.05
     assert display.plot(plane="sagittal") is display
     assert display.figure_ is not figure
     display.figure_.draw_without_rendering()
@@ -274,7 +292,7 @@ def test_synthesis_display_predicts_as_well(subjects, synthesizers):
     np.testing.assert_array_equal(display.volumes["synthesis"], expected.get_fdata())
     np.testing.assert_array_equal(display.volumes["source"], sources[1].get_fdata())
     assert display.names["target"] == "T2w (target)"
-    figure = plt.figure()
+    figure = plt.figure(layout="constrained")
     assert display.plot(figure=figure).figure_ is figure
 
 

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -115,6 +116,18 @@ def test_each_network_of_a_synthesizer_is_drawn(n_estimators):
             f"LSDNRegressor, member {i}": member.estimator_.loss_curve_
             for i, member in enumerate(synthesizer.estimator_.estimators_, 1)
         }
+
+
+def test_each_network_of_an_ensemble_of_scikit_learn_is_drawn():
+    X = np.random.RandomState(0).uniform(-1, 1, (60, 2))
+    small = LSDNRegressor((4,), max_iter=2)
+    bagged = BaggingRegressor(small, n_estimators=2, random_state=0).fit(X, X[:, 0])
+    display = LossCurveDisplay.from_estimator(bagged, name="bag")
+    first, second = bagged.estimators_
+    assert display.curves == {
+        "bag, member 1": first.loss_curve_,
+        "bag, member 2": second.loss_curve_,
+    }
 
 
 def test_a_synthesizer_shrunk_later_shows_the_smaller_network():

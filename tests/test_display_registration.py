@@ -1,11 +1,19 @@
 """RegistrationDisplay: lines lie where borders are."""
 
+import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 import pytest
 
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.display import RegistrationDisplay
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,7 @@ def test_edges_are_drawn_where_the_border_is(kind):
     below, above = _cube(5, 35), _cube(12, 28)
     if kind == "image":
         above.dataobj[20, 20, 20] = 1.1
-    display = RegistrationDisplay.from_images([("cube", below, above)]).plot()
+    display = RegistrationDisplay.from_images([("cube", below, above)])
     assert len(display.figure_.axes) == {"mask": 3, "image": 6}[kind]
     for i, ax in enumerate(display.figure_.axes):
         lines = {tuple(map(tuple, line.get_xydata())) for line in ax.lines}
@@ -46,8 +54,8 @@ def test_edges_are_drawn_where_the_border_is(kind):
 def test_a_row_for_each_pair_and_a_file(scans, tmp_path):
     t1w, t2w = scans
     pairs = [("one", t1w, t2w), ("two", t2w, t1w)]
-    display = RegistrationDisplay.from_images(pairs).plot(title="both")
-    assert len(display.figure_.axes) == 12
+    display = RegistrationDisplay.from_images(pairs, title="both")
+    assert display.axes_.shape == (4, 3)
     path = tmp_path / "edges.png"
     display.save(path)
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -57,8 +65,8 @@ def test_a_row_for_each_pair_and_a_file(scans, tmp_path):
 
 def test_an_image_without_edges_is_drawn_all_the_same(scans):
     empty = nib.Nifti1Image(np.zeros(scans[0].shape, dtype=np.float32), scans[0].affine)
-    RegistrationDisplay.from_images([("empty", scans[0], empty)]).plot()
-    RegistrationDisplay.from_images([("empty", empty, scans[0])]).plot()
+    RegistrationDisplay.from_images([("empty", scans[0], empty)])
+    RegistrationDisplay.from_images([("empty", empty, scans[0])])
 
 
 def test_other_grids_are_refused(scans):

@@ -165,6 +165,7 @@ def _page(arguments, synthesizer):
             results,
             networks,
             notes=notes,
+            command=arguments.as_typed,
             overwrite=overwrite,
         )
     if failure:

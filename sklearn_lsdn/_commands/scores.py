@@ -17,6 +17,11 @@ def add_scores_output(command, unless=""):
         help="write a page for the browser, .html: slices of every subject with errors "
         f"and scores, the networks and their training, warnings{unless}",
     )
+    command.add_argument(
+        "--worst-first",
+        action="store_true",
+        help="on the page, show subjects in the order of their SNR",
+    )
 
 
 def refuse_one_file_for_two(arguments):
@@ -76,5 +81,11 @@ def _write(arguments, evaluation, title, results, networks):
             told = [*result["warnings"], *record["warnings"]]
             result["warnings"] = list(dict.fromkeys(told))
         write_page(
-            arguments.report, title, results, networks, overwrite=arguments.overwrite
+            arguments.report,
+            title,
+            results,
+            networks,
+            command=arguments.as_typed,
+            worst_first=arguments.worst_first,
+            overwrite=arguments.overwrite,
         )

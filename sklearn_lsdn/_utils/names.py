@@ -11,6 +11,11 @@ _ENDING = re.compile(r"\.(nii|img|hdr|mgh|mgz)(\.(gz|bz2|zst))?$", re.IGNORECASE
 _ENTITY = re.compile(r"([a-z]+)-([\w+-]+)")
 # As in sub-01-T1.nii.gz, where it is no part of the label.
 _CONTRAST = re.compile(r"-(t[12]\w*|pdw?|flair|mp2?rage|swi|dwi|adc|ct|pet)$", re.I)
+_IS_CONTRAST = re.compile(
+    r"(inplane)?t[12](w|star|starw|map|rho)?|pd(w|t2|map)?|flair|unit1|mp2?rage|angio"
+    r"|swi|dwi|adc|ct|pet",
+    re.I,
+)
 _ZEROS = re.compile(r"(?<![0-9A-Za-z])0+(?=[0-9]+(?![0-9A-Za-z]))")
 _OF_PERSON = "sub", "ses", "run"
 
@@ -102,6 +107,23 @@ def entities_of(path) -> dict:
         if value := next(values, None):
             found[key] = value
     return found
+
+
+def contrast_of(path) -> str:
+    """The contrast that a file's name ends in, or nothing.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn._utils.names import contrast_of
+    >>> contrast_of("sub-07_ce-gadolinium_space-MNI152_T1w.nii.gz")
+    'T1w, gadolinium'
+    >>> contrast_of("sub-07_desc-synth_T2w.nii.gz"), contrast_of("brain.nii")
+    ('T2w', '')
+    """
+    name = Name.parse(split_name(path)[0])
+    if not _IS_CONTRAST.fullmatch(name.suffix):
+        return ""
+    return ", ".join(filter(None, [name.suffix, name.entities.get("ce")]))
 
 
 def subject_label(path) -> str | None:

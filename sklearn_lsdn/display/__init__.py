@@ -3,6 +3,7 @@
 from ._comparison import ComparisonDisplay
 from ._joint_histogram import JointHistogramDisplay
 from ._loss_curve import LossCurveDisplay
+from ._nodes import NodesDisplay
 from ._registration import RegistrationDisplay
 from ._synthesis import SynthesisDisplay
 
@@ -10,6 +11,7 @@ __all__ = [
     "ComparisonDisplay",
     "JointHistogramDisplay",
     "LossCurveDisplay",
+    "NodesDisplay",
     "RegistrationDisplay",
     "SynthesisDisplay",
 ]

@@ -2,26 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.names import contrast_of
 from ..metrics import snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
 from ..volumes._masks import found_brain
 from ..volumes._subjects import Image
-from ._figures import Display, new_figure, white_of
-from ._slices import PLANES, Slice
-from ._synthesis import first_contrast, synthesize_one
+from ._figures import Display
+from ._panels import Panel, draw_panels, white_of
+from ._slices import choose_slices
+from ._synthesis import first_contrast, synthesize_one, title_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
-
-_ERRORS_TOP = 98.0  # percentile of absolute errors over the brain
 
 
 @dataclass(eq=False, repr=False)
@@ -43,8 +45,8 @@ class ComparisonDisplay(Display):
         From voxels to world mm.
     source : ndarray of shape (nx, ny, nz), default=None
         What the syntheses were made from.
-    source_name, target_name : str, default="source" and "target"
-        The contrasts.
+    source_name, target_name : str, default=""
+        The contrasts, where they are known.
 
     Attributes
     ----------
@@ -90,8 +92,8 @@ class ComparisonDisplay(Display):
     affine: np.ndarray
     _: KW_ONLY
     source: np.ndarray | None = None
-    source_name: str = "source"
-    target_name: str = "target"
+    source_name: str = ""
+    target_name: str = ""
 
     @classmethod
     def from_predictions(
@@ -101,8 +103,8 @@ class ComparisonDisplay(Display):
         *,
         source: Image | None = None,
         mask_img: Image | None = None,
-        source_name: str = "source",
-        target_name: str = "target",
+        source_name: str | None = None,
+        target_name: str | None = None,
         **plot_parameters: Any,
     ) -> Self:
         """Draw syntheses that have been made.
@@ -118,8 +120,8 @@ class ComparisonDisplay(Display):
             What the syntheses were made from, to be shown as well.
         mask_img : path, image, "mni152" or None, default=None
             The brain; None takes what differs from the background in all images.
-        source_name, target_name : str, default="source" and "target"
-            The contrasts.
+        source_name, target_name : str, default=None
+            The contrasts; by default, what the files' names end in, such as T1w.
         **plot_parameters
             Parameters of `plot`.
 
@@ -148,8 +150,8 @@ class ComparisonDisplay(Display):
             found_brain(mask_img, files, volumes),
             files[0].affine,
             source=volumes[-1] if source is not None else None,
-            source_name=source_name,
-            target_name=target_name,
+            source_name=source_name or contrast_of(files[-1].path),
+            target_name=target_name or contrast_of(files[0].path),
         ).plot(**plot_parameters)
 
     @classmethod
@@ -243,10 +245,11 @@ class ComparisonDisplay(Display):
         self,
         figure: "Figure | None" = None,
         *,
+        ax: "Axes | np.ndarray | None" = None,
         plane: str = "axial",
-        position: float | None = None,
+        cut_coords: float | str | None = None,
         cmap: "str | Colormap" = "gray",
-        error_cmap: "str | Colormap" = "cividis",
+        error_cmap: "str | Colormap" = "RdBu_r",
         error_limit: float | None = None,
     ) -> Self:
         """Draw the same slice of every image, and of every error.
@@ -257,21 +260,24 @@ class ComparisonDisplay(Display):
         Parameters
         ----------
         figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure.
+            Where to draw; by default, a new figure of pyplot.
+        ax : matplotlib.axes.Axes or ndarray of them, default=None
+            Axes whose place is taken, or an array like ``axes_``.
         plane : {"axial", "coronal", "sagittal"}, default="axial"
             How the slice lies.
-        position : float, default=None
-            Where, in world mm along the axis across it; by default, in the middle
-            of the brain.
+        cut_coords : float or "worst", default=None
+            Where, in world mm along the axis across it, or where the mean absolute
+            error of all methods is largest; by default, in the middle of the brain,
+            off the fissure.
         cmap : str or matplotlib Colormap, default="gray"
             Of the images.
-        error_cmap : str or matplotlib Colormap, default="cividis"
-            Of synthesis - target. The default is dark blue where the synthesis is
-            too dark, grey where it is right and light yellow where it is too
-            bright, so that signs are told apart in a print in grey as well.
+        error_cmap : str or matplotlib Colormap, default="RdBu_r"
+            Of synthesis - target. The default is blue where the synthesis is too dark,
+            white where it is right and red where it is too bright; "cividis" keeps
+            signs apart in a print in grey.
         error_limit : float, default=None
-            Error that gets the last colour on either side; by default, the 98th
-            percentile of all methods' absolute errors over the brain.
+            Error that gets the last colour on either side; by default, half of what
+            is drawn white.
 
         Returns
         -------
@@ -285,57 +291,44 @@ class ComparisonDisplay(Display):
         ValueError
             If the plane is unknown or holds no brain.
         """
-        if plane not in PLANES:
-            raise ValueError(
-                f"plane must be one of {', '.join(PLANES)}, got {plane!r}."
-            )
-        cut = Slice(self.mask, self.affine, PLANES[plane], position)
+        errors = {name: each - self.target for name, each in self.syntheses.items()}
+        total = np.sum([abs(error) for error in errors.values()], axis=0)
+        if isinstance(cut_coords, Real):
+            cut_coords = [cut_coords]
+        ((cut,),) = choose_slices(self.mask, self.affine, plane, cut_coords, total)
         brain = np.float64(self.target[self.mask])
         inside = {
             name: np.float64(each[self.mask]) for name, each in self.syntheses.items()
         }
         self.snr_ = {name: snr_score(brain, each) for name, each in inside.items()}
         self.r2_ = {name: r2_score(brain, each) for name, each in inside.items()}
-        if error_limit is None:
-            errors = np.abs(np.subtract([*inside.values()], brain))
-            error_limit = np.percentile(errors, _ERRORS_TOP) or 1.0
-        scans = [("target", self.target_name, self.target)]
+        white = white_of(self.target, self.mask)
+        look, of_error = dict(cmap=cmap), dict(limit=error_limit, cmap=error_cmap)
+        title = title_of("target", self.target_name)
+        columns = [(Panel.of_scan(title, self.target, white, **look), None)]
         if self.source is not None:
-            scans.insert(0, ("source", self.source_name, self.source))
-        n_columns = len(scans) + len(self.syntheses)
-        if figure is None:
-            width, height = np.ptp(cut.window, axis=1)
-            panel = np.clip(12 / n_columns, 1.7, 2.6)  # inches across
-            size = panel * n_columns + 1.6, 2 * panel * height / width + 1.1
-            figure = new_figure(size)
-        axes = figure.subplots(2, n_columns, squeeze=False)
-        for (above, below), (role, name, scan) in zip(axes.T, scans, strict=False):
-            white = white_of(scan, self.mask)  # at last the target's
-            cut.draw(above, scan, cmap=cmap, vmin=0, vmax=white)
-            above.set_title(f"{name}\n({role})", fontsize="medium")
-            below.set_axis_off()
-            figure.colorbar(
-                above.images[0],
-                cax=below.inset_axes([0.05, 0.85, 0.9, 0.05]),
-                orientation="horizontal",
-                label=f"{name}\n(scanner units)",
-                extend="max",
-            )
-        limits = dict(vmin=-error_limit, vmax=error_limit)
-        panels = zip(axes.T[len(scans) :], self.syntheses.items(), strict=True)
-        for (above, below), (name, synthesis) in panels:
-            cut.draw(above, synthesis, cmap=cmap, vmin=0, vmax=white)
-            scores = f"{self.snr_[name]:.1f} dB, R2 {self.r2_[name]:.2f}"
-            above.set_title(f"{name}\n{scores}", fontsize="medium")
-            error = np.where(self.mask, synthesis - self.target, np.nan)
-            cut.draw(below, error, cmap=error_cmap, **limits)
-        figure.colorbar(
-            below.images[0],
-            cax=below.inset_axes([1.05, 0.05, 0.06, 0.9]),
-            label="synthesis - target\n(scanner units)",
-            extend="both",
-        )
-        cut.label_up(axes[0, 0])
-        cut.label_across(axes[1, len(scans)])
-        self.axes_, self.figure_ = axes, figure
-        return self
+            top = white_of(self.source, self.mask)
+            title = title_of("source", self.source_name)
+            columns.insert(0, (Panel.of_scan(title, self.source, top, **look), None))
+        n_scans = len(columns)
+        for name, synthesis in self.syntheses.items():
+            title = f"{name}\n{self.snr_[name]:.1f} dB, R2 {self.r2_[name]:.2f}"
+            shown = Panel.of_scan(title, synthesis, white, **look)
+            error = Panel.of_map("error", errors[name], self.mask, white, **of_error)
+            columns.append((shown, error))
+        cells = [
+            [panel and (panel, cut) for panel in row]
+            for row in zip(*columns, strict=True)
+        ]
+        axes = draw_panels(cells, figure=figure, ax=ax, room=(0.8, 0.5))
+        for ax, (panel, _) in zip(axes[0], columns, strict=True):
+            ax.set_title(panel.title, fontsize="medium")
+        for (above, below), (panel, _) in zip(
+            axes.T[:n_scans], columns[:n_scans], strict=True
+        ):
+            place = below.inset_axes([0.05, 0.85, 0.9, 0.05])
+            panel.scale(above, cax=place, orientation="horizontal")
+        place = axes[1, -1].inset_axes([1.05, 0.05, 0.06, 0.9])
+        bar = columns[-1][1].scale(axes[1, -1], cax=place)
+        bar.set_label(f"synthesis - target\n({bar.ax.get_ylabel()})")
+        return self._on(axes)

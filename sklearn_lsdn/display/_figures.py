@@ -8,7 +8,7 @@ import numpy as np
 from .._utils.files import written_whole
 from .._utils.optional import require
 
-_WHITE = 99.5  # percentile of the brain that is drawn white
+_DPI = 150
 
 
 def new_figure(figsize):
@@ -36,25 +36,41 @@ def figure_to_save(figsize):
     return require("matplotlib.figure").Figure(figsize=figsize, layout="constrained")
 
 
-def axes_or_new(ax, figsize):
-    """Return ``ax``, or the only axes of a new figure if it is None."""
-    return new_figure(figsize).subplots() if ax is None else ax
+def bare_figure(figsize):
+    """The same without a layout engine, which takes half the time of small pictures."""
+    return require("matplotlib.figure").Figure(figsize=figsize)
 
 
-def as_png(figure, dpi=120) -> bytes:
+def as_png(figure, dpi=_DPI) -> bytes:
     """A figure as a PNG that is the same in every release of matplotlib."""
+    return _encoded(figure, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def as_webp(figure, dpi=_DPI) -> bytes:
+    """A figure for a page: a quarter of a PNG's bytes, and no difference to be seen."""
+    look = dict(pil_kwargs={"quality": 85, "method": 4})
+    return _encoded(figure, format="webp", dpi=dpi, **look)
+
+
+def _encoded(figure, **parameters):
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(file, **parameters)
     return file.getvalue()
 
 
-def white_of(volume, mask) -> float:
-    """Intensity to be drawn white."""
-    return float(np.percentile(volume[mask], _WHITE)) or 1.0
-
-
 class Display:
-    """A picture, saved once it is drawn."""
+    """A picture, with ``figure_`` and ``axes_`` once it is drawn."""
+
+    def _on(self, axes):
+        """Say where it was drawn."""
+        self.axes_ = np.atleast_1d(axes)
+        self.figure_ = self.axes_.flat[0].figure
+        return self
+
+    def _on_one(self, ax):
+        """The same, of a picture that has only one pair of axes."""
+        self.ax_ = ax
+        return self._on(ax)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write the drawn figure as a PNG.
@@ -67,3 +83,8 @@ class Display:
         """
         with written_whole(path, suffix=".png", overwrite=overwrite) as temporary:
             temporary.write_bytes(as_png(self.figure_))
+
+
+def axes_or_new(ax, figsize):
+    """Return ``ax``, or the only axes of a new figure if it is None."""
+    return new_figure(figsize).subplots() if ax is None else ax

@@ -8,6 +8,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import ArrayLike
 
+from .._utils.names import contrast_of
 from .._utils.sklearn_private import Interval, validate_params
 from ..volumes._images import read_on_one_grid
 from ..volumes._masks import found_brain
@@ -41,7 +42,7 @@ class JointHistogramDisplay(Display):
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        What was drawn on.
+        What was drawn on; as an array, ``axes_``.
     figure_ : matplotlib.figure.Figure
         Its figure.
     im_ : matplotlib.collections.QuadMesh
@@ -97,8 +98,8 @@ class JointHistogramDisplay(Display):
         center: ArrayLike | None = None,
         size: int = 10,
         bins: int = 64,
-        name_x: str = "x",
-        name_y: str = "y",
+        name_x: str | None = None,
+        name_y: str | None = None,
         **plot_parameters: Any,
     ) -> Self:
         """Count the pairs of intensities of two images, and draw them.
@@ -117,8 +118,9 @@ class JointHistogramDisplay(Display):
             Bins of each contrast. They reach from the 0.1th to the 99.9th
             percentile over the whole brain, also where a neighbourhood is counted,
             so that both can be compared. What lies beyond is left out.
-        name_x, name_y : str, default="x" and "y"
-            The contrasts.
+        name_x, name_y : str, default=None
+            The contrasts; by default, what the files' names end in, such as T1w, or
+            else x and y.
         **plot_parameters
             Parameters of `plot`, such as ``ax``.
 
@@ -150,8 +152,9 @@ class JointHistogramDisplay(Display):
         counts, *edges = np.histogram2d(
             volumes[0][mask], volumes[1][mask], bins=bins, range=ranges
         )
-        display = cls(counts, *edges, name_x=name_x, name_y=name_y, title=place)
-        return display.plot(**plot_parameters)
+        known = [contrast_of(file.path) for file in files]
+        names = dict(name_x=name_x or known[0] or "x", name_y=name_y or known[1] or "y")
+        return cls(counts, *edges, **names, title=place).plot(**plot_parameters)
 
     def plot(
         self,
@@ -203,9 +206,10 @@ class JointHistogramDisplay(Display):
             title=self.title,
         )
         if colorbar:
-            ax.figure.colorbar(self.im_, ax=ax, label="voxels per bin", format="{x:g}")
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+            full = "max" if self.counts.max() > highest else "neither"
+            look = dict(label="voxels per bin", format="{x:g}", extend=full)
+            ax.figure.colorbar(self.im_, ax=ax, **look)
+        return self._on_one(ax)
 
 
 def _neighbourhood(shape, affine, center, size):

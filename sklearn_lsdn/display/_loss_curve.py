@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -40,7 +41,7 @@ class LossCurveDisplay(Display):
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        What was drawn on.
+        What was drawn on; as an array, ``axes_``.
     figure_ : matplotlib.figure.Figure
         Its figure.
     lines_ : dict of str to matplotlib.lines.Line2D
@@ -83,8 +84,8 @@ class LossCurveDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            A fitted network, or what holds one: a `VolumeSynthesizer`, or a Pipeline
-            that ends in one.
+            A fitted network, or what holds some: a `VolumeSynthesizer`, an ensemble,
+            or a Pipeline that ends in one.
         name : str, default=None
             Its name in the legend; by default, the network's class. Members of an
             ensemble are numbered after it.
@@ -200,21 +201,30 @@ class LossCurveDisplay(Display):
         ax.set_xlim(left=0)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(visible=True, which="both", color="0.9")
-        ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+        many = len(ax.lines) > len(_COLORS)
+        ax.legend(fontsize="small" if many else None, ncols=1 + many)
+        return self._on_one(ax)
 
 
 def _networks(estimator):
     """The networks themselves, out of whatever holds them."""
     check_is_fitted(estimator)
-    inner = estimator
-    while not (networks := role_of(inner).networks()):
+    if networks := role_of(estimator).networks():
+        return networks
+    try:
+        if isinstance(estimator, Pipeline):
+            return _networks(estimator[-1])
         try:
-            inner = inner[-1] if isinstance(inner, Pipeline) else inner.estimator_
+            members = [_networks(each) for each in np.ravel(estimator.estimators_)]
         except AttributeError:
-            raise TypeError(
-                f"{type(estimator).__name__} has no loss_curve_. Give a network of "
-                "this package, or an estimator that holds one."
-            ) from None
-    return networks
+            return _networks(estimator.estimator_)
+    except AttributeError:
+        raise TypeError(
+            f"{type(estimator).__name__} has no loss_curve_. Give a network of "
+            "this package, or an estimator that holds one."
+        ) from None
+    return {
+        f"member {i}" if len(each) == 1 else f"member {i}, {label}": network
+        for i, each in enumerate(members, 1)
+        for label, network in each.items()
+    }

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image
-from ._figures import Display, figure_to_save
-from ._slices import PLANES, Slice
+from ._figures import Display
+from ._panels import Panel, draw_panels
+from ._slices import Slice, approach, choose_slices
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _RED, _BLUE = "#ff3b3b", "#4fc3ff"  # on grey
@@ -30,7 +32,7 @@ class RegistrationDisplay(Display):
     between the hemispheres on the vertical line, which like the other goes through the
     middle of the outline. Its border need not follow the outline.
 
-    Make one by `from_images`.
+    Create it with `from_images`, which draws it.
 
     Parameters
     ----------
@@ -42,8 +44,10 @@ class RegistrationDisplay(Display):
 
     Attributes
     ----------
+    axes_ : ndarray of matplotlib.axes.Axes of shape (n_rows, 3)
+        What was drawn on.
     figure_ : matplotlib.figure.Figure
-        Set by `plot`.
+        Their figure.
 
     See Also
     --------
@@ -55,28 +59,32 @@ class RegistrationDisplay(Display):
     >>> from sklearn_lsdn.display import RegistrationDisplay
     >>> cohort = make_brain_cohort(1, voxel_size=4, random_state=0)
     >>> t1w, t2w = cohort.images["T1w"][0], cohort.images["T2w"][0]
-    >>> display = RegistrationDisplay.from_images([("T2w on T1w", t1w, t2w)]).plot()
-    >>> len(display.figure_.axes)
-    6
+    >>> display = RegistrationDisplay.from_images([("T2w on T1w", t1w, t2w)])
+    >>> display.axes_.shape
+    (2, 3)
     """
 
     pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]
     affine: np.ndarray
 
     @classmethod
-    def from_images(cls, pairs: Sequence[tuple[str, Image, Image]]) -> Self:
-        """Put images together.
+    def from_images(
+        cls, pairs: Sequence[tuple[str, Image, Image]], **plot_parameters: Any
+    ) -> Self:
+        """Draw images over each other.
 
         Parameters
         ----------
         pairs : list of tuple
             Name, image below, and image whose edges are drawn, which is taken for a
             mask if it has two values; all on one grid.
+        **plot_parameters
+            Parameters of `plot`.
 
         Returns
         -------
         display : RegistrationDisplay
-            Not yet drawn.
+            Drawn.
 
         Raises
         ------
@@ -89,72 +97,76 @@ class RegistrationDisplay(Display):
         files, volumes = read_on_one_grid(labelled)
         names = [name for name, *_ in pairs]
         drawn = zip(names, volumes[::2], volumes[1::2], strict=True)
-        return cls(list(drawn), files[0].affine)
+        return cls(list(drawn), files[0].affine).plot(**plot_parameters)
 
-    def plot(self, *, title: str | None = None, figure: "Figure | None" = None) -> Self:
+    def plot(
+        self,
+        figure: "Figure | None" = None,
+        *,
+        ax: "Axes | np.ndarray | None" = None,
+        title: str | None = None,
+    ) -> Self:
         """Draw three planes of each pair, through the middle of what lies below.
 
         Parameters
         ----------
+        figure : matplotlib.figure.Figure, default=None
+            Where to draw; by default, a new figure of pyplot.
+        ax : matplotlib.axes.Axes or ndarray of them, default=None
+            Axes whose place is taken, or an array like ``axes_``.
         title : str, default=None
             Over the whole figure.
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure that pyplot does not know of.
 
         Returns
         -------
         self : RegistrationDisplay
-            With ``figure_``.
+            With ``axes_`` and ``figure_``.
 
         Raises
         ------
         ImportError
             If matplotlib is missing.
         """
-        masked = [_is_mask(above) for *_, above in self.pairs]
-        heights = [1 if mask else 2 for mask in masked]
-        size = 10, 3.6 * sum(heights) + 0.4
-        self.figure_ = figure = figure or figure_to_save(size)
-        rows = figure.subfigures(
-            len(self.pairs), 1, squeeze=False, height_ratios=heights
-        )[:, 0]
-        for row, pair, mask in zip(rows, self.pairs, masked, strict=True):
-            row.suptitle(pair[0], fontsize="medium")
-            draw = self._draw_outline if mask else self._draw_edges
-            draw(row, *pair[1:])
+        cells, lines = [], []
+        for name, below, above in self.pairs:
+            mask = above == above.max() if _is_mask(above) else None
+            row = self._row(below, below if mask is None else (below != 0) | mask)
+            for closer in (1, 2) if mask is None else (1,):
+                cells.append(row)
+                lines.append((name if closer == 1 else "", above, mask, closer))
+        room = 0.1, 0.3 * (len(self.pairs) + bool(title))
+        axes = draw_panels(cells, figure=figure, ax=ax, room=room)
+        for row, shown, line in zip(axes, cells, lines, strict=True):
+            self._draw_lines(row, shown, *line)
+        self._on(axes)
         if title:
-            figure.suptitle(title)
+            self.figure_.suptitle(title)
         return self
 
-    def _draw_edges(self, row, below, above):
-        """Three planes, and the middle of each at twice the size."""
-        for axes, closer in zip(row.subplots(2, len(PLANES)), (1, 2), strict=True):
-            for ax, plane in self._planes(axes, below, below):
-                plane.draw_edges(ax, above, colors=_RED, linewidths=0.6 * closer)
-                plane.approach(ax, closer)
-
-    def _draw_outline(self, row, below, mask):
-        """Three planes, with lines through the middle of the mask."""
-        axes = row.subplots(1, len(PLANES))
-        shown = np.maximum(below != 0, mask == mask.max())
-        planes = self._planes(axes, below, shown)
-        for axis, (ax, plane) in zip(PLANES.values(), planes, strict=True):
-            plane.draw_edges(ax, mask, colors=_RED, linewidths=1)
-            place = dict(color=_BLUE, linewidth=0.8, linestyle="--")
-            Slice(mask == mask.max(), self.affine, axis).draw_middle(ax, **place)
-
-    def _planes(self, axes, below, shown):
-        """Axes where the image below is drawn, each with its plane."""
+    def _row(self, below, shown):
+        """Three planes of the image below."""
         inside, shown = (
             each != 0 if each.any() else np.ones_like(each, dtype=bool)
             for each in (below, shown)
         )
         low, high = np.percentile(below[inside], [0.5, 99.5])
-        for ax, axis in zip(axes, PLANES.values(), strict=True):
-            position = Slice(inside, self.affine, axis).position
-            plane = Slice(shown, self.affine, axis, position)
-            plane.draw(ax, below, cmap="gray", vmin=min(0, low), vmax=high)
-            yield ax, plane
+        panel = Panel("", below, min(0, low), high)
+        cuts = choose_slices(inside, self.affine)
+        return [
+            (panel, Slice(shown, self.affine, axis, cut.position))
+            for axis, (cut,) in enumerate(cuts)
+        ]
+
+    def _draw_lines(self, axes, cells, name, above, mask, closer):
+        """Edges or, of a mask, its outline and lines through its middle."""
+        axes[1].set_title(name, fontsize="medium")
+        for axis, (ax, (_, cut)) in enumerate(zip(axes, cells, strict=True)):
+            width = 0.6 * closer if mask is None else 1
+            cut.draw_edges(ax, above, colors=_RED, linewidths=width)
+            approach(ax, closer)
+            if mask is not None:
+                place = dict(color=_BLUE, linewidth=0.8, linestyle="--")
+                Slice(mask, self.affine, axis).draw_middle(ax, **place)
 
 
 def _is_mask(volume):

@@ -1,17 +1,25 @@
-"""Slices of volumes, drawn in world mm."""
+"""Slices of a brain: which are shown, and how one is drawn, in world mm."""
+
+from numbers import Integral
 
 import numpy as np
 from scipy.ndimage import gaussian_gradient_magnitude, gaussian_laplace
 
+from .._utils.optional import require
+
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+_SIDES = ("P", "A"), ("L", "R"), ("L", "R")  # of a plane, as it is drawn
 _MARGIN = 3  # mm shown around the brain
+_FOOT = 10  # mm below it, where the position is written
+_FISSURE = 0.1  # of the brain's width: nearer to the middle no sagittal slice lies
+_BEYOND = 0.12  # of the brain's length, at either end: no slice of several lies there
+_LARGE = 0.5  # of the largest slice: a smaller one is never the worst
 _BLUR = 1.0  # voxels, against noise
 _STRONG = 60  # percentile of the slopes from which there is an edge
-_AXES = ("x, left to right", "y, back to front", "z, bottom to top")
 
 
 class Slice:
-    """A plane through a volume, drawn in world mm.
+    """A plane through a brain.
 
     Parameters
     ----------
@@ -22,6 +30,15 @@ class Slice:
         Across the plane.
     position : float, default=None
         In world mm along the axis; by default in the middle of the brain.
+
+    Attributes
+    ----------
+    position : float
+        Of the voxels shown.
+    window : ndarray of shape (2, 2)
+        What is shown, across and up, in world mm.
+    brain : ndarray of bool
+        The mask in the slice, its rows from bottom to top.
 
     Raises
     ------
@@ -51,24 +68,87 @@ class Slice:
         self._axis, self._shown = axis, np.delete(range(3), axis)
         grid = np.array([mm(-0.5), mm(np.array(mask.shape) - 0.5)])
         brain = np.array([mm(low - 0.5) - _MARGIN, mm(high + 0.5) + _MARGIN])
+        self._middle = brain.mean(axis=0)[self._shown]
+        brain[0, self._shown[1]] -= _FOOT - _MARGIN
         self._extent = grid[:, self._shown].T.ravel()
-        self.window = brain[:, self._shown].T  # mm across and up
+        self.window = brain[:, self._shown].T
+        self.brain = self._of(mask)
 
-    def draw(self, ax, volume, **parameters):
-        ax.imshow(
-            np.take(volume, self._index, axis=self._axis).T,
-            origin="lower",
-            extent=self._extent,
-            interpolation="nearest",
-            **parameters,
+    @property
+    def places(self) -> np.ndarray:
+        """World mm of each voxel, an array of shape (n_up, n_across, 3)."""
+        left, right, bottom, top = self._extent
+        n_up, n_across = self.brain.shape
+        up = bottom + (np.arange(n_up) + 0.5) * (top - bottom) / n_up
+        across = left + (np.arange(n_across) + 0.5) * (right - left) / n_across
+        places = np.full((n_up, n_across, 3), self.position)
+        places[..., self._shown[1]] = up[:, None]
+        places[..., self._shown[0]] = across
+        return places
+
+    def flat(self, points):
+        """Where points in world mm lie, across and up."""
+        return points[:, self._shown]
+
+    def distance(self, points):
+        """Of points in world mm from the plane, in mm."""
+        return points[:, self._axis] - self.position
+
+    def _of(self, volume):
+        return np.take(volume, self._index, axis=self._axis).T
+
+    def draw(self, ax, volume, *, size=None, **parameters):
+        """Draw a volume's voxels in the plane, the brain in the middle.
+
+        Parameters
+        ----------
+        ax : matplotlib axes
+        volume : ndarray of shape (nx, ny, nz)
+        size : ndarray of shape (2,), default=None
+            Width and height shown, in mm; by default, of the brain and a margin.
+        **parameters
+            Of ``imshow``.
+
+        Returns
+        -------
+        image : matplotlib.image.AxesImage
+        """
+        image = ax.imshow(
+            self._of(volume), origin="lower", extent=self._extent, **parameters
         )
-        ax.set(xlim=self.window[0], ylim=self.window[1])
-        ax.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
+        window = self.window
+        if size is not None:
+            window = window.mean(axis=1, keepdims=True) + np.outer(size, [-0.5, 0.5])
+        ax.set(xlim=window[0], ylim=window[1], xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
+        return image
+
+    def draw_over(self, ax, image, **parameters):
+        """Draw an array of the shape of ``brain`` over what is there."""
+        place = dict(origin="lower", extent=self._extent, zorder=2)
+        return ax.imshow(image, **place, **parameters)
+
+    def mark(self, ax, color):
+        """Write which sides are left and right, and where the plane lies."""
+        name = [*PLANES][self._axis]
+        where = f"{name}, {'xyz'[self._axis]} = {self.position:.0f} mm"
+        place = dict(transform=ax.transAxes, color=color, fontsize=7, zorder=5)
+        place["in_layout"] = False  # where panels are small
+        place["path_effects"] = [_halo(color)]
+        ax.text(0.02, 0.01, where, **place)
+        for x, side in zip((0.02, 0.98), _SIDES[self._axis], strict=True):
+            align = dict(ha="left" if x < 0.5 else "right", va="top")
+            ax.text(x, 0.99, side, **align, **place, fontweight="bold")
+
+    def draw_outline(self, ax, **parameters):
+        """Draw a line around the brain."""
+        if self.brain.any() and not self.brain.all():
+            place = dict(origin="lower", extent=self._extent)
+            ax.contour(self.brain, levels=[0.5], **place, **parameters)
 
     def draw_edges(self, ax, volume, **parameters):
         """Lines where the intensity changes most, in the slice."""
-        image = np.take(volume, self._index, axis=self._axis).T
+        image = self._of(volume)
         slope = gaussian_gradient_magnitude(image, _BLUR)
         if not (slope > 0).any():
             return
@@ -78,24 +158,115 @@ class Slice:
         ax.contour(curvature, levels=[0], **place, **parameters)
 
     def draw_middle(self, ax, **parameters):
-        """Lines through the middle of what is shown."""
-        across, up = self.window.mean(axis=1)
+        """Lines through the middle of the brain, as large as it is in all slices."""
+        across, up = self._middle
         ax.axvline(across, **parameters)
         ax.axhline(up, **parameters)
 
-    def approach(self, ax, times):
-        """Show the middle alone, so many times larger."""
-        middle = self.window.mean(axis=1, keepdims=True)
-        window = middle + (self.window - middle) / times
-        ax.set(xlim=window[0], ylim=window[1])
 
-    def label_across(self, ax):
-        ax.set_xlabel(f"{_AXES[self._shown[0]]} (mm)")
-        ax.tick_params(bottom=True, labelbottom=True)
-        ax.locator_params("x", nbins=4)
+def _halo(color):
+    """A rim around letters, lest they vanish where the brain lies below."""
+    patheffects = require("matplotlib.patheffects")
+    rim = "white" if color == "black" else "black"
+    return patheffects.withStroke(linewidth=1.5, foreground=rim)
 
-    def label_up(self, ax):
-        place = f"at {'xyz'[self._axis]} = {self.position:.0f} mm"
-        ax.set_ylabel(f"{_AXES[self._shown[1]]} (mm)\n{place}")
-        ax.tick_params(left=True, labelleft=True)
-        ax.locator_params("y", nbins=4)
+
+def approach(ax, times):
+    """Show the middle of what is drawn alone, so many times larger."""
+    for get, put in ((ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)):
+        low, high = get()
+        middle, half = (low + high) / 2, (high - low) / 2 / times
+        put(middle - half, middle + half)
+
+
+def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list[list]:
+    """Slices of a plane, or of each.
+
+    Parameters
+    ----------
+    mask : ndarray of bool of shape (nx, ny, nz)
+    affine : ndarray of shape (4, 4)
+    plane : {"sagittal", "coronal", "axial"} or None, default=None
+        None takes all three.
+    cut_coords : int, float, sequence of float, "worst" or None, default=None
+        A whole number is how many slices of a plane, which are spread over the brain
+        and miss the fissure; None is one. Numbers in a list are world mm along the axis
+        across the plane or, for all three planes, x, y and z. "worst" is where the
+        error is largest, among slices that are not small.
+    error : ndarray of shape (nx, ny, nz), default=None
+        For "worst".
+
+    Returns
+    -------
+    cuts : list of list of Slice
+        For each plane.
+
+    Raises
+    ------
+    ValueError
+        If there is no such plane, no brain, or no error by which to choose.
+    """
+    if plane is not None and plane not in PLANES:
+        raise ValueError(f"plane must be one of {', '.join(PLANES)}, got {plane!r}.")
+    axes = [*PLANES.values()] if plane is None else [PLANES[plane]]
+    match cut_coords:
+        case "worst":
+            if error is None:
+                raise ValueError(
+                    "Which slice is worst is not known without a target. Give "
+                    "cut_coords in mm, or how many slices."
+                )
+            positions = [[_worst(mask, affine, axis, error)] for axis in axes]
+        case Integral() | None:
+            number = 1 if cut_coords is None else int(cut_coords)
+            if number < 1:
+                raise ValueError(f"cut_coords must be 1 or more, got {number}.")
+            positions = [_spread(mask, affine, axis, number) for axis in axes]
+        case _:
+            given = np.ravel(cut_coords).astype(float).tolist()
+            if plane is None and len(given) != 3:
+                raise ValueError(
+                    "cut_coords of all three planes are x, y and z in mm, got "
+                    f"{len(given)} numbers. Name a plane to see several slices of it."
+                )
+            positions = [given] if plane is not None else [[each] for each in given]
+    return [
+        [Slice(mask, affine, axis, each) for each in row]
+        for axis, row in zip(axes, positions, strict=True)
+    ]
+
+
+def _spread(mask, affine, axis, number):
+    """Positions of so many slices, off the fissure."""
+    indices = np.flatnonzero(mask.any(axis=tuple(np.delete(range(3), axis))))
+    if not len(indices):
+        raise ValueError("There is no brain to show.")
+    low, high = indices[[0, -1]]
+    if number == 1:
+        middle = np.argwhere(mask)[:, axis].mean()
+        shares = np.array([(middle - low) / (high - low or 1)])
+        if axis == 0 and abs(shares[0] - 0.5) < _FISSURE:
+            shares[:] = 0.5 + _FISSURE
+    elif axis == 0:  # as many on the left as on the right, or one less
+        left = np.linspace(_BEYOND, 0.5 - _FISSURE, number // 2)
+        right = np.linspace(0.5 + _FISSURE, 1 - _BEYOND, number - number // 2)
+        shares = np.concatenate([left, right])
+    else:
+        shares = np.linspace(_BEYOND, 1 - _BEYOND, number)
+    return [_mm(affine, axis, mask, low + (high - low) * each) for each in shares]
+
+
+def _worst(mask, affine, axis, error):
+    """Position of the slice with the largest mean absolute error."""
+    others = tuple(np.delete(range(3), axis))
+    sizes = mask.sum(axis=others)
+    sums = np.where(mask, abs(error), 0).sum(axis=others)
+    means = np.where(sizes >= _LARGE * sizes.max(), sums / np.maximum(sizes, 1), -1)
+    return _mm(affine, axis, mask, means.argmax())
+
+
+def _mm(affine, axis, mask, index):
+    """World mm of an index along an axis, in the middle of the brain."""
+    middle = np.argwhere(mask).mean(axis=0)
+    step = np.linalg.norm(affine[:3, axis])
+    return (affine @ [*middle, 1])[axis] + step * (round(index) - middle[axis])

@@ -2,25 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.lists import one_or_list
+from .._utils.names import contrast_of
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
-from ._figures import Display, figure_to_save, white_of
-from ._slices import PLANES, Slice
+from ._figures import Display
+from ._panels import Panel, draw_panels, white_of
+from ._slices import choose_slices
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours of a column, and its window, in parts of what is drawn white.
-_SCANS = "gray", 0, 1
-_LOOKS = {"error": ("RdBu_r", -0.5, 0.5), "standard deviation": ("magma", 0, 0.5)}
-_LOOKS["novelty"] = "inferno", 0, 4  # in its own unit
+
+_SEVERAL = 7  # slices of a plane that was named
 
 
 def synthesize_one(synthesizer, source, target, mask=None):
@@ -66,16 +67,21 @@ def first_contrast(source):
     return next((image for image in source if image is not None), None)
 
 
+def title_of(role, name="") -> str:
+    """What to write over a picture: its contrast, if it is known, and its role."""
+    return f"{name} ({role})" if name else role
+
+
 @dataclass(eq=False, repr=False)
 class SynthesisDisplay(Display):
-    """Orthogonal slices of a synthesis beside the scan it should be.
+    """Slices of a synthesis beside the scan it should be.
 
-    Create it with `from_images` or `from_estimator`, and draw it with `plot`.
+    Create it with `from_images` or `from_estimator`, which draw it.
 
     Parameters
     ----------
     volumes : dict of str to ndarray of shape (nx, ny, nz)
-        The columns: sources under names that begin with "source", "synthesis" and,
+        What is shown: sources under names that begin with "source", "synthesis" and,
         where there are any, "target", "error", "standard deviation" and "novelty",
         axes towards right, anterior and superior.
     mask : ndarray of bool of shape (nx, ny, nz)
@@ -83,12 +89,15 @@ class SynthesisDisplay(Display):
     affine : ndarray of shape (4, 4)
         From voxels to world mm.
     names : dict of str to str, default=None
-        Titles of columns, where they are not those of the volumes.
+        Titles of volumes, where they are not their names.
 
     Attributes
     ----------
+    axes_ : ndarray of matplotlib.axes.Axes
+        What was drawn on: a row for each plane and a column for each volume or, of
+        several slices of a plane, a row for each volume and a column for each slice.
     figure_ : matplotlib.figure.Figure
-        Set by `plot`.
+        Their figure.
 
     See Also
     --------
@@ -101,9 +110,11 @@ class SynthesisDisplay(Display):
     >>> from sklearn_lsdn.display import SynthesisDisplay
     >>> cohort = make_brain_cohort(1, voxel_size=8, random_state=0)
     >>> t1w, t2w = cohort.images["T1w"][0], cohort.images["T2w"][0]
-    >>> display = SynthesisDisplay.from_images(t1w, t2w, t2w).plot()
-    >>> len(display.figure_.axes)
-    16
+    >>> display = SynthesisDisplay.from_images(t1w, t2w, t2w, source_name="T1w")
+    >>> display.axes_.shape  # three planes of source, target, synthesis and error
+    (3, 4)
+    >>> display.plot(plane="axial", cut_coords=5).axes_.shape
+    (4, 5)
     """
 
     volumes: dict[str, np.ndarray]
@@ -118,22 +129,25 @@ class SynthesisDisplay(Display):
         target: Image,
         synthesis: Image,
         *,
-        source_name: str = "source",
-        target_name: str = "target",
+        source_name: str | None = None,
+        target_name: str | None = None,
+        **plot_parameters: Any,
     ) -> Self:
-        """Put together the images of one subject.
+        """Draw the images of one subject.
 
         Parameters
         ----------
         source, target, synthesis : path or nibabel image
             On one grid; the synthesis in the units of the target.
-        source_name, target_name : str
-            Their contrasts.
+        source_name, target_name : str, default=None
+            Their contrasts; by default, what the files' names end in, such as T1w.
+        **plot_parameters
+            Parameters of `plot`.
 
         Returns
         -------
         display : SynthesisDisplay
-            Not yet drawn.
+            Drawn.
 
         Raises
         ------
@@ -149,14 +163,13 @@ class SynthesisDisplay(Display):
             raise ValueError(
                 "The synthesis is 0 everywhere: there is no brain to show."
             )
-        error = volumes["synthesis"] - volumes["target"]
-        volumes["error"] = np.where(mask, error, 0)
-        names = {
-            "source": f"{source_name} (source)",
-            "target": f"{target_name} (target)",
-            "synthesis": f"{target_name} (synthesis)",
-        }
-        return cls(volumes, mask, files[0].affine, names)
+        volumes["error"] = volumes["synthesis"] - volumes["target"]
+        known = [contrast_of(file.path) for file in files]
+        source_name, target_name = source_name or known[0], target_name or known[1]
+        names = [source_name, target_name, target_name]
+        titles = map(title_of, images, names)
+        titles = dict(zip(images, titles, strict=True))
+        return cls(volumes, mask, files[0].affine, titles).plot(**plot_parameters)
 
     @classmethod
     def from_estimator(
@@ -166,9 +179,9 @@ class SynthesisDisplay(Display):
         target: Image,
         *,
         mask: Mask | None = None,
-        **names: str,
+        **parameters: Any,
     ) -> Self:
-        """Predict a subject and put source, target and synthesis together.
+        """Predict a subject and draw source, target and synthesis.
 
         Parameters
         ----------
@@ -180,13 +193,13 @@ class SynthesisDisplay(Display):
             The scan that the synthesis should be, in whose units it comes.
         mask : path, image or array, default=None
             The brain, as an entry of ``masks`` of `VolumeSynthesizer.predict`.
-        **names
-            Their contrasts, ``source_name`` and ``target_name``.
+        **parameters
+            Further parameters of `from_images`.
 
         Returns
         -------
         display : SynthesisDisplay
-            Not yet drawn.
+            Drawn.
 
         Raises
         ------
@@ -194,59 +207,97 @@ class SynthesisDisplay(Display):
             If an image cannot be used, or several contrasts would be predicted.
         """
         synthesis = synthesize_one(synthesizer, source, target, mask)
-        return cls.from_images(first_contrast(source), target, synthesis, **names)
+        return cls.from_images(first_contrast(source), target, synthesis, **parameters)
 
-    def plot(self, *, title: str | None = None, figure: "Figure | None" = None) -> Self:
-        """Draw three planes of each volume through the middle of the brain.
+    def plot(
+        self,
+        figure: "Figure | None" = None,
+        *,
+        ax: "Axes | np.ndarray | None" = None,
+        plane: str | None = None,
+        cut_coords: int | Sequence[float] | str | None = None,
+        outline: bool = False,
+        title: str | None = None,
+    ) -> Self:
+        """Draw slices of each volume, at one scale.
 
         Target and synthesis share one grey window, 0 to the target's 99.5th
-        percentile over the brain; errors are drawn from blue (too dark) to red (too
-        bright), and standard deviations in a window as wide; novelty from 0 to 4.
+        percentile over the brain. Errors run from blue (too dark) over white to red
+        (too bright) and, like standard deviations, get the last colour at half of
+        that; novelty at 4.
 
         Parameters
         ----------
+        figure : matplotlib.figure.Figure, default=None
+            Where to draw; by default, a new figure of pyplot.
+        ax : matplotlib.axes.Axes or ndarray of them, default=None
+            Axes whose place is taken, or an array like ``axes_``.
+        plane : {"axial", "coronal", "sagittal"}, default=None
+            How slices lie; by default, all three.
+        cut_coords : int, sequence of float or "worst", default=None
+            Where slices lie. A whole number spreads so many over the brain, off the
+            fissure. Numbers are world mm along the axis across the plane or, for all
+            three planes, x, y and z. "worst" is where the mean absolute error is
+            largest. By default, one slice of each plane, and 7 of a named one.
+        outline : bool, default=False
+            Draw an outline of the brain on scans; maps have one.
         title : str, default=None
             Over the whole figure.
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure that pyplot does not know of.
 
         Returns
         -------
         self : SynthesisDisplay
-            With ``figure_``.
+            With ``axes_`` and ``figure_``.
 
         Raises
         ------
         ImportError
             If matplotlib is missing.
+        ValueError
+            If a slice is asked for where there is no brain.
         """
-        n_columns = len(self.volumes)
-        self.figure_ = figure = figure or figure_to_save((2.6 * n_columns, 8.8))
-        names = {"error": "synthesis - target"} | (self.names or {})
-        shared = self.volumes.get("target", self.volumes["synthesis"])
-        axes = figure.subplots(len(PLANES), n_columns, squeeze=False)
-        cuts = [Slice(self.mask, self.affine, axis) for axis in PLANES.values()]
-        for column, (name, volume) in zip(axes.T, self.volumes.items(), strict=True):
-            is_source = name.startswith("source")
-            white = white_of(volume if is_source else shared, self.mask)
-            unit = f"scanner units of the {'source' if is_source else 'target'}"
-            if name == "novelty":
-                white, unit = 1, "2 is one in a hundred"
-            cmap, low, high = _LOOKS.get(name, _SCANS)
-            if name in _LOOKS:
-                volume = np.where(self.mask, volume, np.nan)
-            for ax, cut in zip(column, cuts, strict=True):
-                cut.draw(ax, volume, cmap=cmap, vmin=low * white, vmax=high * white)
-            column[0].set_title(names.get(name, name))
-            figure.colorbar(
-                column[-1].images[0],
-                ax=list(column),
-                location="bottom",
-                shrink=0.9,
-                label=unit,
-            ).ax.locator_params(nbins=4)
-        for ax, plane in zip(axes[:, 0], PLANES, strict=True):
-            ax.set_ylabel(plane)
+        if plane is not None and cut_coords is None:
+            cut_coords = _SEVERAL
+        cuts = choose_slices(
+            self.mask, self.affine, plane, cut_coords, self.volumes.get("error")
+        )
+        panels = self.panels()
+        several = plane is not None or len(cuts[0]) > 1
+        if several:
+            cells = [[(p, cut) for cut in row] for row in cuts for p in panels]
+        else:
+            cells = [[(panel, cut) for panel in panels] for (cut,) in cuts]
+        room = (
+            (1.4, 0.2 + 0.4 * bool(title))
+            if several
+            else (0.1, 0.85 + 0.3 * bool(title))
+        )
+        axes = draw_panels(cells, figure=figure, ax=ax, outline=outline, room=room)
+        for i, panel in enumerate(panels * (len(cuts) if several else 1)):
+            if several:
+                axes[i, 0].set_ylabel(panel.title, fontsize="small")
+                panel.scale(axes[i, -1], ax=[*axes[i]], location="right", pad=0.01)
+            else:
+                axes[0, i].set_title(panel.title, fontsize="medium")
+                panel.scale(axes[-1, i], ax=[*axes[:, i]], location="bottom", pad=0.01)
+        self._on(axes)
         if title:
-            figure.suptitle(f"{title}\n", fontsize="medium")
+            self.figure_.suptitle(title, fontsize="medium")
         return self
+
+    def panels(self) -> list[Panel]:
+        """How each volume is drawn."""
+        shared = self.volumes.get("target", self.volumes["synthesis"])
+        white = white_of(shared, self.mask)
+        panels = []
+        for name, volume in self.volumes.items():
+            title = (self.names or {}).get(name)
+            if name in ("error", "standard deviation", "novelty"):
+                panel = Panel.of_map(name, volume, self.mask, white, title=title)
+            elif name.startswith("source"):
+                top = white_of(volume, self.mask)
+                panel = Panel.of_scan(title or name, volume, top)
+            else:
+                panel = Panel.of_scan(title or name, volume, white)
+            panels.append(panel)
+        return panels

@@ -13,7 +13,7 @@ from .._utils.files import make_folder
 from .._utils.names import split_name
 from .._utils.optional import require
 from .._version import __version__
-from ..display._figures import as_png
+from ..display._figures import as_webp, figure_to_save
 from ..display._registration import RegistrationDisplay
 from ..exceptions import ScanWarning
 from ..volumes._bias_field import correct_bias
@@ -27,7 +27,7 @@ MNI152 = "MNI152NLin2009aSym"
 """BIDS name of the template that nilearn ships."""
 
 _HEAD = 2e6  # mm3; brains are smaller, heads larger
-_DPI = 72  # of the picture on a page
+_DPI = 192  # of the picture on a page, twice as many pixels as are shown
 _drawing = Lock()  # matplotlib is not made for several threads
 
 
@@ -98,7 +98,7 @@ class Aligned:
     pairs : list of tuple
         Of each image its name, what it was aligned to, and the `Alignment`.
     picture : bytes
-        PNG, or empty.
+        WebP, or empty.
     failure : str or None
         Why it could not be aligned.
     seconds : float
@@ -188,7 +188,7 @@ def _align(images, paths, reference, steps, dataset, overwrite, shown):
     with _drawing:
         display = _draw(names, moved, reference)
         display.save(beside(paths[0], ".png"), overwrite=overwrite)
-        aligned.picture = as_png(display.figure_, _DPI) if shown else b""
+        aligned.picture = as_webp(display.figure_, _DPI) if shown else b""
     return aligned
 
 
@@ -202,7 +202,7 @@ def _draw(names, moved, reference):
             for name, image in zip(names[1:], moved[1:], strict=True)
         ),
     ]
-    return RegistrationDisplay.from_images(pairs).plot()
+    return RegistrationDisplay.from_images(pairs, figure=figure_to_save)
 
 
 def _told(name, onto, alignment):

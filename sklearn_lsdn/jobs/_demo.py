@@ -7,6 +7,7 @@ from .._regressors.networks import CDNRegressor, LSDNRegressor, VDNRegressor
 from .._utils.files import prepared_outputs
 from .._utils.optional import require
 from ..datasets import make_brain_cohort
+from ..display._figures import figure_to_save
 from ..display._synthesis import SynthesisDisplay
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import save_image
@@ -70,12 +71,14 @@ def run_demo(
         for path, image in zip(paths, images, strict=True):
             save_image(image, path, overwrite=overwrite)
         display = SynthesisDisplay.from_images(
-            *images, source_name="T1w", target_name="T2w"
-        )
-        display.plot(
+            *images,
+            source_name="T1w",
+            target_name="T2w",
+            figure=figure_to_save,
             title=f"LSDN, {records[0]['subject']} (simulated, not seen in training): "
-            f"SNR {records[0]['snr']:.1f} dB, R2 {records[0]['r2']:.2f}"
-        ).save(picture, overwrite=overwrite)
+            f"SNR {records[0]['snr']:.1f} dB, R2 {records[0]['r2']:.2f}",
+        )
+        display.save(picture, overwrite=overwrite)
     return Evaluation(records)
 
 

@@ -26,6 +26,8 @@ def generate_report(
     path: str | os.PathLike = "report.html",
     subjects: Sequence[str] | None = None,
     title: str = "Report on a synthesis",
+    cut_coords: Sequence[float] | str | None = None,
+    worst_first: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Write a page on what a fitted synthesizer makes of some subjects.
@@ -52,6 +54,13 @@ def generate_report(
         else what tells these apart, or numbers.
     title : str, default="Report on a synthesis"
         Over the page.
+    cut_coords : sequence of 3 float or "worst", default=None
+        Where the sagittal, coronal and axial slice lie in world mm, or "worst" for
+        those with the largest mean absolute error; by default, in the middle of the
+        brain, off the fissure.
+    worst_first : bool, default=False
+        Show subjects in the order of their SNR or, without targets, of how many
+        warnings there are.
     overwrite : bool, default=False
         Replace an existing file.
 
@@ -110,10 +119,11 @@ def generate_report(
         )
     check_output(path, overwrite=overwrite)
     results = [
-        inspect_subject(synthesizer, *images, subject, mask=mask)
+        inspect_subject(synthesizer, *images, subject, mask=mask, cut_coords=cut_coords)
         for *images, subject, mask in zip(
             sources, targets, subjects, masks, strict=True
         )
     ]
     network = inspect_network(synthesizer, sources[0], mask=masks[0])
-    return write_page(path, title, results, [network], overwrite=overwrite)
+    more = dict(worst_first=worst_first, overwrite=overwrite)
+    return write_page(path, title, results, [network], **more)

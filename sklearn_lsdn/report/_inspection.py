@@ -8,12 +8,17 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import facts_of_part, role_of
+from .._utils.names import contrast_of
+from .._utils.store import identity
+from ..display._nodes import located_network
 from ..metrics import psnr_score, snr_score, ssim_score
 from ..volumes._patches import in_brain
-from ._pictures import draw_places, draw_subject
+from ._pictures import draw_nodes, draw_subject
 
 
-def inspect_subject(synthesizer, source, target, subject, model="", mask=None) -> dict:
+def inspect_subject(
+    synthesizer, source, target, subject, model="", mask=None, cut_coords=None
+) -> dict:
     """Predict a subject, and see what `inspect_synthesis` makes of it.
 
     Parameters
@@ -25,6 +30,8 @@ def inspect_subject(synthesizer, source, target, subject, model="", mask=None) -
         What to call them.
     mask : path, image, array or None, default=None
         The brain.
+    cut_coords : sequence of 3 float, "worst" or None, default=None
+        Where slices lie.
 
     Returns
     -------
@@ -35,10 +42,12 @@ def inspect_subject(synthesizer, source, target, subject, model="", mask=None) -
     ensemble = role_of(synthesizer.estimator_).noise is not None
     case = source, target
     synthesis = synthesizer.synthesize(*case, mask=mask, return_std=ensemble)
-    return inspect_synthesis(synthesizer, synthesis, subject, model)
+    return inspect_synthesis(synthesizer, synthesis, subject, model, cut_coords)
 
 
-def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
+def inspect_synthesis(
+    synthesizer, synthesis, subject, model="", cut_coords=None
+) -> dict:
     """Draw a synthesis, and score it where there is a scan that it should be.
 
     Parameters
@@ -48,14 +57,16 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
     synthesis : Synthesis
     subject, model : str
         What to call them.
+    cut_coords : sequence of 3 float, "worst" or None, default=None
+        Where slices lie.
 
     Returns
     -------
     result : dict
-        "model", "subject", the brain's volume in ml, "brain_ml", names of its "files"
-        and "warnings", statistics of its "likeness" to training, whether the picture
-        "has_novelty"; for each target contrast one of "pictures" and, with a target, of
-        "scores".
+        "model", "subject", the brain's volume in ml, "brain_ml", names of its "files",
+        their "folder", and "warnings", statistics of its "likeness" to training; for
+        each target contrast one of "contrasts", a list of "pictures" and, with a
+        target, one of "scores".
     """
     read = synthesis.subject
     mask = read.brain.mask
@@ -78,15 +89,20 @@ def inspect_synthesis(synthesizer, synthesis, subject, model="") -> dict:
     if novelty is not None:
         novelty = in_brain(novelty, mask)
     files = [*read.sources, *read.targets]
+    asked = (synthesizer.bids_query_ or {}).get("target")
+    names = [contrast_of(file.path) for file in read.targets]
+    names = names or asked or [""] * len(synthesis.intensities)
     return {
         "model": model,
         "subject": subject,
         "brain_ml": synthesis.millilitres,
         "files": [Path(file.path).name for file in files if file.path],
+        "folder": str(Path(files[0].path).absolute().parent) if files[0].path else "",
+        "contrasts": names,
         "pictures": [
-            draw_subject(read, *each, novelty=novelty) for each in zip_longest(*drawn)
+            draw_subject(read, *each, novelty, name, model, cut_coords)
+            for name, each in zip(names, zip_longest(*drawn), strict=True)
         ],
-        "has_novelty": novelty is not None,
         "scores": synthesis.scores(scored) if truths else [],
         "warnings": [str(doubt) for doubt in synthesis.doubts],
         "likeness": synthesis.likeness.told() if synthesis.likeness else {},
@@ -127,27 +143,24 @@ def inspect_network(
     Returns
     -------
     result : dict
-        "model", "held_out", "facts" and "parameters"; of each network training and
-        validation errors, "curves"; what ShrinkConnect tried, "search"; a picture of
-        "places", or None.
+        "model", its "fingerprint", "held_out", "facts" and "parameters"; of each
+        network training and validation errors, "curves"; what ShrinkConnect tried,
+        "search"; a picture of "places", or None.
     """
     check_is_fitted(synthesizer)
     role = role_of(synthesizer.estimator_)
-    networks, places = role.networks(), None
-    for network in networks.values() if source is not None else ():
-        if network.latent_coordinates_.shape[1] == 3:
-            (sources,), _ = synthesizer.preparation_.open([source], masks=[mask])
-            subject = synthesizer.preparation_.read(sources)
-            places = draw_places(network.latent_coordinates_, subject)
-            break
+    places = None
+    if source is not None and located_network(synthesizer) is not None:
+        places = draw_nodes(synthesizer, source, mask)
     return {
         "model": model,
+        "fingerprint": identity(synthesizer),
         "held_out": held_out,
         "facts": facts_of_part("model", synthesizer),
         "parameters": {k: repr(v) for k, v in synthesizer.get_params().items()},
         "curves": {
             label: (network.loss_curve_, network.validation_loss_curve_)
-            for label, network in networks.items()
+            for label, network in role.networks().items()
         },
         "search": role.tried(),
         "places": places,

@@ -1,7 +1,9 @@
 """From results to one HTML file."""
 
 import base64
+import os
 import platform
+from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +14,12 @@ from .._utils.files import written_whole
 from .._utils.optional import require
 from .._version import __version__
 from ..jobs._evaluation import WHAT_COUNTS
+from ._methods import CHECKLIST, CITATION, methods_of
 from ._pictures import draw_losses
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
+_AFFORDABLE = 15e6  # bytes of pictures on a page
+_BY_SIDE = 0.6  # power by which the sides of a picture grow with its bytes
 _CURVES = 6  # at most in one picture: so many can be told apart
 _DIGITS = {"snr": 2, "psnr": 2, "ssim": 3, "r2": 3}
 
@@ -31,7 +36,17 @@ def check_ending(path):
         raise ValueError(f"{path} does not end in .html, as pages do.")
 
 
-def write_page(path, title, results, networks, *, notes=(), overwrite=False) -> Path:
+def write_page(
+    path,
+    title,
+    results,
+    networks,
+    *,
+    notes=(),
+    command="",
+    worst_first=False,
+    overwrite=False,
+) -> Path:
     """Write the file.
 
     Parameters
@@ -45,9 +60,20 @@ def write_page(path, title, results, networks, *, notes=(), overwrite=False) -> 
         others their losses.
     notes : list of str, default=()
         What is to be said first.
+    command : str, default=""
+        As it was typed.
+    worst_first : bool, default=False
+        Show subjects in the order of their SNR or, without scores, of how many
+        warnings there are.
     overwrite : bool, default=False
         Replace an existing file.
     """
+    summary = _summary(results)
+    models = [_model(group) for group in _by(networks, "model").values()]
+    subjects = [_subject(group) for group in _by(results, "subject").values()]
+    if worst_first:
+        subjects.sort(key=lambda each: each["rank"])
+    versions = versions_of(*_PACKAGES)
     return write_html(
         path,
         "report.html",
@@ -55,11 +81,62 @@ def write_page(path, title, results, networks, *, notes=(), overwrite=False) -> 
         title=title,
         notes=notes,
         results=results,
-        summary=_summary(results),
+        subjects=_affordable(subjects),
+        worst_first=worst_first,
+        summary=summary,
         what_counts=WHAT_COUNTS,
-        models=[_model(group) for group in _by_model(networks).values()],
-        versions=versions_of(*_PACKAGES),
+        models=models,
+        facts=_facts(results, command),
+        methods=methods_of(results, models, summary, versions),
+        citation=CITATION,
+        checklist=CHECKLIST,
+        versions=versions,
     )
+
+
+def _subject(results):
+    """A subject, with rows of pictures: scans and syntheses, then maps of each kind."""
+    rows = {}
+    for i, contrasts in enumerate(zip(*(r["pictures"] for r in results), strict=True)):
+        for nth, pictures in enumerate(contrasts):
+            for picture in pictures:
+                scan = picture.kind in ("scan", "synthesis")
+                if picture.kind == "scan" and nth:
+                    continue  # of another method, which shows the same
+                alone = len(results) == 1
+                kind = "scan" if alone or scan else picture.kind
+                rows.setdefault((i, kind), []).append(picture)
+    scores = [each["snr"] for r in results for each in r["scores"]]
+    n_warnings = sum(len(r["warnings"]) for r in results)
+    return {
+        "name": results[0]["subject"],
+        "results": results,
+        "rows": [*rows.values()],
+        "rank": (np.mean(scores) if scores else 0.0, -n_warnings),
+    }
+
+
+def _affordable(subjects):
+    """Subjects, with pictures of fewer pixels where there are too many for a page."""
+    rows = [row for each in subjects for row in each["rows"]]
+    size = sum(len(picture.data) for row in rows for picture in row) * 4 / 3
+    if size <= _AFFORDABLE:
+        return subjects
+    factor = (_AFFORDABLE / size) ** _BY_SIDE
+    return [
+        each | {"rows": [[p.scaled(factor) for p in row] for row in each["rows"]]}
+        for each in subjects
+    ]
+
+
+def _facts(results, command):
+    """When, how and from what it was made."""
+    folders = {result["folder"] for result in results} - {""}
+    now = datetime.now().astimezone()
+    facts = {"date": f"{now:%d %B %Y, %H:%M %Z}", "command": command}
+    if folders:
+        facts["data folder"] = os.path.commonpath(folders)
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def write_html(path, template, *, overwrite=False, **shown) -> Path:
@@ -84,21 +161,21 @@ def versions_of(*packages) -> dict:
     }
 
 
-def _data_uri(png):
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+def _data_uri(picture):
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
 
 
-def _by_model(items):
-    models = {}
+def _by(items, key):
+    groups = {}
     for item in items:
-        models.setdefault(item["model"], []).append(item)
-    return models
+        groups.setdefault(item[key], []).append(item)
+    return groups
 
 
 def _summary(results):
     """Rows of the table of scores: text, as it is shown."""
     rows = []
-    for model, group in _by_model(results).items():
+    for model, group in _by(results, "model").items():
         scored = [(r["subject"], scores) for r in group for scores in r["scores"]]
         rows += [[model, subject, *_shown([scores])] for subject, scores in scored]
         if len(scored) > 1:

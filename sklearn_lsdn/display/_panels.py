@@ -1,0 +1,157 @@
+"""Volumes drawn beside each other: one scale, one rule for limits, marked sides."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._figures import new_figure
+
+_WHITE = 99.5  # percentile of the brain that is drawn white
+_ERROR = 0.5  # of what is white: the error, or deviation, with the last colour
+_WIDEST = 2.5  # inches of a panel in a new figure,
+_ALL = 13  # and of all panels in a row
+_OUTLINE = {True: "0.45", False: "#2fd6c3"}  # on maps and on scans
+SCANNER = "scanner units"
+
+
+def white_of(volume, mask) -> float:
+    """Intensity to be drawn white."""
+    return float(np.percentile(volume[mask], _WHITE)) or 1.0
+
+
+@dataclass(eq=False)
+class Panel:
+    """A volume, and how it is drawn.
+
+    Parameters
+    ----------
+    title : str
+    volume : ndarray of shape (nx, ny, nz)
+        A map is NaN outside the brain.
+    low, high : float
+        What gets the first and the last colour.
+    unit : str
+    cmap : str or matplotlib Colormap, default="gray"
+    is_map : bool, default=False
+        Whether it is drawn on white, in an outline of the brain, rather than on black.
+    """
+
+    title: str
+    volume: np.ndarray
+    low: float
+    high: float
+    unit: str = SCANNER
+    cmap: object = "gray"
+    is_map: bool = False
+
+    @classmethod
+    def of_scan(cls, title, volume, white, **more):
+        """A scan or a synthesis, from 0 to what is white."""
+        return cls(title, volume, 0.0, white, **more)
+
+    @classmethod
+    def of_map(cls, kind, volume, mask, white, *, limit=None, cmap=None, title=None):
+        """An "error", "standard deviation" or "novelty".
+
+        Errors and deviations have one scale, half of what is white, whatever the
+        method, so that pictures can be compared.
+        """
+        top = _ERROR * white if limit is None else limit
+        colors, low, high, unit = {
+            "error": ("RdBu_r", -top, top, SCANNER),
+            "standard deviation": ("magma", 0, top, SCANNER),
+            "novelty": ("inferno", 0, 4, "2 is one in a hundred"),
+        }[kind]
+        volume = np.where(mask, volume, np.nan)
+        title = title or {"error": "synthesis - target"}.get(kind, kind)
+        return cls(title, volume, low, high, unit, cmap or colors, True)
+
+    def draw(self, ax, cut, size, *, outline=False):
+        """Draw a slice, marked."""
+        ax.set_facecolor("white" if self.is_map else "black")
+        look = dict(cmap=self.cmap, vmin=self.low, vmax=self.high)
+        cut.draw(ax, self.volume, size=size, **look)
+        if outline or self.is_map:
+            color = _OUTLINE[self.is_map]
+            cut.draw_outline(ax, colors=color, linewidths=0.6)
+        cut.mark(ax, "black" if self.is_map else "white")
+
+    def scale(self, drawn, **place):
+        """Draw the colour bar, with arrows where colours end before the values do."""
+        known = self.volume[np.isfinite(self.volume)]
+        beyond = (known < self.low).any(), (known > self.high).any()
+        ends = ["neither", "max", "min", "both"][2 * beyond[0] + beyond[1]]
+        bar = drawn.figure.colorbar(
+            drawn.images[0], **place, label=self.unit, extend=ends, extendfrac=0.04
+        )
+        bar.ax.locator_params(nbins=4)
+        bar.ax.tick_params(labelsize="small")
+        return bar
+
+
+def draw_panels(cells, *, figure=None, ax=None, outline=False, room=(0.1, 0.9)):
+    """Draw slices of volumes in rows and columns, all at one scale.
+
+    Parameters
+    ----------
+    cells : list of list of (Panel, Slice) or None
+        What is drawn in each row; None leaves a place empty.
+    figure : matplotlib figure or callable, default=None
+        Where to draw, or what makes a figure of a size in inches; by default, a new
+        figure of pyplot.
+    ax : matplotlib axes or ndarray of them, default=None
+        Axes whose place is taken, or as many as there are cells.
+    outline : bool, default=False
+        Whether to draw an outline of the brain on scans as well.
+    room : tuple of float, default=(0.1, 0.9)
+        Inches beside and below for labels and colour bars, of a new figure.
+
+    Returns
+    -------
+    axes : ndarray of matplotlib.axes.Axes of shape (n_rows, n_columns)
+    """
+    sizes = np.array(
+        [
+            [np.ptp(cell[1].window, axis=1) if cell else (0, 0) for cell in row]
+            for row in cells
+        ]
+    )
+    widths, heights = sizes[..., 0].max(axis=0), sizes[..., 1].max(axis=1)
+    axes = _axes(widths, heights, figure, ax, room)
+    for i, row in enumerate(cells):
+        for j, cell in enumerate(row):
+            if cell:
+                size = widths[j], heights[i]
+                cell[0].draw(axes[i, j], cell[1], size, outline=outline)
+            else:
+                axes[i, j].set_axis_off()
+    return axes
+
+
+def _axes(widths, heights, figure, ax, room):
+    """Axes in rows and columns of these sizes in mm."""
+    shape = len(heights), len(widths)
+    if ax is not None and np.size(ax) == 1:
+        (place,) = np.ravel(ax)
+        place.set_axis_off()
+        ratios = dict(width_ratios=widths, height_ratios=heights)
+        grid = place.get_subplotspec().subgridspec(*shape, **ratios)
+        return grid.subplots(squeeze=False)
+    if ax is not None:
+        if np.size(ax) != np.prod(shape):
+            raise ValueError(
+                f"ax holds {np.size(ax)} axes, and {shape[0]} x {shape[1]} are drawn."
+            )
+        return np.reshape(ax, shape)
+    if figure is None or callable(figure):
+        inches = min(_WIDEST, _ALL / len(widths)) / max(widths)
+        size = np.array([sum(widths), sum(heights)]) * inches + room
+        figure = (figure or new_figure)(size)
+        if engine := figure.get_layout_engine():
+            engine.set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+        else:
+            right, bottom = room / size
+            figure.subplots_adjust(0, bottom, 1 - right, 1, wspace=0, hspace=0.02)
+    return figure.subplots(
+        *shape, squeeze=False, width_ratios=widths, height_ratios=heights
+    )

@@ -1,0 +1,115 @@
+"""Slices that all displays draw: where they lie, at one scale."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from sklearn_lsdn import LSDNRegressor, VDNRegressor, VolumeSynthesizer
+from sklearn_lsdn.datasets import make_brain_cohort
+from sklearn_lsdn.display import NodesDisplay, SynthesisDisplay
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def brain():
+    """A box of 120 x 160 x 100 mm, from 20 mm on along each axis."""
+    mask = np.zeros((80, 100, 70), dtype=bool)
+    mask[10:70, 10:90, 10:60] = True
+    return mask
+
+
+@pytest.fixture
+def display(brain):
+    target = np.where(brain, 100.0, 0)
+    synthesis = target.copy()
+    synthesis[:, :, 42] += 30
+    volumes = {"target": target, "synthesis": synthesis, "error": synthesis - target}
+    return SynthesisDisplay(volumes, brain, AFFINE)
+
+
+def _positions(display):
+    return [float(ax.texts[0].get_text().split()[-2]) for ax in display.axes_[0]]
+
+
+def test_all_panels_have_one_scale(display):
+    for options in ({}, {"plane": "axial"}, {"cut_coords": 3}):
+        figure = display.plot(**options).figure_
+        figure.draw_without_rendering()
+        scales = []
+        for ax in display.axes_.flat:
+            box = ax.get_window_extent()
+            scales.append(box.width / np.ptp(ax.get_xlim()))
+            scales.append(box.height / np.ptp(ax.get_ylim()))
+        assert np.ptp(scales) < 0.01 * scales[0]
+
+
+def test_slices_are_spread_and_miss_the_fissure(display):
+    places = _positions(display.plot(plane="axial"))
+    assert len(places) == 7
+    assert np.diff(places) == pytest.approx(np.diff(places).mean(), abs=3)
+    for number in (1, 5, 6):
+        places = _positions(display.plot(plane="sagittal", cut_coords=number))
+        assert len(set(places)) == number
+        assert min(abs(place - 79) for place in places) >= 10
+        assert all(20 <= place <= 140 for place in places)
+
+
+def test_slices_are_chosen_in_mm_or_by_error(display):
+    places = _positions(display.plot(plane="coronal", cut_coords=[30, 90.4]))
+    assert places == [30, 90]
+    display.plot(cut_coords=(40, 50, 60))
+    words = [row[0].texts[0].get_text() for row in display.axes_]
+    assert words == ["sagittal, x = 40 mm", "coronal, y = 50 mm", "axial, z = 60 mm"]
+    assert _positions(display.plot(plane="axial", cut_coords="worst")) == [84]
+    with pytest.raises(ValueError, match="x, y and z in mm, got 2 numbers"):
+        display.plot(cut_coords=[1, 2])
+    with pytest.raises(ValueError, match="cut_coords must be 1 or more"):
+        display.plot(plane="axial", cut_coords=0)
+    del display.volumes["error"]
+    with pytest.raises(ValueError, match="not known without a target"):
+        display.plot(cut_coords="worst")
+
+
+def test_outlines_are_drawn_on_maps_and_elsewhere_upon_request(display):
+    display.plot()
+    assert [len(ax.collections) for ax in display.axes_[0]] == [0, 0, 1]
+    display.plot(outline=True)
+    assert [len(ax.collections) for ax in display.axes_[0]] == [1, 1, 1]
+
+
+def test_axes_given_are_drawn_on(display):
+    figure, axes = plt.subplots(3, 3, layout="constrained")
+    assert (display.plot(ax=axes).axes_ == axes).all()
+    assert display.figure_ is figure
+    with pytest.raises(ValueError, match="ax holds 2 axes, and 3 x 3 are drawn"):
+        display.plot(ax=axes[0, :2])
+
+
+def test_nodes_lie_where_the_network_has_them():
+    cohort = make_brain_cohort(1, voxel_size=8, random_state=0)
+    t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
+    small = dict(hidden_layer_sizes=(9, 3), max_iter=1, random_state=0)
+    given = dict(n_voxels=100, random_state=0, places="world")
+    synthesizer = VolumeSynthesizer(LSDNRegressor(**small), **given).fit(t1w, t2w)
+    display = NodesDisplay.from_estimator(synthesizer, t1w[0], plane="axial")
+    network = synthesizer.estimator_
+    np.testing.assert_array_equal(display.nodes, network.latent_coordinates_)
+    (ax,) = display.axes_[0]
+    height = float(ax.texts[0].get_text().split()[-2])
+    near = abs(display.nodes[:, 2] - height) < 10
+    drawn = ax.collections[-1].get_offsets()
+    assert len(drawn) == pytest.approx(near.sum(), abs=1)
+    # Sigma of 0.5 is a quarter of the brain; all nodes answer in part.
+    answers = np.asarray(ax.images[1].get_array())
+    assert 0 < np.nanmin(answers) < np.nanmax(answers) < 1
+    without = VolumeSynthesizer(VDNRegressor(**small), **given).fit(t1w, t2w)
+    with pytest.raises(ValueError, match="No network of the synthesizer has nodes"):
+        NodesDisplay.from_estimator(without, t1w[0])
