@@ -286,7 +286,13 @@ class SynthesisDisplay(Display):
         return self
 
     def panels(self) -> list[Panel]:
-        """How each volume is drawn."""
+        """Say how each volume is drawn.
+
+        Returns
+        -------
+        panels : list of Panel
+            With its title, limits, colours and unit.
+        """
         shared = self.volumes.get("target", self.volumes["synthesis"])
         white = white_of(shared, self.mask)
         panels = []
