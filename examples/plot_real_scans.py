@@ -53,9 +53,8 @@ from sklearn_lsdn.display import SynthesisDisplay
 if there:
     source, target = scan(HELD_BACK, "T1w"), scan(HELD_BACK, "T2w")
     (synthesis,) = synthesizer.predict([source], scale_to=[target])
-    display = SynthesisDisplay.from_images(
+    SynthesisDisplay.from_images(
         source, target, synthesis, source_name="T1w", target_name="T2w"
     )
-    display.plot(figure=plt.figure(figsize=(10.4, 8.8), layout="constrained"))
     print(f"SNR over the brain: {synthesizer.score([source], [target]):.1f} dB")
     plt.show()
