@@ -22,9 +22,16 @@ from ._regressors.shrink_connect import ShrinkConnect as ShrinkConnect
 from ._version import __version__ as __version__
 from .jobs import leave_one_subject_out as leave_one_subject_out
 from .jobs import predict_files as predict_files
+from .metrics import dice_score as dice_score
+from .metrics import dice_scorer as dice_scorer
 from .metrics import psnr_score as psnr_score
 from .metrics import snr_score as snr_score
 from .metrics import snr_scorer as snr_scorer
 from .metrics import ssim_score as ssim_score
+from .metrics import (
+    volume_average_precision_scorer as volume_average_precision_scorer,
+)
+from .metrics import volume_dice_scorer as volume_dice_scorer
 from .metrics import volume_snr_scorer as volume_snr_scorer
+from .volumes import VolumeSegmenter as VolumeSegmenter
 from .volumes import VolumeSynthesizer as VolumeSynthesizer

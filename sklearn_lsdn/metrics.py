@@ -1,4 +1,4 @@
-"""How good a synthesis is: SNR, PSNR and SSIM, and scorers for model selection."""
+"""How good a synthesis or a segmentation is, and scorers for model selection."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.ndimage import find_objects
 from sklearn.base import BaseEstimator
-from sklearn.metrics import make_scorer
+from sklearn.metrics import average_precision_score, make_scorer
 from sklearn.utils.metadata_routing import MetadataRequest
-from sklearn.utils.validation import check_array
+from sklearn.utils.validation import check_array, column_or_1d
 
 from ._utils.optional import require
 from ._utils.sklearn_private import check_weights
 
-__all__ = ["psnr_score", "snr_score", "snr_scorer", "ssim_score", "volume_snr_scorer"]
+__all__ = [
+    "dice_score",
+    "dice_scorer",
+    "psnr_score",
+    "snr_score",
+    "snr_scorer",
+    "ssim_score",
+    "volume_average_precision_scorer",
+    "volume_dice_scorer",
+    "volume_snr_scorer",
+]
 
 
 def _check_targets(y_true, y_pred, sample_weight):
@@ -298,12 +308,186 @@ def volume_snr_scorer(
     return estimator.score(sources, targets, sample_weight, **given)
 
 
-def _routing():
-    """What scikit-learn, with metadata routing enabled, hands on to the scorer."""
-    request = MetadataRequest(owner="volume_snr_scorer")
-    request.score.add_request(param="sample_weight", alias=None)
-    request.score.add_request(param="masks", alias=True)
-    return request
+def dice_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    r"""Dice coefficient of predicted labels: how far two segmentations overlap.
+
+    .. math:: \frac{2 |T \cap P|}{|T| + |P|}
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels: T is where one of them is.
+    y_pred : array-like of shape (n_samples,)
+        Predicted labels, likewise P.
+    labels : array-like of shape (n_labels,), default=None
+        Those that count; all but 0 among both, by default.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weight of each sample.
+
+    Returns
+    -------
+    score : float
+        From 0 to 1, which is perfect; the mean over labels. One that neither has
+        scores 1: nothing was there, and nothing was found.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    See Also
+    --------
+    sklearn.metrics.f1_score : The same for one label, with other ways to average.
+    volume_dice_scorer : The same for images.
+
+    Examples
+    --------
+    >>> from sklearn_lsdn.metrics import dice_score
+    >>> dice_score([0, 1, 1, 0], [0, 1, 0, 0]) == 2 * 1 / (2 + 1)
+    True
+    """
+    y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
+    if len(y_true) != len(y_pred):
+        raise ValueError(
+            "y_true and y_pred must have the same length, got "
+            f"{len(y_true)} and {len(y_pred)}."
+        )
+    weight = check_weights(sample_weight, y_true)
+    if labels is None:
+        labels = np.union1d(y_true, y_pred)
+        labels = labels[labels != 0]
+    scores = []
+    for label in labels:
+        there, found = y_true == label, y_pred == label
+        whole = weight @ there + weight @ found
+        scores.append(2 * (weight @ (there & found)) / whole if whole else 1.0)
+    return float(np.mean(scores)) if scores else 1.0
 
 
-volume_snr_scorer.get_metadata_routing = _routing
+dice_scorer = make_scorer(dice_score)
+dice_scorer.__doc__ = """Scorer of arrays by `dice_score`, for ``scoring=``."""
+
+
+def volume_dice_scorer(
+    estimator: BaseEstimator,
+    sources: Sequence,
+    labels: Sequence,
+    sample_weight: ArrayLike | None = None,
+    *,
+    masks: Sequence | None = None,
+) -> float:
+    """Score a segmenter by its mean Dice coefficient, for ``scoring=``.
+
+    Parameters
+    ----------
+    estimator : VolumeSegmenter
+        A fitted segmenter.
+    sources : list
+        Source images of each subject.
+    labels : list
+        The label image of each.
+    sample_weight : array-like of shape (n_subjects,), default=None
+        Weight of each subject in the mean.
+    masks : list, default=None
+        The brain of each subject, as `volume_snr_scorer` takes it.
+
+    Returns
+    -------
+    score : float
+        Mean over subjects.
+
+    See Also
+    --------
+    dice_score : The formula.
+    volume_average_precision_scorer : Of probabilities, whatever the threshold.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+    >>> from sklearn_lsdn import VolumeSegmenter, volume_dice_scorer
+    >>> search = GridSearchCV(
+    ...     VolumeSegmenter(), {"patch_scales": [(1,), (1, 2, 4)]},
+    ...     cv=LeaveOneGroupOut(), scoring=volume_dice_scorer)
+    """
+    given = {} if masks is None else {"masks": masks}
+    return estimator.score(sources, labels, sample_weight, **given)
+
+
+def volume_average_precision_scorer(
+    estimator: BaseEstimator,
+    sources: Sequence,
+    labels: Sequence,
+    sample_weight: ArrayLike | None = None,
+    *,
+    masks: Sequence | None = None,
+) -> float:
+    """Score a segmenter's probabilities by their average precision, for ``scoring=``.
+
+    Parameters
+    ----------
+    estimator : VolumeSegmenter
+        A fitted segmenter.
+    sources : list
+        Source images of each subject.
+    labels : list
+        The label image of each.
+    sample_weight : array-like of shape (n_subjects,), default=None
+        Weight of each subject in the mean.
+    masks : list, default=None
+        The brain of each subject, as `volume_snr_scorer` takes it.
+
+    Returns
+    -------
+    score : float
+        Mean over subjects, of each that over the classes that it has, but 0; a subject
+        that has none does not count. NaN, if no subject has any.
+
+    See Also
+    --------
+    volume_dice_scorer : Of labels.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+    >>> from sklearn_lsdn import VolumeSegmenter, volume_average_precision_scorer
+    >>> search = GridSearchCV(
+    ...     VolumeSegmenter(), {"patch_scales": [(1,), (1, 2, 4)]},
+    ...     cv=LeaveOneGroupOut(), scoring=volume_average_precision_scorer)
+    """
+
+    def metric(y_true, p):
+        scores = [
+            average_precision_score(y_true == label, column)
+            for label, column in zip(estimator.classes_, p.T, strict=True)
+            if label != 0 and (y_true == label).any()
+        ]
+        return np.mean(scores) if scores else np.nan
+
+    given = {"metric": metric, "response": "probabilities", "masks": masks}
+    scores = estimator.score_volumes(sources, labels, **given)
+    weight = check_weights(sample_weight, scores)
+    counts = ~np.isnan(scores)
+    total = weight[counts].sum()
+    return float(weight[counts] @ scores[counts] / total) if total else float("nan")
+
+
+def _routing_of(scorer):
+    """What scikit-learn, with metadata routing enabled, hands on to a scorer."""
+
+    def get_metadata_routing():
+        request = MetadataRequest(owner=scorer.__name__)
+        request.score.add_request(param="sample_weight", alias=None)
+        request.score.add_request(param="masks", alias=True)
+        return request
+
+    return get_metadata_routing
+
+
+for _scorer in (volume_snr_scorer, volume_dice_scorer, volume_average_precision_scorer):
+    _scorer.get_metadata_routing = _routing_of(_scorer)

@@ -18,7 +18,7 @@ from sklearn_lsdn._utils.names import (
 )
 from sklearn_lsdn.exceptions import PairWarning
 from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
-from sklearn_lsdn.jobs._names import output_names
+from sklearn_lsdn.jobs._names import named_after
 
 # Names
 
@@ -100,7 +100,7 @@ def test_subject_labels_of_path_objects(tmp_path):
 
 
 def test_outputs_are_called_by_whole_labels():
-    assert output_names("sub-CC-001_T1w.nii", 1) == ["sub-CC-001_T1w_synth.nii"]
+    assert named_after("sub-CC-001_T1w.nii", "synth") == "sub-CC-001_T1w_synth.nii"
 
 
 # Pairs

@@ -279,6 +279,59 @@ def make_synthesizer(arguments, model):
     )
 
 
+def learns_labels(arguments):
+    """Whether targets are label images, as the user says, or else their names."""
+    if arguments.labels is not None or len(arguments.target) > 1:
+        return bool(arguments.labels)
+    from ..volumes._labels import are_labels
+
+    return are_labels(arguments.target[0])
+
+
+def make_segmenter(arguments, model):
+    """An unfitted segmenter around the network of that name."""
+    from .._regressors import classifiers
+    from ..volumes import VolumeSegmenter
+    from ..volumes._segmenter import ALPHA
+
+    _refuse_of_intensities(arguments)
+    network = getattr(classifiers, f"{model.upper()}Classifier")(
+        tuple(arguments.hidden_layer_sizes), sigma=arguments.sigma, alpha=ALPHA
+    )
+    if arguments.max_iter is not None:
+        network.set_params(max_iter=arguments.max_iter)
+    segmenter = VolumeSegmenter(
+        network,
+        patch_size=arguments.patch_size,
+        places=None if arguments.places == "none" else arguments.places,
+        mask_img=arguments.mask_img,
+        normalization=arguments.normalization,
+        n_voxels=arguments.n_voxels,
+        source_dropout=arguments.source_dropout,
+        random_state=arguments.seed,
+    )
+    if arguments.patch_scales:
+        segmenter.set_params(patch_scales=tuple(arguments.patch_scales))
+    return segmenter
+
+
+def _refuse_of_intensities(arguments):
+    """Raise ValueError for options that labels leave no place for."""
+    given = {
+        "--neighbours": arguments.neighbours,
+        "--smoothing": arguments.smoothing,
+        "--n-estimators": (arguments.n_estimators or 1) > 1,
+        "--quality best": arguments.quality == "best",
+        "--register": arguments.register,
+        "--target-patch-size": arguments.target_patch_size not in ("auto", 1),
+    }
+    for option in filter(given.get, given):
+        raise ValueError(
+            f"{option} is for targets of intensities, and these are labels. Leave it "
+            "out; images of a subject are aligned by lsdn register."
+        )
+
+
 def title(arguments, model):
     """What to call a network in tables, such as LSDN 400-40."""
     return f"{model.upper()} {'-'.join(map(str, arguments.hidden_layer_sizes))}"

@@ -59,6 +59,7 @@ def run(arguments):
     entity of their names, are held back together."""
     from .._utils.optional import require
     from ..jobs._leave_one_out import leave_one_subject_out
+    from ..volumes._labels import are_called_labels
 
     inspect = None
     if arguments.report:
@@ -67,6 +68,12 @@ def run(arguments):
         require("SimpleITK")
     refuse_one_file_for_two(arguments)
     find_images(arguments, arguments.missing_sources)
+    if are_called_labels(arguments.target[0]):
+        raise ValueError(
+            f"{arguments.target[0][0]} is a label image, by its name. lsdn evaluate "
+            "compares intensities; in Python, cross_val_score of a VolumeSegmenter "
+            "compares labels."
+        )
     check_scores_output(arguments)
     synthesizers = {
         title(arguments, model): make_synthesizer(arguments, model)

@@ -1,5 +1,6 @@
 """`lsdn fit`."""
 
+import argparse
 import tempfile
 
 from .arguments import (
@@ -8,6 +9,8 @@ from .arguments import (
     by_subject,
     find_images,
     inputs,
+    learns_labels,
+    make_segmenter,
     make_synthesizer,
 )
 from .options import (
@@ -45,6 +48,13 @@ def add_arguments(command):
         help="shrink the network by ShrinkConnect to this fraction of its hidden "
         "nodes, or as far as 2 %% of training error allow",
     )
+    command.add_argument(
+        "--labels",
+        action=argparse.BooleanOptionalAction,
+        help="targets are label images, of a whole number for each class: train a "
+        "classifier, by which lsdn predict segments (default: if they are called "
+        ".._mask or .._dseg)",
+    )
     add_register(command)
     command.add_argument(
         "--resume",
@@ -57,8 +67,8 @@ def add_arguments(command):
 
 
 def run(arguments):
-    """Train a network to predict the target contrast from the source contrasts, and
-    save it."""
+    """Train a network to predict the target contrast from the source contrasts, or to
+    tell labels, and save it."""
     from .._persistence.model_files import save_model
     from .._regressors.shrink_connect import ShrinkConnect
     from .._utils.files import check_output
@@ -71,7 +81,8 @@ def run(arguments):
     check_output(
         arguments.output, overwrite=arguments.overwrite, inputs=inputs(arguments)
     )
-    synthesizer = make_synthesizer(arguments, arguments.model)
+    make = make_segmenter if learns_labels(arguments) else make_synthesizer
+    synthesizer = make(arguments, arguments.model)
     synthesizer.set_params(
         memory=arguments.resume, n_jobs=arguments.jobs, max_memory=arguments.max_memory
     )

@@ -14,7 +14,7 @@ from .arguments import (
 from .options import add_entities, add_keep_going, add_mask, cluster, running
 from .progress import shown
 
-HELP = "synthesise images by a model"
+HELP = "synthesise or segment images by a model"
 PARENTS = (running, cluster)
 
 
@@ -110,13 +110,20 @@ def add_prediction(command):
 
 def run(arguments):
     """Predict the target contrast of new subjects. Each output lies on the grid of its
-    input and is called after it, with _synth before the ending. From the folder of a
+    input and is called after it, with _synth before the ending; of a model of labels,
+    with _dseg and, for the probability of each label, _probseg. From the folder of a
     BIDS dataset, write a derivative dataset."""
     from .._persistence.model_files import load_synthesizer
+    from .._regressors.roles import role_of
 
     is_dataset = _is_dataset(arguments)
     arguments.dataset = arguments.images[0] if is_dataset else None
-    synthesizer = load_synthesizer(arguments.model)
+    synthesizer = load_synthesizer(arguments.model, of_labels=True)
+    if arguments.report and role_of(synthesizer).classes is not None:
+        raise ValueError(
+            f"--report shows intensities, and {arguments.model} predicts labels. Leave "
+            "it out."
+        )
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)
     predict = _predict_dataset if is_dataset else _predict_images
     with _page(arguments, synthesizer) as seen, shown(arguments) as verbose:

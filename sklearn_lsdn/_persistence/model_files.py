@@ -136,13 +136,15 @@ def load_model(
     return _load(path, trusted)["estimator"]
 
 
-def load_synthesizer(path):
+def load_synthesizer(path, *, of_labels=False):
     """Load a model that must be a VolumeSynthesizer.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    of_labels : bool, default=False
+        Whether a VolumeSegmenter will do.
 
     Returns
     -------
@@ -158,6 +160,11 @@ def load_synthesizer(path):
         raise ValueError(
             f"{path} holds a {type(model).__name__}, which knows nothing of images. "
             "Give a model file of lsdn fit."
+        )
+    if not of_labels and role_of(model).classes is not None:
+        raise ValueError(
+            f"{path} predicts labels, and not intensities. It is for lsdn predict, and "
+            "in Python VolumeSegmenter.score says how good it is."
         )
     return model
 

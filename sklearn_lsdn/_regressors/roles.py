@@ -40,6 +40,9 @@ class Role:
     takes_images = False
     """Whether it predicts images, and not rows."""
 
+    classes = None
+    """Labels that its images hold; None, if they hold intensities."""
+
     noise = None
     """What predicts the size of its errors and the factor on that, of an ensemble."""
 

@@ -1,5 +1,6 @@
 """What a model remembers of the dataset that it was trained on."""
 
+from .._regressors.roles import role_of
 from ._bids import NONE, described
 
 _LIKE = ("space", "desc")
@@ -71,7 +72,7 @@ def complete_query(synthesizer, dataset, *, source, target, space, desc) -> tupl
     query = {k: remembered.get(k) if v is None else v for k, v in given.items()}
     numbers = {
         "source": synthesizer.n_contrasts_in_,
-        "target": len(synthesizer.target_normalizers_),
+        "target": role_of(synthesizer).n_targets,
     }
     examples = {"source": "--source, such as T1w", "target": "--target, such as T2w"}
     if missing := [text for name, text in examples.items() if not query[name]]:

@@ -1,4 +1,4 @@
-"""Syntheses as a BIDS derivative dataset, with what they were made from and how."""
+"""A BIDS derivative dataset of predictions, with what they were made from and how."""
 
 import hashlib
 from datetime import datetime
@@ -11,20 +11,9 @@ from ..volumes._novelty import WHAT_COUNTS
 from ..volumes._subjects import open_subjects
 from ._dataset import begun_dataset, read_json, source_uri
 from ._names import beside, derived_path
-from ._prediction import (
-    SubjectFiles,
-    check_outputs,
-    kinds_of_outputs,
-    predict_subjects,
-)
+from ._outputs import outputs_of
+from ._prediction import SubjectFiles, predict_subjects
 
-_WHAT = {
-    "synth": ("synth", "{} synthesised"),
-    "std": ("synthstd", "Standard deviation of the {} synthesised"),
-    "lower": ("synthlower", "Lower end of an interval around the {} synthesised"),
-    "upper": ("synthupper", "Upper end of an interval around the {} synthesised"),
-    "novelty": ("synthnovelty", "Novelty around each voxel of the {} synthesised"),
-}
 _NOT_TOLD = {"n_jobs", "verbose", "memory", "max_memory", "mask_img"}
 
 
@@ -42,11 +31,11 @@ def predict_dataset(
     command=None,
     **options,
 ):
-    """Synthesise sessions of a BIDS dataset, and write a derivative dataset.
+    """Predict sessions of a BIDS dataset, and write a derivative dataset.
 
     Parameters
     ----------
-    synthesizer : VolumeSynthesizer
+    synthesizer : VolumeSynthesizer or VolumeSegmenter
         A fitted one.
     dataset : path-like
         Folder of the BIDS dataset.
@@ -83,14 +72,9 @@ def predict_dataset(
         As `predict_files`.
     """
     dataset, folder = Path(dataset), Path(folder)
-    asked = [options.get(name) for name in ("uncertainty", "interval", "novelty")]
-    check_outputs(synthesizer, *asked)
-    outputs = [
-        (kind, mark, name)
-        for kind, mark in kinds_of_outputs(*asked)
-        for name in (target[:1] if kind == "novelty" else target)
-    ]
-    made_from = f"synthesised from {' and '.join(source)}"
+    names = "uncertainty", "interval", "novelty"
+    asked = {name: options.get(name) for name in names}
+    outputs = outputs_of(synthesizer, target, **asked)
     about = _about(synthesizer, model_file, command)
     scores = role_of(synthesizer.estimator_).held_back
     interval = {
@@ -108,16 +92,16 @@ def predict_dataset(
         if space := _spatial_reference(session.first, uris[0]):
             shared["SpatialReference"] = space
         paths, sidecars, marks = [], [], []
-        for kind, mark, name in outputs:
-            desc, what = _WHAT[kind]
-            paths.append(derived_path(folder, session.first, name, desc=desc))
-            text = f"{what.format(name)} from {' and '.join(names)}; not acquired"
+        for each in outputs:
+            named = each.contrast, each.desc
+            paths.append(derived_path(folder, session.first, *named))
+            text = f"{each.what} from {' and '.join(names)}; {each.unlike}"
             sidecars.append({"Description": text, **shared, **about})
-            if kind in ("lower", "upper"):
+            if each.kind in ("lower", "upper"):
                 sidecars[-1]["Interval"] = interval
-            if kind == "novelty":
+            if each.kind == "novelty":
                 sidecars[-1]["Novelty"] = WHAT_COUNTS
-            marks.append(mark)
+            marks.append(each.mark)
         subjects.append(SubjectFiles(scans, paths, sidecars, marks, i, mask=mask))
     if not options.get("keep_going"):
         sources = [subject.source for subject in subjects]
@@ -125,7 +109,7 @@ def predict_dataset(
         synthesizer.preparation_.check_missing(opened)
     overwrite, resume = options.get("overwrite"), options.get("resume")
     new = [] if resume else [file for subject in subjects for file in subject.files]
-    what = f"{' and '.join(target)} {made_from}"
+    what = f"{' and '.join(target)} {outputs[0].done} from {' and '.join(source)}"
     with begun_dataset(dataset, folder, what, new, links=links, overwrite=overwrite):
         return predict_subjects(synthesizer, subjects, **options)
 

@@ -12,36 +12,28 @@ def beside(path, ending) -> Path:
     return path.with_name(split_name(path)[0] + ending)
 
 
-def output_names(source, n_targets, kind="synth") -> list[str]:
-    """File names of a subject's syntheses, after its first source.
+def named_after(source, what) -> str:
+    """File name of an image that was made from another.
 
     Parameters
     ----------
     source : path-like
-    n_targets : int
-    kind : str, default="synth"
-        What they are, at the end of their names.
-
-    Returns
-    -------
-    names : list of str
+    what : str
+        What it is, at the end of its name.
 
     Examples
     --------
-    >>> from sklearn_lsdn.jobs._names import output_names
-    >>> output_names("data/sub-01_T1w.nii.gz", 1)
-    ['sub-01_T1w_synth.nii.gz']
-    >>> output_names("data/sub-01_T1w.nii", 2)
-    ['sub-01_T1w_synth1.nii', 'sub-01_T1w_synth2.nii']
+    >>> from sklearn_lsdn.jobs._names import named_after
+    >>> named_after("data/sub-01_T1w.nii.gz", "synth")
+    'sub-01_T1w_synth.nii.gz'
     """
     stem, ending = split_name(source)
-    numbers = [""] if n_targets == 1 else range(1, n_targets + 1)
-    return [f"{stem}_{kind}{number}{ending}" for number in numbers]
+    return f"{stem}_{what}{ending}"
 
 
-def derived_path(folder, scan, contrast, **options) -> Path:
-    """Where an image that was made from a scan lies; options as of `derived_name`."""
-    name = derived_name(scan, contrast, **options)
+def derived_path(folder, scan, contrast, desc="synth", space=None) -> Path:
+    """Where an image that was made from a scan lies, called as by `derived_name`."""
+    name = derived_name(scan, contrast, desc=desc, space=space)
     return folder.joinpath(*scan.levels, "anat", name)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._regressors.roles import role_of
 from .._utils.doubts import warn_of
 from .._utils.files import make_folder, prepared_outputs
 from .._utils.lists import as_list
@@ -22,7 +23,7 @@ from .._utils.store import identity
 from .._utils.threads import effective_n_threads
 from .._version import __version__
 from ..exceptions import ScanWarning, SubjectsFailed
-from ..volumes import VolumeSynthesizer
+from ..volumes import VolumeSegmenter, VolumeSynthesizer
 from ..volumes._budget import subjects_at_once
 from ..volumes._images import check_same_grid, fingerprints, open_image, save_image
 from ..volumes._subjects import (
@@ -32,7 +33,8 @@ from ..volumes._subjects import (
     open_subjects,
 )
 from ._dataset import read_json, write_json
-from ._names import beside, output_names
+from ._names import beside, named_after
+from ._outputs import outputs_of
 
 _DOUBTFUL = " ?"  # at the end of a header's description
 
@@ -120,23 +122,8 @@ class SubjectFiles:
             yield path, f"{maker} {mark}".rstrip()
 
 
-def kinds_of_outputs(uncertainty, interval, novelty) -> list[tuple[str, str]]:
-    """What is written of each target, in order: names, and marks for headers.
-
-    Novelty, which comes last, is one image whatever the number of targets.
-    """
-    kinds = [("synth", "")]
-    if uncertainty:
-        kinds.append(("std", ""))
-    if interval is not None:
-        kinds += [(end, f"interval {interval:g}") for end in ("lower", "upper")]
-    if novelty:
-        kinds.append(("novelty", ""))
-    return kinds
-
-
 def predict_files(
-    synthesizer: VolumeSynthesizer,
+    synthesizer: VolumeSynthesizer | VolumeSegmenter,
     sources: Sequence,
     folder: str | PathLike,
     *,
@@ -152,7 +139,10 @@ def predict_files(
     inspect: Callable | None = None,
     keep: Callable | None = None,
 ) -> list[Path]:
-    """Synthesise subjects and save each as soon as it is done.
+    """Synthesise subjects, or segment them, and save each as soon as it is done.
+
+    A segmentation goes to the name of the input with ``_dseg``, and probabilities to
+    ``_probseg``, or ``_probseg1`` and so on for several labels.
 
     With ``synthesizer.n_jobs`` as many subjects are under way at once, each in one
     thread, so that reading, unzipping, computing and writing overlap, and as many are
@@ -163,7 +153,7 @@ def predict_files(
 
     Parameters
     ----------
-    synthesizer : VolumeSynthesizer
+    synthesizer : VolumeSynthesizer or VolumeSegmenter
         A fitted one.
     sources : list
         Paths of each subject, as `VolumeSynthesizer.predict` takes them.
@@ -248,23 +238,17 @@ def predict_files(
     'sub-03_T1w_synth.nii.gz'
     """
     folder = Path(folder)
-    n_targets = len(synthesizer.target_normalizers_)
-    asked = uncertainty, interval, novelty
-    check_outputs(synthesizer, *asked)
-    kinds = [
-        (kind, mark, 1 if kind == "novelty" else n_targets)
-        for kind, mark in kinds_of_outputs(*asked)
-    ]
-    marks = [mark for _, mark, n in kinds for _ in range(n)]
-    subjects = []
+    written = outputs_of(
+        synthesizer, uncertainty=uncertainty, interval=interval, novelty=novelty
+    )
+    marks, subjects = [output.mark for output in written], []
     sources = as_list(sources, "sources")
     masks = list_masks(masks, sources)
     for i, (source, mask) in enumerate(zip(sources, masks, strict=True)):
         first = SubjectFiles(source, []).first
         if first is None:
             raise ValueError(f"sources[{i}] is empty: it names no image.")
-        names = [name for kind, _, n in kinds for name in output_names(first, n, kind)]
-        outputs = [folder / name for name in names]
+        outputs = [folder / named_after(first, each.ending) for each in written]
         subject = SubjectFiles(source, outputs, marks=marks, place=i, mask=mask)
         subjects.append(subject)
     return predict_subjects(
@@ -281,16 +265,6 @@ def predict_files(
         inspect=inspect,
         keep=keep,
     )
-
-
-def check_outputs(synthesizer, uncertainty, interval, novelty) -> None:
-    """Raise ValueError unless a synthesizer can give what is asked for."""
-    if uncertainty:
-        synthesizer.check_ensemble()
-    if interval is not None:
-        synthesizer.check_interval(interval)
-    if novelty:
-        synthesizer.check_novelty()
 
 
 def predict_subjects(
@@ -438,7 +412,7 @@ def _attempt(home, synthesizer, model, asked, overwrite, keep_going, inspect, su
 def _predict_one(synthesizer, model, asked, overwrite, inspect, subject, is_home):
     files = subject.open()
     makers = list(subject.makers(model, files))
-    synthesis = synthesizer.synthesize(files, **asked)
+    synthesis = role_of(synthesizer).outcome(files, **asked)
     if is_home:
         warn_of(synthesis.doubts)
     name, _ = split_name(subject.first)

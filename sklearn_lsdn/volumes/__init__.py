@@ -8,6 +8,7 @@ from ._normalization import (
     ZScoreNormalizer,
 )
 from ._registration import register_affine, register_rigid
+from ._segmenter import VolumeSegmenter
 from ._synthesizer import VolumeSynthesizer
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "NyulNormalizer",
     "PeakNormalizer",
     "PercentileNormalizer",
+    "VolumeSegmenter",
     "VolumeSynthesizer",
     "ZScoreNormalizer",
     "register_affine",

@@ -148,7 +148,7 @@ def subjects_at_once(synthesizer, sources, scans=None, *, n_images=0, n_jobs=1) 
     """
     window = synthesizer.preparation_.window
     n_sources = synthesizer.preparation_.n_contrasts
-    n_targets = len(synthesizer.preparation_.target_normalizers)
+    n_targets = role_of(synthesizer).n_volumes
     scans = scans or [()] * len(sources)
     size = synthesizer.preparation_.voxel_size
     n_maps = role_of(synthesizer.estimator_).maps

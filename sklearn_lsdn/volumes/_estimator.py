@@ -34,7 +34,7 @@ def to_be_trained(synthesizer):
     return estimator
 
 
-def make_estimator(synthesizer, rng):
+def make_estimator(synthesizer, rng, unfitted=None):
     """Clone a synthesizer's estimator, and hand on what they have in common.
 
     Parameters
@@ -42,13 +42,15 @@ def make_estimator(synthesizer, rng):
     synthesizer : VolumeSynthesizer
     rng : RandomState
         Seeds every part that has a ``random_state``, unless the synthesizer has none.
+    unfitted : estimator, default=None
+        What to clone, rather than what `to_be_trained` says.
 
     Returns
     -------
     estimator : regressor
         An unfitted one, with checked parameters.
     """
-    estimator = clone(to_be_trained(synthesizer))
+    estimator = clone(to_be_trained(synthesizer) if unfitted is None else unfitted)
     for part in _parts(estimator):
         role_of(part).join(
             verbose=synthesizer.verbose,

@@ -158,7 +158,8 @@ def doubts_of_pairs(glances, names) -> list[PairWarning]:
         alien = [
             k
             for k in scans
-            if all(_are_strange(mine, strangers, o, k) for o in scans if o != k)
+            if scans[1:]
+            and all(_are_strange(mine, strangers, o, k) for o in scans if o != k)
         ]
         if alien:
             of_scans = dict(zip(scans, names[i], strict=True))

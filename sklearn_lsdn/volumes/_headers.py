@@ -67,7 +67,7 @@ def doubts_about(image) -> list[str]:
 
 
 def on_grid_of(image, data) -> nib.Nifti1Image:
-    """Image of a float32 array, placed as another is.
+    """Image of an array, placed as another is.
 
     Nothing else that the other's header says of itself is handed on, such as intent,
     description, display range, timing and extensions.
@@ -79,7 +79,7 @@ def on_grid_of(image, data) -> nib.Nifti1Image:
     kind = nib.Nifti2Image if second else nib.Nifti1Image
     new = kind.header_class(endianness=header.endianness)
     new.set_data_shape(data.shape)
-    new.set_data_dtype(np.float32)
+    new.set_data_dtype(data.dtype)
     for field in _PLACE:
         new[field] = header[field]
     new["pixdim"][:4] = header["pixdim"][:4]

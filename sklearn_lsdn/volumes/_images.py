@@ -146,14 +146,14 @@ class ImageFile:
         """In mm, towards right, anterior and superior."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
-    def like(self, data) -> nib.Nifti1Image:
+    def like(self, data, dtype=np.float32) -> nib.Nifti1Image:
         """Image of an array on the grid of `read`, on the grid of the file.
 
         Affine, sform, qform, their codes and the unit are the file's; the data are
-        float32 without scaling.
+        float32, or of another type, without scaling.
         """
         back = ornt_transform(_CANONICAL, self._orientation)
-        data = np.ascontiguousarray(apply_orientation(data, back), dtype=np.float32)
+        data = np.ascontiguousarray(apply_orientation(data, back), dtype=dtype)
         return on_grid_of(self.image, data)
 
 

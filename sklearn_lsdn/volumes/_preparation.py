@@ -440,7 +440,15 @@ class Preparation:
     # What to train on
 
     def draw(
-        self, sources, targets, seeds, n_voxels, *, memory=None, n_jobs=None
+        self,
+        sources,
+        targets,
+        seeds,
+        n_voxels,
+        *,
+        memory=None,
+        n_jobs=None,
+        draw=None,
     ) -> Iterator[Sample]:
         """Draw voxels of each subject, in turn.
 
@@ -455,10 +463,12 @@ class Preparation:
             Where to keep what was drawn.
         n_jobs : int, default=None
             Threads that read.
+        draw : callable, default=None
+            What draws from one, rather than `draw_sample`, with the same arguments.
         """
         normalizers = self.source_normalizers, self.target_normalizers
         options = self.masker, normalizers, self.window, n_voxels
-        shared = Store(memory), self.voxel_size, self.neighbours, options
+        shared = draw, Store(memory), self.voxel_size, self.neighbours, options
         jobs = zip(sources, targets, seeds, strict=True)
         return parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
 
@@ -535,7 +545,7 @@ class Preparation:
             **({"may be missing": "all but one"} if window.missing_sources else {}),
             "target contrasts": _count(self.target_normalizers, targets),
             "brain": _BRAIN[self.masker.strategy],
-            "normalisation": type(self.target_normalizers[0]).__name__,
+            "normalisation": type(self.source_normalizers[0]).__name__,
             "brain volume": _range(self.brain_volumes),
             "limits of likeness": self._limits(),
             "patch": f"{window.patch_size} voxels a side, scales {scales}",
@@ -557,7 +567,6 @@ class Preparation:
         ensure(self.masker.strategy and self.window.scales, "there is no mask")
         check_numbers(self, "voxel_size", self.voxel_size, (3,))
         ensure(self.source_normalizers, "there is no source contrast")
-        ensure(self.target_normalizers, "there is no target contrast")
         if self.novelty is not None:
             self.novelty.check_window(self.n_volumes, self.window.scales)
         n_seen = 0 if self.neighbours is None else self.neighbours.n_targets
@@ -596,13 +605,14 @@ def _fitted(normalizers, descriptions):
     ]
 
 
-def _draw(store, voxel_size, neighbours, options, sources, targets, seed):
+def _draw(draw, store, voxel_size, neighbours, options, sources, targets, seed):
     """Draw voxels of one subject, from the files or from a cache."""
     # What others have decides nothing where the subject stays on its own grid.
     voxel_size = other_voxel_size(sources[0].voxel_size, voxel_size)
     options = *options, seed, voxel_size, neighbours
-    make = partial(draw_sample, sources, targets, *options)
+    make = partial(draw or draw_sample, sources, targets, *options)
     if not store:
         return make()
     images = [fingerprints(files) for files in (sources, targets)]
-    return store.made(make, images, *options)
+    kind = () if draw is None else (draw.__name__,)
+    return store.made(make, images, *options, *kind)

@@ -232,34 +232,55 @@ def draw_sample(
         Of the subject.
     """
     subject = Subject.read(masker, sources, targets, voxel_size, window.places)
-    described = (
-        subject.describe_sources(normalizers[0]),
-        subject.describe_targets(normalizers[1]),
-    )
+    described = subject.describe_targets(normalizers[1])
     scans = subject.working_scans()
-    subject.volumes = subject.volumes_of(len(normalizers[0]))
+    chosen = _choose(subject.mask, n_voxels, np.random.RandomState(seed))
+    sample = sample_at(subject, chosen, normalizers[0], window, neighbours, scans)
+    nothing, size = [np.nan] * len(targets), window.target_patch_size
+    padded = PaddedVolumes(scans, subject.affine, size, nothing, mask=subject.mask)
+    reached = padded.patches(padded.centers(chosen))
+    sample.targets = reached.reshape(len(reached), len(targets), -1)
+    sample.target_descriptions = described
+    return sample
+
+
+def sample_at(
+    subject, chosen, normalizers, window, neighbours=None, scans=()
+) -> Sample:
+    """What is around some voxels of a subject, without targets.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its ``volumes`` are emptied.
+    chosen : ndarray of bool of shape (nx, ny, nz)
+        The voxels, on the working grid.
+    normalizers : list of normalizers
+        Of the sources.
+    window : Window
+    neighbours : Neighbours, default=None
+        Of the subject.
+    scans : list of float32 arrays of shape (nx, ny, nz), default=()
+        What targets hold, to be glanced at.
+    """
+    described = subject.describe_sources(normalizers)
+    subject.volumes = subject.volumes_of(len(normalizers))
     glance = Glance.at(subject, [*subject.volumes, *scans])
     sketch = Sketch.of(subject, subject.volumes)
-    chosen = _choose(subject.mask, n_voxels, np.random.RandomState(seed))
-
     if neighbours is not None:
         subject.volumes += neighbours.beside(subject)
     n_volumes = len(subject.volumes)
     padded = window.sources(subject, [np.nan] * n_volumes)
     centers = padded.centers(chosen)
     patches = padded.patches(centers)
-    coordinates, steps = padded.coordinates(centers), padded.steps
-    del padded
-    nothing, size = [np.nan] * len(targets), window.target_patch_size
-    padded = PaddedVolumes(scans, subject.affine, size, nothing, mask=subject.mask)
-    reached = padded.patches(padded.centers(chosen))
     shape = len(patches), n_volumes, len(window.scales), -1
     return Sample(
         patches.reshape(shape),
-        steps[: len(window.scales)],
-        coordinates,
-        reached.reshape(len(reached), len(targets), -1),
-        *described,
+        padded.steps[: len(window.scales)],
+        padded.coordinates(centers),
+        np.empty((len(patches), 0, 1), dtype=np.float32),
+        described,
+        [],
         subject.brain.millilitres,
         subject.doubts,
         glance,

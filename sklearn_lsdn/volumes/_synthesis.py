@@ -1,4 +1,4 @@
-"""What a synthesizer makes of one subject."""
+"""What a synthesizer, or a segmenter, makes of one subject."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,40 @@ from ._subject import Subject
 
 
 @dataclass
-class Synthesis:
+class Outcome:
+    """What is made of one subject, and what is to be said of the scans.
+
+    Parameters
+    ----------
+    subject : Subject
+        The scans, read.
+    """
+
+    subject: Subject
+
+    @property
+    def millilitres(self) -> float:
+        """Volume of the brain."""
+        return self.subject.brain.millilitres
+
+    @property
+    def world_to_places(self) -> np.ndarray:
+        """From world mm to the coordinates that said where a voxel lies, in mm."""
+        return self.subject.world_to_places
+
+    @property
+    def likeness(self) -> Likeness | None:
+        """How like those of training the sources are; None if it was not asked."""
+        return self.subject.likeness
+
+    @property
+    def doubts(self) -> list[ScanWarning]:
+        """What is doubtful of the scans."""
+        return self.subject.doubts
+
+
+@dataclass
+class Synthesis(Outcome):
     """The syntheses of one subject, and what is to be said of them.
 
     Parameters
@@ -30,7 +63,6 @@ class Synthesis:
         How unlike training the surroundings of each voxel are.
     """
 
-    subject: Subject
     intensities: list[np.ndarray]
     deviations: list[np.ndarray] | None = None
     interval: tuple[list[np.ndarray], list[np.ndarray]] | None = None
@@ -72,26 +104,6 @@ class Synthesis:
         if self.novelty is not None:
             kinds.append([self.novelty_image])
         return kinds
-
-    @property
-    def millilitres(self) -> float:
-        """Volume of the brain."""
-        return self.subject.brain.millilitres
-
-    @property
-    def world_to_places(self) -> np.ndarray:
-        """From world mm to the coordinates that said where a voxel lies, in mm."""
-        return self.subject.world_to_places
-
-    @property
-    def likeness(self) -> Likeness | None:
-        """How like those of training the sources are; None if it was not asked."""
-        return self.subject.likeness
-
-    @property
-    def doubts(self) -> list[ScanWarning]:
-        """What is doubtful of the scans."""
-        return self.subject.doubts
 
     def scores(self, metric: Callable[[np.ndarray, np.ndarray], Any]) -> list:
         """Compare each synthesis with the scan that it should become.

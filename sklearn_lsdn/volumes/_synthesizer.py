@@ -619,12 +619,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
 
     def _check_asked(self, return_std, return_interval, return_novelty):
         """How many images of each target contrast are asked for, if they can be."""
-        if return_std:
-            self.check_ensemble()
-        if return_interval is not None:
-            self.check_interval(return_interval)
-        if return_novelty:
-            self.check_novelty()
+        role_of(self).check_asked(return_std, return_interval, return_novelty)
         n_images = 1 + bool(return_std) + 2 * (return_interval is not None)
         return n_images + bool(return_novelty)
 
@@ -890,6 +885,7 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
     def _check_parts(self):
         preparation, window = self.preparation_, self.preparation_.window
         n_targets = len(preparation.target_normalizers)
+        ensure(n_targets > 0, "there is no target contrast")
         role_of(self.estimator_).check_sizes(
             window.n_features(len(preparation.source_normalizers), n_targets),
             window.n_outputs(n_targets),
@@ -903,6 +899,25 @@ def _one_or_all(images):
 
 class _SynthesizerRole(Role):
     takes_images = True
+
+    @property
+    def n_targets(self):
+        return len(self.regressor.preparation_.target_normalizers)
+
+    @property
+    def n_volumes(self):
+        return self.n_targets
+
+    def check_asked(self, uncertainty, interval, novelty):
+        if uncertainty:
+            self.regressor.check_ensemble()
+        if interval is not None:
+            self.regressor.check_interval(interval)
+        if novelty:
+            self.regressor.check_novelty()
+
+    def outcome(self, files, **asked):
+        return self.regressor.synthesize(files, **asked)
 
     def facts(self):
         synthesizer, preparation = self.regressor, self.regressor.preparation_

@@ -142,6 +142,19 @@ class WorkingGrid:
             volume = smoothed(volume, self.own_mask, FWHM * widths)
         return self._resampled(extended(volume, self.own_mask))
 
+    def nearest(self, volume) -> np.ndarray:
+        """Bring labels from the subject's own grid, each to the voxels nearest to it.
+
+        Parameters
+        ----------
+        volume : int array of shape (nx, ny, nz)
+
+        Returns
+        -------
+        volume : int array of the shape of ``mask``
+        """
+        return volume if self.is_own else self._resampled(volume, order=0)
+
     def give_back(self, values, order=3) -> np.ndarray:
         """Bring values of the brain's voxels to the subject's own.
 
