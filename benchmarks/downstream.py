@@ -188,7 +188,7 @@ def halved(image, is_label=False):
         means = (means >= 0.5).astype(np.uint8)
     else:
         means[~(blocks != 0).all(axis=(1, 3, 5))] = 0
-    affine = image.affine @ nib.affines.from_matvec(np.diag([2, 2, 2]), [0.5] * 3)
+    affine = image.affine @ nib.affines.from_matvec(2 * np.eye(3), [0.5] * 3)
     return nib.Nifti1Image(means, affine)
 
 

@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 from nibabel import Nifti1Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import f1_score
 from sklearn.model_selection import cross_val_score
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_lsdn import VolumeSynthesizer
 from sklearn_lsdn.metrics import (
+    dice_score,
+    dice_scorer,
     psnr_score,
     snr_score,
     snr_scorer,
@@ -274,3 +278,32 @@ def test_volume_scorer_averages_over_volumes():
     ]
     assert volume_snr_scorer(s, sources, targets) == pytest.approx(np.mean(each))
     assert isinstance(volume_snr_scorer(s, sources, targets), float)
+
+
+# Labels
+
+
+def test_dice_is_f1_of_each_label_but_0():
+    rng = np.random.RandomState(0)
+    y_true, y_pred = rng.randint(0, 4, (2, 500))
+    weight = rng.uniform(size=500)
+    for weights in ({}, {"sample_weight": weight}):
+        of = dict(labels=[1, 2, 3], average="macro")
+        expected = f1_score(y_true, y_pred, **of, **weights)
+        assert dice_score(y_true, y_pred, **weights) == pytest.approx(expected)
+    only = f1_score(y_true == 2, y_pred == 2)
+    assert dice_score(y_true, y_pred, labels=[2]) == pytest.approx(only)
+
+
+def test_dice_where_nothing_is():
+    nothing, something = np.zeros(5, dtype=int), np.array([0, 0, 1, 0, 0])
+    assert dice_score(nothing, nothing) == 1
+    assert dice_score(nothing, something) == dice_score(something, nothing) == 0
+    with pytest.raises(ValueError, match="same length"):
+        dice_score(nothing, something[1:])
+
+
+def test_the_scorer_of_labels():
+    X, y = np.arange(10.0)[:, None], np.arange(10) > 6
+    stump = DecisionTreeClassifier(max_depth=1).fit(X, y)
+    assert dice_scorer(stump, X, y) == 1
