@@ -46,14 +46,15 @@ def test_no_synthesis_is_by_a_model_that_knows_the_subject(
     assert trained_on == {0: [2], 1: [0, 2], 2: [0]}
 
 
-def test_the_threshold_is_the_best_on_what_trained(downstream, cohort):
+def test_the_threshold_is_the_best_on_what_was_set_aside(downstream, cohort):
     segmenter = VolumeSegmenter(
         downstream.Thresholded(DecisionTreeClassifier(max_depth=6)),
         n_voxels=500,
         random_state=0,
     ).fit(cohort.images["FLAIR"], cohort.labels)
-    best = downstream.threshold_of(segmenter)
-    assert 0.1 < best < 0.9
+    p, y = segmenter.estimator_.aside_
+    assert len(y) == 300
+    assert 0.1 < downstream.threshold_of(segmenter) < 0.9
     assert segmenter.score(cohort.images["FLAIR"], cohort.labels) > 0.8
 
 
