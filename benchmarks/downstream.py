@@ -24,8 +24,8 @@ The error of the volume is that of what is above it, in per cent of the true vol
 
 **Registration**: T2w, moved by random rigid motions, is registered by SimpleITK to T1w
 by mutual information, and to T2w synthesised from T1w, by a model of the other
-subjects, by correlation. Everything else is the same: 2 mm, three levels, a share
-of the voxels, one optimiser. The error is the mean distance, over the brain, between where
+subjects, by correlation. Everything else is the same: 2 mm, three levels, a share of
+the voxels, one optimiser. The error is the mean distance, over the brain, between where
 a point was and where it is put; above 2 mm a registration has failed.
 
 Times are the processor's, on one thread.

@@ -168,7 +168,6 @@ def test_what_is_labelled_outside_the_brain_counts_as_missed(cohort, fitted):
     [
         dict(patch_scales=(1, 2), places="brain", augmentation="default"),
         dict(places=None, normalization="nyul"),
-        dict(source_dropout=0.35),
         dict(estimator=ShrinkConnect(LSDNClassifier((12, 4), max_iter=2), keep=0.5)),
     ],
     ids=str,
@@ -176,8 +175,6 @@ def test_what_is_labelled_outside_the_brain_counts_as_missed(cohort, fitted):
 def test_parameters_of_the_synthesizer_serve(parameters, cohort, tmp_path):
     s = segmenter(**parameters).fit(cohort.ac[:2], cohort.dseg[:2])
     sources = cohort.ac[2:]
-    if s.source_dropout:
-        sources = [[None, cohort.c[2]], *sources]
     images = s.predict(sources)
     assert set(np.unique(voxels(images[-1]))) <= {0, 1, 4}
     again = save_and_load(s, tmp_path).predict(sources)

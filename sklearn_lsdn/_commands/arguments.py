@@ -305,9 +305,8 @@ def make_segmenter(arguments, model):
         patch_size=arguments.patch_size,
         places=None if arguments.places == "none" else arguments.places,
         mask_img=arguments.mask_img,
-        normalization=arguments.normalization,
+        normalization=arguments.normalization or "zscore",
         n_voxels=arguments.n_voxels,
-        source_dropout=arguments.source_dropout,
         random_state=arguments.seed,
     )
     if arguments.patch_scales:
@@ -323,6 +322,8 @@ def _refuse_of_intensities(arguments):
         "--n-estimators": (arguments.n_estimators or 1) > 1,
         "--quality best": arguments.quality == "best",
         "--register": arguments.register,
+        "--missing-sources": arguments.missing_sources,
+        "--normalization auto": arguments.normalization == "auto",
         "--target-patch-size": arguments.target_patch_size not in ("auto", 1),
     }
     for option in filter(given.get, given):

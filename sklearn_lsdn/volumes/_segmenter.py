@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from operator import attrgetter
 from typing import Any, Self
 
@@ -39,8 +39,6 @@ from ._subjects import (
     Mask,
     Masks,
     Subjects,
-    check_each_contrast,
-    n_contrasts_of,
     pair_subjects,
 )
 
@@ -72,7 +70,8 @@ class VolumeSegmenter(BaseEstimator):
         The brain, where ``masks`` of `fit` and `predict` do not tell, as in
         `VolumeSynthesizer`. Labels have no part in it.
     normalization : str or normalizer, default="zscore"
-        How intensities become comparable between scans.
+        How intensities become comparable between scans, as in `VolumeSynthesizer`,
+        but for "auto".
     n_voxels : int, default=100_000
         Voxels drawn from each training subject: as many of each class that it has, or
         all of a class and more of the others.
@@ -80,9 +79,6 @@ class VolumeSegmenter(BaseEstimator):
         Random changes to the voxels that are trained on, as in `VolumeSynthesizer`.
         Mirrored voxels keep their labels: where these tell left from right, take
         ``Augmentation(mirror=False)``.
-    source_dropout : float, default=0.0
-        Above 0, subjects may lack all but one source contrast, as in
-        `VolumeSynthesizer`.
     memory : str, path or joblib.Memory, default=None
         Where to keep the voxels drawn from each subject.
     n_jobs : int, default=None
@@ -155,7 +151,6 @@ class VolumeSegmenter(BaseEstimator):
         "normalization": [str, HasMethods(NORMALIZER_METHODS)],
         "n_voxels": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [Augmentation, StrOptions({"default"}), None],
-        "source_dropout": [Interval(Real, 0, 1, closed="left")],
         "memory": "no_validation",
         "n_jobs": [Integral, None],
         "max_memory": [Interval(Integral, 1, None, closed="left"), str, None],
@@ -178,7 +173,6 @@ class VolumeSegmenter(BaseEstimator):
         normalization: Any = "zscore",
         n_voxels: int = 100_000,
         augmentation: Augmentation | str | None = "default",
-        source_dropout: float = 0.0,
         memory: Any = None,
         n_jobs: int | None = None,
         max_memory: int | str | None = None,
@@ -193,7 +187,6 @@ class VolumeSegmenter(BaseEstimator):
         self.normalization = normalization
         self.n_voxels = n_voxels
         self.augmentation = augmentation
-        self.source_dropout = source_dropout
         self.memory = memory
         self.n_jobs = n_jobs
         self.max_memory = max_memory
@@ -261,6 +254,11 @@ class VolumeSegmenter(BaseEstimator):
             does not fit ``max_memory``.
         """
         augmentation = resolve_augmentation(self.augmentation)
+        if self.normalization == "auto":
+            raise ValueError(
+                'normalization="auto" goes by how well intensities are predicted, which '
+                'labels do not tell. Give "zscore", "nyul" or another.'
+            )
         sources, labels = _paired(sources, labels, masks)
         groups = range(len(sources)) if groups is None else groups
         groups = check_groups(groups, len(sources), "subjects")
@@ -270,10 +268,7 @@ class VolumeSegmenter(BaseEstimator):
         rng = check_random_state(self.random_state)
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(sources))
         estimator = make_estimator(self, rng, self._to_be_trained())
-        dropout = self.source_dropout if n_contrasts_of(sources) > 1 else 0.0
-        window = Window.of(
-            self.patch_size, self.patch_scales, 1, self.places, None, dropout
-        )
+        window = Window.of(self.patch_size, self.patch_scales, 1, self.places)
         nothing = [[] for _ in labels]  # that is to become comparable among scans
         preparation = Preparation.of(
             Masker.resolve(self.mask_img),
@@ -283,7 +278,6 @@ class VolumeSegmenter(BaseEstimator):
             nothing,
         )
         preparation.check_missing(sources)
-        check_each_contrast(sources, "sources")
         groups = groups if len(np.unique(groups)) > 1 else None  # to hold out of
         given = given_to_fit(
             self, estimator, sample_weight=sample_weight, groups=groups
@@ -317,7 +311,6 @@ class VolumeSegmenter(BaseEstimator):
         weights = None if sample_weight is None else np.repeat(sample_weight, n_voxels)
         drawn = np.bincount(np.searchsorted(classes, y), weights)
         X, _ = preparation.arrays(samples, augmentation, seeds)
-        preparation.drop_sources(X, seeds)
         given = {name: np.repeat(values, n_voxels) for name, values in given.items()}
         with shared_n_jobs(n_jobs):
             estimator.fit(X, y, **given)
