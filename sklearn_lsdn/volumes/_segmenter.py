@@ -256,8 +256,8 @@ class VolumeSegmenter(BaseEstimator):
         augmentation = resolve_augmentation(self.augmentation)
         if self.normalization == "auto":
             raise ValueError(
-                'normalization="auto" goes by how well intensities are predicted, which '
-                'labels do not tell. Give "zscore", "nyul" or another.'
+                'normalization="auto" goes by how well intensities are predicted, and '
+                'labels are none. Give "zscore", "nyul" or another.'
             )
         sources, labels = _paired(sources, labels, masks)
         groups = range(len(sources)) if groups is None else groups
