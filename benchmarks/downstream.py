@@ -148,7 +148,7 @@ def brats(cache):
     order = np.random.RandomState(0).permutation(len(subjects))
     folds = [sorted(part.tolist()) for part in np.array_split(order, 3)]
     labels = images.pop("tumour")
-    return Cohort("brats_tcia", subjects, images, labels, folds, 10_000)
+    return Cohort("brats_tcia", subjects, images, labels, folds, 6_000)
 
 
 def simulated(cache):
