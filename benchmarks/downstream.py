@@ -199,19 +199,20 @@ def say(*what):
 
 
 class Kept:
-    """Results by name, in a file."""
+    """Results by name, in a file; with ``complete`` those that it lacks are made."""
 
-    def __init__(self, path):
+    def __init__(self, path, complete=True):
         self.path = path
+        self.complete = complete
         self.results = json.loads(path.read_text()) if path.exists() else {}
 
     def get(self, name, make):
-        if name not in self.results:
+        if name not in self.results and self.complete:
             start = time.process_time()
             self.results[name] = make()
             say(f"{name} ({time.process_time() - start:.0f} s)")
             self.path.write_text(json.dumps(self.results, indent=1))
-        return self.results[name]
+        return self.results.get(name)
 
 
 # Syntheses
@@ -303,14 +304,17 @@ def segmentation_tables(cohort, cache, kept, classifiers):
                     cohort, held_back, name, cache, ROWS
                 ),
             )
-            for row, of_subjects in scores.items():
+            for row, of_subjects in (scores or {}).items():
                 results[row] |= of_subjects
+        subjects = [s for s in cohort.subjects if s in results["T1w"]]
+        if not subjects:
+            continue
         print(f"\n{cohort.name}, {name}: Dice of each subject\n")
-        short = [subject.removeprefix("sub-") for subject in cohort.subjects]
+        short = [subject.removeprefix("sub-") for subject in subjects]
         head = ["seen", *short, "mean Dice", "average precision", "volume error"]
         print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
         for row, of_subjects in results.items():
-            values = np.array([of_subjects[s] for s in cohort.subjects])
+            values = np.array([of_subjects[s] for s in subjects])
             dice, precision, volume, _ = values.T
             cells = [f"{d:.2f}" for d in dice]
             cells += [f"**{dice.mean():.3f}**", f"{precision.mean():.3f}"]
@@ -332,14 +336,17 @@ def registration_table(cohort, cache, kept, n_starts):
         fixed = cohort.images["T1w"][i], synthesis
         moving = cohort.images["T2w"][i]
         for name, path in zip(results, fixed, strict=True):
-            results[name] += kept.get(
+            found = kept.get(
                 f"{cohort.name}, {name}, {cohort.subjects[i]}, {len(numbers)} starts",
                 lambda path=path, moving=moving, numbers=numbers, name=name: register(
                     path, moving, numbers.tolist(), "mutual" in name
                 ),
             )
+            results[name] += found or []
+    n = min(map(len, results.values()))  # of as many starts each
+    results = {name: of_starts[:n] for name, of_starts in results.items()}
     head = "T2w registered to", "median error", "90 %", "failed", "s"
-    print(f"\n{cohort.name}, {n_starts} starts: mm\n")
+    print(f"\n{cohort.name}, {n} starts: mm\n")
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for name, of_starts in results.items():
         errors, seconds = np.array(of_starts).T
@@ -413,13 +420,16 @@ def main():
     parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS))
     parser.add_argument("--starts", type=int, default=100)
     parser.add_argument("--cache", type=Path, default=Path("downstream"))
+    parser.add_argument(
+        "--kept", action="store_true", help="print what the cache holds, and no more"
+    )
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     makers = [simulated] if arguments.quick else [COHORTS[n] for n in arguments.only]
     if arguments.quick:
         arguments.starts = 3
-    kept = Kept(arguments.cache / "results.json")
+    kept = Kept(arguments.cache / "results.json", not arguments.kept)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ScanWarning)
         cohorts = [make(arguments.cache) for make in makers]
