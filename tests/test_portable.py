@@ -23,9 +23,11 @@ from small_volumes import framed, make_contrasts, make_image, small, small_netwo
 from sklearn_lsdn import (
     CDNRegressor,
     EnsembleRegressor,
+    LSDNClassifier,
     LSDNRegressor,
     ShrinkConnect,
     VDNRegressor,
+    VolumeSegmenter,
     VolumeSynthesizer,
     save_model,
     to_onnx,
@@ -194,6 +196,31 @@ def test_what_is_constant_but_for_a_few_voxels(subjects):
     (expected,) = synthesizer.predict([new], masks=[mask], on_unlike="ignore")
     outputs = _run(to_onnx(synthesizer), new, mask)
     _assert_near(outputs["synthesis"], _arrays(expected), mask)
+
+
+@pytest.mark.parametrize("limits", [[100], [95, 105]])
+def test_a_segmenter_gives_probabilities_and_labels(subjects, limits):
+    scans, brains = _of(subjects, "a"), [_arrays(s["a"])[0] for s in subjects]
+    labels = [
+        make_image(
+            (3 * np.digitize(b * 100 / b[b > 0].mean(), limits)).astype("u1"), TURNED
+        )
+        for b in brains
+    ]
+    network = LSDNClassifier((20, 5), max_iter=20)
+    segmenter = VolumeSegmenter(network, n_voxels=400, random_state=0)
+    segmenter.fit(scans[:2], labels[:2])
+    segmentation = segmenter.segment(scans[2], on_unlike="ignore")
+    mask = segmentation.subject.mask
+    outputs = _run(to_onnx(segmenter), scans[2], mask)
+    _assert_near(
+        outputs["probabilities"], _arrays(segmentation.probability_images), mask
+    )
+    found = np.asanyarray(segmentation.image.dataobj)
+    assert outputs["labels"].dtype == np.int64
+    assert (outputs["labels"] == found)[mask].mean() > 0.999
+    assert not outputs["labels"][~mask].any()
+    assert len(np.unique(found[mask])) == len(limits) + 1
 
 
 @pytest.fixture(scope="module")

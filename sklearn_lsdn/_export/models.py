@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from .._regressors.roles import role_of
 from .graph import Graph
 from .networks import answers, labels, probabilities, targets
-from .volumes import write_synthesis
+from .volumes import write_images
 
 if TYPE_CHECKING:
     import onnx
@@ -19,12 +19,13 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
 
     Of a network, the model computes in float32 what ``estimator.predict`` does, of
     columns in the user's units: their scaling is part of it, and so is that of the
-    targets. Of a `VolumeSynthesizer`, it computes whole volumes from whole volumes.
+    targets. Of a `VolumeSynthesizer` or `VolumeSegmenter`, it computes whole volumes
+    from whole volumes.
 
     Parameters
     ----------
     estimator : LSDN, CDN or VDN, regressor or classifier, ShrinkConnect, \
-            or VolumeSynthesizer
+            VolumeSynthesizer or VolumeSegmenter
         A fitted one. Of ``ShrinkConnect`` the smaller network is written; of an
         ``EnsembleRegressor`` on rows, give each of ``estimators_``, to be averaged.
         A ``VolumeSynthesizer`` may hold networks, shrunken ones, and ensembles.
@@ -47,7 +48,9 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
         indices to mm in MNI152. Outputs are "synthesis", float32 of shape (n_targets,
         nx, ny, nz), in the units of a typical training scan and 0 outside the brain,
         and of an ensemble "deviation", the standard deviation as of ``return_std``.
-        ``metadata_props`` say what was trained.
+        ``metadata_props`` say what was trained. Of a segmenter, outputs are
+        "probabilities", float32 of shape (n_classes, nx, ny, nz), and "labels", int64
+        of shape (nx, ny, nz), 0 outside the brain.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def to_onnx(estimator: BaseEstimator) -> "onnx.ModelProto":
     (100, 1)
     """
     if role_of(estimator).takes_images:
-        return write_synthesis(estimator)
+        return write_images(estimator)
     network = fitted_network(estimator)
     graph = Graph()
     X = graph.input("X", np.float32, ["n_samples", network.n_features_in_])
@@ -130,7 +133,7 @@ def fitted_network(estimator):
     if network is None:
         raise TypeError(
             "to_onnx writes LSDNRegressor, LSDNClassifier, CDN and VDN of either kind, "
-            "ShrinkConnect and VolumeSynthesizer, not "
+            "ShrinkConnect, VolumeSynthesizer and VolumeSegmenter, not "
             f"{type(estimator).__name__}. Of an estimator that holds one of them, give "
             "that, or see register_onnx_converters."
         )
