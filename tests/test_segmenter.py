@@ -320,6 +320,15 @@ def test_a_file_whose_parts_do_not_fit_is_refused(binary, tmp_path):
         save_and_load(broken, tmp_path)
 
 
+def test_the_report_shows_no_labels(cohort, fitted, tmp_path):
+    pytest.importorskip("jinja2", reason="a report needs jinja2")
+    from sklearn_lsdn.report import generate_report
+
+    with pytest.raises(TypeError, match="VolumeSegmenter predicts labels"):
+        generate_report(fitted, cohort.a[2:], path=tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_deviations_of_labels(cohort, binary, tmp_path):
     with pytest.raises(ValueError, match="predicts labels"):
         predict_files(binary, cohort.ac[2:], tmp_path / "out", uncertainty=True)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from .._regressors.roles import role_of
 from .._utils.files import check_output
 from .._utils.lists import as_list
 from .._utils.names import subject_labels
@@ -75,6 +76,8 @@ def generate_report(
         If it exists and ``overwrite`` is false.
     ImportError
         If jinja2, matplotlib or, with targets, scikit-image is missing.
+    TypeError
+        If it predicts labels, as a VolumeSegmenter does.
     ValueError
         If an image cannot be used, or the lists differ in length.
 
@@ -103,6 +106,11 @@ def generate_report(
     'report.html'
     """
     require_report()
+    if role_of(synthesizer).classes is not None:
+        raise TypeError(
+            "The report shows intensities, and a VolumeSegmenter predicts labels. Its "
+            "score and predict_proba say how good they are."
+        )
     sources = as_list(sources, "sources")
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
     masks = list_masks(masks, sources)

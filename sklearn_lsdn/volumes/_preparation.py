@@ -245,9 +245,9 @@ class Preparation:
                 names = " and ".join(file.name for file in files)
                 raise ValueError(
                     f"Every subject needs {self.n_contrasts} source contrasts, and "
-                    f"that of {names} has {len(files)}. Give the missing, or fit with "
-                    "missing_sources=True (lsdn fit --missing-sources), so that any "
-                    "will do."
+                    f"that of {names} has {len(files)}. Give the missing, or fit a "
+                    "VolumeSynthesizer with missing_sources=True (lsdn fit "
+                    "--missing-sources), so that any will do."
                 )
 
     def read(self, sources, targets=(), on_unlike="ignore") -> Subject:
