@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 # SciPy reads this when it is imported, and scikit-learn's array API check skips
@@ -72,6 +73,14 @@ def model(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "t2w.skops"
     assert run("fit", *training(data), "-o", path, *SMALL, "-q") == 0
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """Displays draw in pyplot, which keeps figures until they are closed."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ OF_IMAGES = {
     "NyulNormalizer",
     "PeakNormalizer",
     "PercentileNormalizer",
+    "VolumeSegmenter",
     "VolumeSynthesizer",
     "ZScoreNormalizer",
 }

@@ -247,7 +247,7 @@ def test_the_command_warns_and_refuses(fitted, scan, tmp_path, capsys):
     about = json.loads(next(out.rglob("sub-1_*T2w.json")).read_text())
     assert about["LikenessToTraining"]["distance"]["Value"] > 45
     assert "51 mm from those of training" in about["Warnings"][0]
-    assert "Beside training:" in page.read_text()
+    assert "How like training" in page.read_text()
     again = tmp_path / "again"
     assert run("predict", model, dataset, "-o", again, "--refuse-unlike") == 1
     assert "mm from those of training" in capsys.readouterr().err

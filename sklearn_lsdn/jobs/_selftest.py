@@ -16,12 +16,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from llvmlite import binding
 from scipy.ndimage import gaussian_filter
 
 from .._network import reference
 from .._network.architecture import Architecture
 from .._network.inference import predict_rows
+from .._network.kernels.compilation import processor_name
 from .._network.optimizers import Trainer
 from .._network.training import Settings
 from .._persistence.model_files import load_model, save_model
@@ -73,7 +73,7 @@ def _environment():
     """What results may depend on, besides this package."""
     python = f"Python {platform.python_version()}, {platform.platform()}"
     versions = (f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    processor = f"{binding.get_host_cpu_name()}, {os.cpu_count()} processors"
+    processor = f"{processor_name()}, {os.cpu_count()} processors"
     return [f"sklearn_lsdn {__version__}", python, processor, ", ".join(versions)]
 
 

@@ -132,7 +132,8 @@ def draw_labelled(
     there = labels[subject.mask]
     chosen = np.zeros(labels.shape, dtype=bool)
     chosen[subject.mask] = _in_balance(there, n_voxels, np.random.RandomState(seed))
-    sample = sample_at(subject, chosen, normalizers[0], window, neighbours)
+    described = subject.describe_sources(normalizers[0])
+    sample = sample_at(subject, chosen, described, window, neighbours)
     classes, counts = np.unique(there, return_counts=True)
     shares = dict(zip(classes.tolist(), (counts / counts.sum()).tolist(), strict=True))
     return LabelledSample(**vars(sample), labels=labels[chosen], shares=shares)

@@ -232,21 +232,20 @@ def draw_sample(
         Of the subject.
     """
     subject = Subject.read(masker, sources, targets, voxel_size, window.places)
-    described = subject.describe_targets(normalizers[1])
+    of_sources = subject.describe_sources(normalizers[0])
+    of_targets = subject.describe_targets(normalizers[1])
     scans = subject.working_scans()
     chosen = _choose(subject.mask, n_voxels, np.random.RandomState(seed))
-    sample = sample_at(subject, chosen, normalizers[0], window, neighbours, scans)
+    sample = sample_at(subject, chosen, of_sources, window, neighbours, scans)
     nothing, size = [np.nan] * len(targets), window.target_patch_size
     padded = PaddedVolumes(scans, subject.affine, size, nothing, mask=subject.mask)
     reached = padded.patches(padded.centers(chosen))
     sample.targets = reached.reshape(len(reached), len(targets), -1)
-    sample.target_descriptions = described
+    sample.target_descriptions = of_targets
     return sample
 
 
-def sample_at(
-    subject, chosen, normalizers, window, neighbours=None, scans=()
-) -> Sample:
+def sample_at(subject, chosen, described, window, neighbours=None, scans=()) -> Sample:
     """What is around some voxels of a subject, without targets.
 
     Parameters
@@ -255,16 +254,15 @@ def sample_at(
         Its ``volumes`` are emptied.
     chosen : ndarray of bool of shape (nx, ny, nz)
         The voxels, on the working grid.
-    normalizers : list of normalizers
-        Of the sources.
+    described : dict of int to ndarray
+        What the normalizers say of the sources.
     window : Window
     neighbours : Neighbours, default=None
         Of the subject.
     scans : list of float32 arrays of shape (nx, ny, nz), default=()
         What targets hold, to be glanced at.
     """
-    described = subject.describe_sources(normalizers)
-    subject.volumes = subject.volumes_of(len(normalizers))
+    subject.volumes = subject.volumes_of(subject.sources[0].among)
     glance = Glance.at(subject, [*subject.volumes, *scans])
     sketch = Sketch.of(subject, subject.volumes)
     if neighbours is not None:

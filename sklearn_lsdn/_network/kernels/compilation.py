@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numba
+from llvmlite import binding
 
 from .numba_internals import before_compiling, call_part, depend_on, intrinsic
 
@@ -25,6 +26,11 @@ def kernel(function):
         return numba.njit(**options)(function)
     depend_on(compiled, _SOURCES)  # since parts stand in other files
     return compiled
+
+
+def processor_name() -> str:
+    """What LLVM calls the processor that kernels are compiled on."""
+    return binding.get_host_cpu_name()
 
 
 def _digest(folder):
