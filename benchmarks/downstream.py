@@ -356,9 +356,8 @@ def registration_table(cohort, cache, kept, n_starts):
         print("| " + " | ".join(cells) + " |")
     good = np.array([[e for e, _ in r] for r in results.values()])
     good = good[:, (good <= FAILED).all(axis=0)]
-    print(
-        f"\nMedian where both succeed: {np.median(good, axis=1).round(2).tolist()} mm"
-    )
+    medians = " and ".join(f"{each:.2f}" for each in np.median(good, axis=1))
+    print(f"\nMedians where both succeed: {medians} mm")
 
 
 def register(fixed, moving, numbers, by_information):

@@ -209,6 +209,18 @@ def test_a_missing_source_is_not_novel(cohort, some):
         assert 0 < np.median(values[values != 0]) < 2
 
 
+def test_a_source_that_only_one_subject_has_is_told_before_training(cohort):
+    sources = [cohort.ab[0], *([a, None] for a in cohort.a[1:])]
+    model = small(LinearRegression(), missing_sources=True)
+    with pytest.raises(ValueError, match="No subject of sources but A has contrast 2"):
+        leave_one_subject_out({"one": model}, sources, cohort.c, ["A", "B", "C"])
+
+
+def test_synthesizers_have_names(cohort):
+    with pytest.raises(TypeError, match="must be a dict.*got a VolumeSynthesizer"):
+        leave_one_subject_out(small(), cohort.a, cohort.c, ["A", "B", "C"])
+
+
 def test_subjects_are_held_back_whatever_they_have(cohort, some):
     model = small(missing_sources=True)
     evaluation = leave_one_subject_out(

@@ -9,6 +9,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from small_commands import SMALL, refused, run
@@ -23,7 +24,7 @@ from sklearn_lsdn import (
     volume_average_precision_scorer,
     volume_dice_scorer,
 )
-from sklearn_lsdn.jobs import predict_files
+from sklearn_lsdn.jobs import leave_one_subject_out, predict_files
 from sklearn_lsdn.volumes._labels import are_labels
 
 BRAIN = make_brain(SHAPE)[0]
@@ -320,13 +321,42 @@ def test_a_file_whose_parts_do_not_fit_is_refused(binary, tmp_path):
         save_and_load(broken, tmp_path)
 
 
-def test_the_report_shows_no_labels(cohort, fitted, tmp_path):
+def test_what_is_for_intensities_shows_no_labels(cohort, fitted, tmp_path):
     pytest.importorskip("jinja2", reason="a report needs jinja2")
+    from sklearn_lsdn.display import SynthesisDisplay
     from sklearn_lsdn.report import generate_report
 
-    with pytest.raises(TypeError, match="VolumeSegmenter predicts labels"):
-        generate_report(fitted, cohort.a[2:], path=tmp_path / "page.html")
+    page, one = tmp_path / "page.html", (cohort.a[2], cohort.dseg[2])
+    for show in (
+        lambda: generate_report(fitted, cohort.a[2:], path=page),
+        lambda: SynthesisDisplay.from_estimator(fitted, *one),
+        lambda: leave_one_subject_out(
+            {"labels": fitted}, cohort.a, cohort.dseg, ["1", "2", "3"]
+        ),
+    ):
+        with pytest.raises(TypeError, match="VolumeSegmenter predicts labels"):
+            show()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["dseg", "mask"])
+def test_model_files_hold_forests(cohort, tmp_path, kind):
+    forest = segmenter(RandomForestClassifier(3, random_state=0))
+    forest.fit(cohort.a[:2], getattr(cohort, kind)[:2])
+    again = save_and_load(forest, tmp_path)
+    one, other = (each.predict(cohort.a[2:])[0] for each in (forest, again))
+    np.testing.assert_array_equal(voxels(one), voxels(other))
+
+
+def test_labels_are_no_larger_than_they_can_be_written(cohort):
+    huge = make_image(np.where(BRAIN, 3e9, 0).astype(np.float64))
+    with pytest.raises(ValueError, match="holds the label 3000000000; labels may be"):
+        segmenter(LOGISTIC).fit(cohort.a[:2], [cohort.mask[0], huge])
+
+
+def test_responses_are_labels_or_probabilities(cohort, fitted):
+    with pytest.raises(ValueError, match="response must be .* got 'p'"):
+        fitted.score_volumes(cohort.a, cohort.dseg, response="p")
 
 
 def test_no_deviations_of_labels(cohort, binary, tmp_path):

@@ -281,11 +281,20 @@ def make_synthesizer(arguments, model):
 
 def learns_labels(arguments):
     """Whether targets are label images, as the user says, or else their names."""
-    if arguments.labels is not None or len(arguments.target) > 1:
-        return bool(arguments.labels)
-    from ..volumes._labels import are_labels
+    from ..volumes._labels import are_called_labels, are_labels
 
-    return are_labels(arguments.target[0])
+    if arguments.labels is not None:
+        return arguments.labels
+    if len(arguments.target) == 1:
+        return are_labels(arguments.target[0])
+    for images in arguments.target:
+        if are_called_labels(images):
+            raise ValueError(
+                f"{images[0]} is a label image, by its name, and one of several "
+                "targets. Labels are learned alone; where it is to be predicted as "
+                "intensities, say --no-labels."
+            )
+    return False
 
 
 def make_segmenter(arguments, model):
@@ -327,9 +336,10 @@ def _refuse_of_intensities(arguments):
         "--target-patch-size": arguments.target_patch_size not in ("auto", 1),
     }
     for option in filter(given.get, given):
+        aligned = "; images of a subject are aligned by lsdn register"
         raise ValueError(
             f"{option} is for targets of intensities, and these are labels. Leave it "
-            "out; images of a subject are aligned by lsdn register."
+            f"out{aligned if option == '--register' else ''}."
         )
 
 

@@ -116,8 +116,15 @@ def networks_of(estimator, n_channels, n_offsets):
     ------
     TypeError
         If anything else than networks has a part.
+    ValueError
+        If there is no network for all sources.
     """
     regressor, read = role_of(estimator).within(_AllThere(list(range(n_channels))))
+    if len(read.channels) < n_channels:
+        raise ValueError(
+            "An ONNX model takes all sources, and no training subject had all of them, "
+            "so that this model has no network for that."
+        )
     role, n_patch = role_of(regressor), len(read.channels) * n_offsets
     members = [_network(member, n_patch) for member in role.members()]
     noise = None

@@ -24,6 +24,8 @@ _KNOWN = {
     "intended use": "research; not a medical device, and not for diagnosis",
 }
 
+_OF_OTHERS = "may be missing", "one for each of"  # networks, which the graph has not
+
 
 def write_images(estimator):
     """A fitted synthesizer or segmenter as onnx.ModelProto; see `to_onnx`."""
@@ -69,6 +71,8 @@ class _Model:
         """All of it, and what is to be known."""
         self._write_outputs()
         facts = role_of(self.estimator).facts() | _KNOWN
+        for name in _OF_OTHERS:
+            facts.pop(name, None)
         facts |= {f"input {name}": _GIVEN[name] for name in self.given}
         known = {name: str(value) for name, value in facts.items()}
         known = {"sklearn_lsdn": __version__, **known}

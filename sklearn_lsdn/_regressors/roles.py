@@ -6,6 +6,7 @@ each class of this package registers its role where it is defined.
 
 from functools import singledispatch
 
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.checks import ensure
@@ -54,7 +55,12 @@ class Role:
 
     @property
     def n_outputs(self):
-        """Number of targets that it was fitted to; None if it does not say."""
+        """Number of targets that it was fitted to; None if it does not say.
+
+        Of a classifier this is no number of probabilities.
+        """
+        if is_classifier(self.regressor):
+            return None
         return vars(self.regressor).get("n_outputs_")
 
     def check_sizes(self, n_features, n_outputs):
@@ -143,6 +149,22 @@ class Role:
 def role_of(regressor) -> Role:
     """The role of a regressor; of a foreign one unless its class is registered."""
     return Role(regressor)
+
+
+def refuse_labels(estimator, who) -> None:
+    """Raise TypeError if the images that an estimator predicts hold labels.
+
+    Parameters
+    ----------
+    estimator : estimator
+    who : str
+        What is for intensities alone.
+    """
+    if role_of(estimator).classes is not None:
+        raise TypeError(
+            f"{who} is for intensities, and a {type(estimator).__name__} predicts "
+            "labels. Its score and predict_proba say how good they are."
+        )
 
 
 def facts_of_part(name, part) -> dict:

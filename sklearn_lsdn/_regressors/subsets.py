@@ -194,12 +194,13 @@ class _SubsetsRole(Role):
         return part, padded.only([c for c in channels if c // size in sources])
 
     def networks(self):
+        found = {}
         pairs = zip(self.regressor.estimators_, self.regressor.sources_, strict=True)
-        return {
-            f"{name} from {_described(sources)}": network
-            for part, sources in pairs
-            for name, network in role_of(part).networks().items()
-        }
+        for part, sources in pairs:
+            networks, name = role_of(part).networks(), f"from {_described(sources)}"
+            for each, network in networks.items():
+                found[name if len(networks) == 1 else f"{name}, {each}"] = network
+        return found
 
     def to_be_shrunk(self):
         raise TypeError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._regressors.roles import refuse_labels
 from .._utils.lists import one_or_list
 from .._utils.names import contrast_of
 from ..volumes import VolumeSynthesizer
@@ -50,6 +51,7 @@ def synthesize_one(synthesizer, source, target, mask=None):
         If it predicts several contrasts.
     """
     check_is_fitted(synthesizer)
+    refuse_labels(synthesizer, "This picture")
     n_contrasts = len(synthesizer.target_normalizers_)
     if n_contrasts > 1:
         raise ValueError(

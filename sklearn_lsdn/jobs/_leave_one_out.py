@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut
 
+from .._regressors.roles import refuse_labels
 from .._regressors.training import interrupts_end_all
 from .._utils.doubts import doubts_kept, warn_of
 from .._utils.lists import as_list
@@ -22,6 +23,7 @@ from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
 from ..volumes._subjects import (
     absolute_paths,
+    check_each_contrast,
     check_voxels,
     list_masks,
     pair_subjects,
@@ -118,6 +120,9 @@ def leave_one_subject_out(
     maskers, doubts = _check_images(synthesizers, pairs, verbose)
 
     folds = list(LeaveOneGroupOut().split(sources, groups=subjects))
+    for train, test in folds:
+        others = f"sources but {subjects[test[0]]}"
+        check_each_contrast([pairs[0][i] for i in train], others)
     tasks = [
         (name, _with_absolute_mask(synthesizer), fold)
         for name, synthesizer in synthesizers.items()
@@ -160,8 +165,15 @@ def _check_choices(synthesizers, subjects, inspect, resume):
             "Only scores are kept for resuming, and inspecting needs all folds. Give "
             "one of resume and inspect (lsdn evaluate --resume and --report)."
         )
+    if not isinstance(synthesizers, Mapping):
+        raise TypeError(
+            "synthesizers must be a dict, of each by its name, got a "
+            f"{type(synthesizers).__name__}."
+        )
     if not synthesizers:
         raise ValueError("synthesizers is empty. Give one or more, by their names.")
+    for synthesizer in synthesizers.values():
+        refuse_labels(synthesizer, "leave_one_subject_out")
     if len(set(subjects)) < 2:
         n = len(set(subjects))
         raise ValueError(

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._regressors.roles import role_of
+from .._regressors.roles import refuse_labels
 from .._utils.files import check_output
 from .._utils.lists import as_list
 from .._utils.names import subject_labels
@@ -106,11 +106,7 @@ def generate_report(
     'report.html'
     """
     require_report()
-    if role_of(synthesizer).classes is not None:
-        raise TypeError(
-            "The report shows intensities, and a VolumeSegmenter predicts labels. Its "
-            "score and predict_proba say how good they are."
-        )
+    refuse_labels(synthesizer, "The report")
     sources = as_list(sources, "sources")
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
     masks = list_masks(masks, sources)

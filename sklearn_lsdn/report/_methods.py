@@ -26,12 +26,18 @@ def methods_of(results, models, summary, versions) -> str:
     subjects = list(dict.fromkeys(result["subject"] for result in results))
     contrasts = dict.fromkeys(name for r in results for name in r["contrasts"] if name)
     target = " and ".join(contrasts) or "the target contrast"
-    said = [f"{target} was synthesised for {len(subjects)} subject(s)."]
+    said = [f"{target[0].upper()}{target[1:]} was synthesised for "]
+    said[0] += f"{len(subjects)} subject(s)."
     first = models[0]["first"]
     facts = first["facts"]
+    normaliser = facts["normalisation"]
+    if first["parameters"].get("normalization") == repr("auto"):
+        normaliser = (
+            "z-scores or Nyul's landmarks, as training subjects held back decided"
+        )
     said += [
         f"Brain: {facts['brain']}. Intensities were normalised by "
-        f"{facts['normalisation']}, at voxels of {facts['voxel size']}; places were "
+        f"{normaliser}, at voxels of {facts['voxel size']}; places were "
         f"taken {facts['places']}."
     ]
     if summary:
@@ -68,10 +74,13 @@ def methods_of(results, models, summary, versions) -> str:
 def _of_model(network):
     """Architecture and training in a sentence."""
     facts = network["facts"]
-    name = network["model"] or facts.get("each", facts["estimator"])
+    given = facts.get("each", facts.get("the first", facts["estimator"]))
+    name = network["model"] or given
     said = f"{name} saw patches of {facts['patch']}"
     if "layers" in facts:
         said += f"; its layers have {facts['layers']} units"
+    if "one for each of" in facts:
+        said += f" in the first of the networks for {facts['one for each of']}"
     if "members" in facts:
         said += f"; {facts['members']} such networks were averaged"
     said += (

@@ -53,6 +53,13 @@ def read_labels(file) -> np.ndarray:
             f"{file.name} holds {worst:g}, which is no label. Give an image of whole "
             "numbers, one for each class; of probabilities, what is above 0.5."
         )
+    largest = np.iinfo(np.int32).max
+    worst = labels.ravel()[np.abs(labels).argmax()]
+    if abs(worst) > largest:
+        raise ValueError(
+            f"{file.name} holds the label {worst:.0f}; labels may be as large as "
+            f"{largest}. Give classes smaller numbers."
+        )
     labels = labels.astype(np.int32)
     n_classes = len(np.unique(labels))
     if n_classes > _MOST:

@@ -492,6 +492,10 @@ class VolumeSegmenter(BaseEstimator):
         scores : ndarray of shape (n_subjects,)
         """
         check_is_fitted(self)
+        if response not in ("labels", "probabilities"):
+            raise ValueError(
+                f"response must be 'labels' or 'probabilities', got {response!r}."
+            )
         sources, labels = _paired(sources, labels, masks)
         outcomes = self._outcomes(sources, None, on_unlike, labels)
         return np.array(
