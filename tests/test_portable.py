@@ -160,6 +160,18 @@ def test_of_a_model_for_missing_sources_the_network_for_all(subjects, n_estimato
     _assert_same(subjects, "ab", "c", std, n_estimators=n_estimators, **options)
 
 
+def test_of_a_model_for_missing_sources_the_facts_are_of_that_network(subjects):
+    synthesizer = small(missing_sources=True)
+    a, b, c = (_of(subjects[:2], name) for name in "abc")
+    model = to_onnx(synthesizer.fit([[a[0], b[0]], [a[1], None]], c))
+    assert not {"may be missing", "one for each of"} & {
+        each.key for each in model.metadata_props
+    }
+    synthesizer.fit([[a[0], None], [None, b[1]]], c)
+    with pytest.raises(ValueError, match="no training subject had all of them"):
+        to_onnx(synthesizer)
+
+
 def test_template_places_are_an_input(subjects, monkeypatch):
     synthesizer = small(places="world").fit(*(_of(subjects[:2], name) for name in "ac"))
     new = subjects[2]["a"]
