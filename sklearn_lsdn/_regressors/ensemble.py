@@ -36,7 +36,7 @@ from .._utils.sklearn_private import (
 )
 from .._utils.store import Store
 from .conformal import HeldBackScores, scores_that_keep
-from .metadata import given_to_fit
+from .metadata import given_to_fit, of_rows
 from .networks import LSDNRegressor
 from .roles import Role, facts_of_part, role_of
 from .training import interrupts_end_all
@@ -404,10 +404,7 @@ def _train(store, tasks, base, X, y, metadata, task, seed, rows=None):
             member.set_params(**{name: seed})
     if rows is not None:
         X, y = _rows(X, rows), y[rows]
-        metadata = {name: values[rows] for name, values in metadata.items()}
-    if "groups" in metadata and len(np.unique(metadata["groups"])) < 2:
-        # None could be held out.
-        metadata = {k: v for k, v in metadata.items() if k != "groups"}
+    metadata = of_rows(metadata, slice(None) if rows is None else rows)
 
     def fit():
         with interrupts_end_all(), tasks.delegated(task, member):

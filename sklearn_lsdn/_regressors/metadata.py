@@ -1,10 +1,25 @@
 """What a meta-estimator hands on to the estimator that it trains."""
 
+import numpy as np
 from sklearn import get_config
 from sklearn.utils import metadata_routing as routing
 from sklearn.utils.validation import has_fit_parameter
 
 from .roles import role_of
+
+
+def of_rows(metadata, rows) -> dict:
+    """Metadata of some samples, without groups of which none could be held out.
+
+    Parameters
+    ----------
+    metadata : dict of str to ndarray of shape (n_samples,)
+    rows : ndarray or slice
+    """
+    given = {name: values[rows] for name, values in metadata.items()}
+    if "groups" in given and len(np.unique(given["groups"])) < 2:
+        del given["groups"]
+    return given
 
 
 def given_to_fit(owner, estimator, **metadata) -> dict:

@@ -13,6 +13,7 @@ from .._utils.checks import ensure
 from .._utils.persistable import persistable
 from .._utils.samples import validate_rows, validate_samples
 from .._utils.sklearn_private import CallbackSupportMixin
+from .metadata import of_rows
 from .roles import Role, facts_of_part, role_of
 
 _SHARE = 0.65  # of the samples, for all but the regressor of every source
@@ -86,9 +87,7 @@ class SubsetsRegressor(
         tasks = FitTasks(self, len(chosen), X, y, metadata.get("sample_weight"))
         for sources, rows in chosen.items():
             part = clone(self.estimator)
-            given = {name: values[rows] for name, values in metadata.items()}
-            if "groups" in given and len(np.unique(given["groups"])) < 2:
-                del given["groups"]  # none could be held out
+            given = of_rows(metadata, rows)
             with tasks.delegated("fit-subset", part):
                 part.fit(self._columns(X[rows], sources), y[rows], **given)
             self.estimators_.append(part)

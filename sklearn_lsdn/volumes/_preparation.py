@@ -10,6 +10,7 @@ from sklearn.base import clone
 from .._utils.checks import check_numbers, ensure
 from .._utils.parallel import parallel_map
 from .._utils.persistable import persistable
+from .._utils.progress import Progress
 from .._utils.store import Store
 from ..exceptions import UnlikeWarning
 from ._aggregation import filled_patches
@@ -448,6 +449,7 @@ class Preparation:
         *,
         memory=None,
         n_jobs=None,
+        verbose=0,
         draw=None,
     ) -> Iterator[Sample]:
         """Draw voxels of each subject, in turn.
@@ -463,6 +465,8 @@ class Preparation:
             Where to keep what was drawn.
         n_jobs : int, default=None
             Threads that read.
+        verbose : int, default=0
+            Whether to print how far it is.
         draw : callable, default=None
             What draws from one, rather than `draw_sample`, with the same arguments.
         """
@@ -470,7 +474,11 @@ class Preparation:
         options = self.masker, normalizers, self.window, n_voxels
         shared = draw, Store(memory), self.voxel_size, self.neighbours, options
         jobs = zip(sources, targets, seeds, strict=True)
-        return parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
+        drawn = parallel_map(_draw, shared, jobs, n_jobs=n_jobs, prefer="threads")
+        progress = Progress("Reading subjects", len(sources), verbose)
+        for n, sample in enumerate(drawn, start=1):
+            progress.tell(n, f"Read subject {n} of {len(sources)}")
+            yield sample
 
     def arrays(
         self, samples, augmentation: Augmentation, seeds

@@ -20,7 +20,6 @@ from .._utils.checks import check_numbers, ensure
 from .._utils.doubts import warn_of
 from .._utils.groups import check_groups
 from .._utils.persistable import persistable
-from .._utils.progress import Progress
 from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_context
 from ..metrics import dice_score
 from ._augmentation import Augmentation, resolve_augmentation
@@ -283,20 +282,11 @@ class VolumeSegmenter(BaseEstimator):
             self, estimator, sample_weight=sample_weight, groups=groups
         )
         n_readers, n_jobs = training_jobs(self, estimator, window, sources, labels)
-        samples = []
-        progress = Progress("Reading subjects", len(sources), self.verbose)
-        for sample in preparation.draw(
-            sources,
-            labels,
-            seeds,
-            self.n_voxels,
-            memory=self.memory,
-            n_jobs=n_readers,
-            draw=draw_labelled,
-        ):
-            samples.append(sample)
-            n = len(samples)
-            progress.tell(n, f"Read subject {n} of {len(sources)}")
+        running = dict(memory=self.memory, n_jobs=n_readers, verbose=self.verbose)
+        drawn = preparation.draw(
+            sources, labels, seeds, self.n_voxels, draw=draw_labelled, **running
+        )
+        samples = list(drawn)
         preparation = preparation.fitted(samples)
         warn_of(preparation.doubts_of_training(samples, sources, nothing))
         n_voxels = [len(sample.labels) for sample in samples]

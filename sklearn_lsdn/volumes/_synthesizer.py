@@ -24,7 +24,6 @@ from .._utils.doubts import warn_of
 from .._utils.groups import check_groups
 from .._utils.lists import as_list
 from .._utils.persistable import persistable
-from .._utils.progress import Progress
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
     HasMethods,
@@ -799,13 +798,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
         return smaller
 
     def _draw(self, preparation, sources, targets, seeds, n_jobs):
-        samples = preparation.draw(
-            sources, targets, seeds, self.n_voxels, memory=self.memory, n_jobs=n_jobs
-        )
-        progress = Progress("Reading subjects", len(sources), self.verbose)
-        for n, sample in enumerate(samples, start=1):
-            progress.tell(n, f"Read subject {n} of {len(sources)}")
-            yield sample
+        running = dict(memory=self.memory, n_jobs=n_jobs, verbose=self.verbose)
+        return preparation.draw(sources, targets, seeds, self.n_voxels, **running)
 
     def _sample_to_train(
         self,
