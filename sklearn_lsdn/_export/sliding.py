@@ -12,16 +12,13 @@ class Sliding:
     Parameters
     ----------
     surroundings : Surroundings
-    channels : list of int
-        Of these, which the networks read.
     grid : Grid
     window : Window
     n_targets : int
     """
 
-    def __init__(self, surroundings, channels, grid, window, n_targets):
-        self._surroundings, self._channels = surroundings, channels
-        self._grid = grid
+    def __init__(self, surroundings, grid, window, n_targets):
+        self._surroundings, self._grid = surroundings, grid
         self._size, self._n_targets = window.target_patch_size, n_targets
         self._ranks = (
             grid.patches(grid.rank, -1, self._size) if self._size > 1 else None
@@ -30,7 +27,7 @@ class Sliding:
     def means(self, network):
         """Of the brain's voxels, as `Grid.map` gives them, of shape (n, n_targets)."""
         layers = network.architecture.layers(network.volume_parameters())
-        see = self._surroundings.seen_by(network, self._channels)
+        see = self._surroundings.seen_by(network)
 
         def predict(index):
             psi = forward(*see(index), layers, network.architecture)
@@ -81,33 +78,18 @@ def mean_of(values):
     return values[0].graph.apply("Sum", *values) / len(values)
 
 
-class _AllThere:
-    """Volumes none of which is missing, as `Role.within` looks at them."""
-
-    def __init__(self, channels):
-        self.channels = channels
-        self.missing = np.zeros(len(channels), dtype=bool)
-
-    def only(self, channels):
-        return _AllThere([self.channels[c] for c in channels])
-
-
-def networks_of(estimator, n_channels, n_offsets):
+def networks_of(estimator, n_patch):
     """The networks whose mean is predicted where no source is missing.
 
     Parameters
     ----------
     estimator : regressor
         A fitted one.
-    n_channels : int
-        Sources times scales.
-    n_offsets : int
-        Voxels of a patch.
+    n_patch : int
+        Columns of a patch.
 
     Returns
     -------
-    channels : list of int
-        Which they read.
     members : list of Network
     noise : (Network, ndarray) or None
         What predicts the size of errors, and factors on its outputs.
@@ -119,18 +101,18 @@ def networks_of(estimator, n_channels, n_offsets):
     ValueError
         If there is no network for all sources.
     """
-    regressor, read = role_of(estimator).within(_AllThere(list(range(n_channels))))
-    if len(read.channels) < n_channels:
+    regressor = role_of(estimator).of_all_sources
+    if regressor is None:
         raise ValueError(
             "An ONNX model takes all sources, and no training subject had all of them, "
             "so that this model has no network for that."
         )
-    role, n_patch = role_of(regressor), len(read.channels) * n_offsets
+    role = role_of(regressor)
     members = [_network(member, n_patch) for member in role.members()]
     noise = None
     if role.noise is not None:
         noise = _network(role.noise[0], n_patch), role.noise[1]
-    return read.channels, members, noise
+    return members, noise
 
 
 def _network(regressor, n_patch):

@@ -31,14 +31,12 @@ class Surroundings:
         # From indices of voxels to coordinates in mm.
         self._places = to_box(grid) if by_box else by_matrix(grid, places)
 
-    def seen_by(self, network, channels):
+    def seen_by(self, network):
         """What gives a network its features and coordinates.
 
         Parameters
         ----------
         network : Network
-        channels : list of int
-            Of each source at each scale, which it reads.
 
         Returns
         -------
@@ -46,8 +44,8 @@ class Surroundings:
             From int64 indices of voxels, of shape (n, 3), to features, of shape
             (n, p_1), and coordinates in the units of training, or None.
         """
-        readers, scaling = [self._readers[c] for c in channels], network.scaling
-        n_patch = len(channels) * self.window.patch_size**3
+        readers, scaling = self._readers, network.scaling
+        n_patch = len(readers) * self.window.patch_size**3
         more = [c - n_patch for c in network.feature_columns if c >= n_patch]
         places = [c - n_patch for c in network.coordinate_columns]
         features = _affine(self._places.take(more)) if more else None

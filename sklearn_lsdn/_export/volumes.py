@@ -54,10 +54,8 @@ class _Model:
     def __init__(self, estimator, n_targets):
         self.estimator, preparation = estimator, estimator.preparation_
         window, self.n_targets = preparation.window, n_targets
-        n_channels = preparation.n_contrasts * len(window.scales)
-        channels, self.members, self.noise = networks_of(
-            estimator.estimator_, n_channels, window.patch_size**3
-        )
+        n_patch = window.n_patch(preparation.n_contrasts)
+        self.members, self.noise = networks_of(estimator.estimator_, n_patch)
         self.graph = Graph()
         self.given = _inputs(self.graph, preparation)
         volumes, mask, affine, *_ = self.given.values()
@@ -65,7 +63,7 @@ class _Model:
         self.grid = Grid(mask, max(reach, window.target_patch_size // 2))
         places = self.given.get("places", affine)
         surroundings = Surroundings(preparation, self.grid, volumes, places)
-        self.slide = Sliding(surroundings, channels, self.grid, window, n_targets)
+        self.slide = Sliding(surroundings, self.grid, window, n_targets)
 
     def model(self):
         """All of it, and what is to be known."""

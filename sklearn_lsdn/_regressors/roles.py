@@ -85,6 +85,11 @@ class Role:
             return 0
         return getattr(self.regressor, "n_refinements", 1)
 
+    @property
+    def of_all_sources(self):
+        """The regressor of who lacks no source; None if there is none."""
+        return self.regressor
+
     def within(self, padded) -> tuple:
         """The regressor that predicts these volumes, and what it reads of them.
 

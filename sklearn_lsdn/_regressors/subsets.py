@@ -186,6 +186,11 @@ class _SubsetsRole(Role):
         each = [role_of(part).held_back for part in self.regressor.estimators_]
         return None if None in each else min(each, key=_promise)
 
+    @property
+    def of_all_sources(self):
+        whole = len(self.regressor.sources_[0]) == self.regressor.n_sources
+        return self.regressor.estimators_[0] if whole else None
+
     def within(self, padded):
         size = len(padded.channels) // self.regressor.n_sources
         part, sources = self.regressor.choose(padded.missing[::size])

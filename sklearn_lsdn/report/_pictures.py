@@ -1,6 +1,5 @@
 """Pictures of a report."""
 
-import base64
 import io
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -56,11 +55,6 @@ class Picture:
         """Width and height on the page, where there is room."""
         density = max(1, self.density)
         return round(self.width / density), round(self.height / density)
-
-    @property
-    def uri(self) -> str:
-        """The picture itself, as an address."""
-        return f"data:image/webp;base64,{base64.b64encode(self.data).decode('ascii')}"
 
     def scaled(self, factor) -> "Picture":
         """The same with so many times the pixels along each side."""

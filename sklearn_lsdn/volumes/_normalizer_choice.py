@@ -41,17 +41,17 @@ def decide(normalizer, preparation, samples, owners, rng) -> tuple:
     """
     if not isinstance(normalizer, NormalizerChoice):
         return preparation, samples
-    seed = rng.randint(np.iinfo(np.int32).max)
+    seed, kinds = rng.randint(np.iinfo(np.int32).max), normalizer.kinds()
     if len(np.unique(owners)) == 1:
         best = 0
     else:
         some = [_part(sample) for sample in samples]
         scores = [
             _score(*_with(kind, n, preparation, some), owners, seed)
-            for n, kind in enumerate(normalizer.kinds())
+            for n, kind in enumerate(kinds)
         ]
         best = int(np.argmax(scores))
-    return _with(normalizer.kinds()[best], best, preparation, samples)
+    return _with(kinds[best], best, preparation, samples)
 
 
 def _part(sample):
