@@ -3,6 +3,8 @@
 import os
 
 import matplotlib
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_lsdn
@@ -22,7 +24,6 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.doctest",
     "sphinx.ext.extlinks",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
@@ -39,6 +40,7 @@ extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
 
 # Classes have a page each; methods are described on it.
 autosummary_generate = True
+autodoc_typehints = "none"  # docstrings say them in words
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
@@ -79,6 +81,7 @@ sphinx_gallery_conf = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+html_math_renderer = "mathml"  # no script from elsewhere, nor a request for one
 html_theme = "furo"
 html_title = f"sklearn_lsdn {release}"
 html_static_path = ["_static"]
@@ -88,11 +91,23 @@ html_copy_source = False
 html_show_sourcelink = False
 
 
-def skip_what_is_inherited(app, what, name, thing, skip, options):
-    """Leave out methods of scikit-learn, whose docstrings link into its own pages."""
+def skip_what_is_described_elsewhere(app, what, name, thing, skip, options):
+    """Leave out scikit-learn's methods, and properties, which are among Attributes."""
     home = getattr(thing, "__module__", None) or ""
-    return True if home.split(".")[0] == "sklearn" else None
+    return isinstance(thing, property) or home.split(".")[0] == "sklearn" or None
+
+
+def write_formula(page, node):
+    page.body.append(tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def write_display(page, node):
+    mathml = tex2mathml(node.astext(), as_block=True)
+    page.body.append(f'<div class="formula">{mathml}</div>')
+    raise SkipNode
 
 
 def setup(app):
-    app.connect("autodoc-skip-member", skip_what_is_inherited)
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_display, None))
+    app.connect("autodoc-skip-member", skip_what_is_described_elsewhere)

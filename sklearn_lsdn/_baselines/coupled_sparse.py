@@ -100,13 +100,15 @@ class CoupledSparseRegressor(LocatedRegressor):
 
     .. math::
         \\sum_n \\min_a \\tfrac{1}{2} \\left\\| [z_n, w t_n] - a [D, w T]
-        \\right\\|^2 + \\alpha \\|a\\|_1
+        \\right\\|^2 + \\alpha \\left\\|a\\right\\|_1
 
     with joint atoms of norm 1 at most; a code there gets up to 100 rounds of
     coordinate descent. The atoms of D are then scaled to norm 1, with those of T
     alongside; a new z gets the code
 
-    .. math:: a(z) = \\arg\\min_a \\tfrac{1}{2} \\| z - a D \\|^2 + \\alpha \\|a\\|_1
+    .. math::
+        a(z) = \\arg\\min_a \\tfrac{1}{2} \\left\\| z - a D \\right\\|^2
+        + \\alpha \\left\\|a\\right\\|_1
 
     and a(z) T is the prediction. An active-set method finds the code in
     microseconds, up to rounding.

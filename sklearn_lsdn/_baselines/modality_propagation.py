@@ -83,9 +83,9 @@ class ModalityPropagationRegressor(LocatedRegressor):
     :math:`x_n` within the window w around x is at the squared distance
 
     .. math::
-        d_n = \frac{1}{p} \|s - s_n\|^2
-            + \lambda \frac{\|x - x_n\|^2}{w^2}
-            + \frac{\tau}{m} \|\hat t - t_n\|^2
+        d_n = \frac{1}{p} \left\|s - s_n\right\|^2
+            + \lambda \frac{\left\|x - x_n\right\|^2}{w^2}
+            + \frac{\tau}{m} \left\|\hat t - t_n\right\|^2
 
     and the K nearest get weights in proportion to :math:`\exp(-d_n / h \bar d)`
     with :math:`\bar d` the mean of their distances. `predict` does without the last

@@ -33,12 +33,11 @@ class LSDNRegressor(ProductLayer, NetworkRegressor):
 
     .. math::
         h^{(2)} &= \\gamma(F^{(2)} s + b^{(2)}) \\odot
-            2 \\gamma(-\\|x - \\hat x_i\\|^2 / \\sigma^2)_i
-
+            2 \\gamma(-\\left\\|x - \\hat x{}_i\\right\\|^2 / \\sigma^2)_i \\\\
         h^{(k)} &= \\gamma(F^{(k)} h^{(k-1)} + b^{(k)})
 
     with the logistic function :math:`\\gamma`; the last of them is the output.
-    Filters, biases and latent coordinates :math:`\\hat x_i` minimise half the mean
+    Filters, biases and latent coordinates :math:`\\hat x{}_i` minimise half the mean
     squared error (equations 1 to 8 of [1]_). Training as in [1]_ is
     ``solver="sgd", learning_rate_init=0.25, learning_rate_decay=0.99,
     max_iter=300, n_iter_no_change=300, average=1``.
