@@ -1,6 +1,7 @@
 """How Sphinx builds these pages: `python -m sphinx -W docs docs/_build/html`."""
 
 import os
+import re
 
 import matplotlib
 from docutils.nodes import SkipNode
@@ -65,10 +66,14 @@ sphinx_gallery_conf = {
             "plot_masks_and_places.py",
             "plot_several_contrasts.py",
             "plot_uncertainty_and_novelty.py",
+            "plot_classifier.py",
             "plot_methods_side_by_side.py",
             "plot_joint_histograms.py",
             "plot_training_error.py",
-            "*",
+            "plot_nested_cross_validation.py",
+            "plot_shrinking.py",
+            "plot_onnx_without_this_package.py",
+            "plot_dask_cluster.py",
         ]
     ),
     "download_all_examples": False,
@@ -91,6 +96,15 @@ html_copy_source = False
 html_show_sourcelink = False
 
 
+def link_to_the_gallery(app, name, source):
+    """Pages link to the examples' code, which is there without a build, too."""
+    source[0] = re.sub(
+        r"\(\.\./examples(?:/(\w+)\.py)?\)",
+        lambda link: f"(auto_examples/{link[1] or 'index'}.rst)",
+        source[0],
+    )
+
+
 def skip_what_is_described_elsewhere(app, what, name, thing, skip, options):
     """Leave out scikit-learn's methods, and properties, which are among Attributes."""
     home = getattr(thing, "__module__", None) or ""
@@ -110,4 +124,5 @@ def write_display(page, node):
 
 def setup(app):
     app.add_html_math_renderer("mathml", (write_formula, None), (write_display, None))
+    app.connect("source-read", link_to_the_gallery)
     app.connect("autodoc-skip-member", skip_what_is_described_elsewhere)

@@ -16,6 +16,21 @@ DOCS = REPOSITORY / "docs"
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}
 
 
+MARKDOWN = sorted([*REPOSITORY.glob("*.md"), *DOCS.glob("*.md")])
+BUILT = (DOCS / "auto_examples", DOCS / "generated", DOCS / "_build")
+
+
+def _prose(path):
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+
+
+def _anchors(path):
+    """What a forge calls a page's headings, and MyST by `myst_heading_anchors`."""
+    headings = re.findall(r"^#{1,3} (.+)$", _prose(path), re.M)
+    return {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+
+
 def _command_lines():
     for name, text in sorted(PAGES.items()):
         for line in re.findall(r"^    lsdn (.+)$", text, re.MULTILINE):
@@ -25,6 +40,18 @@ def _command_lines():
 @pytest.mark.parametrize("line", list(_command_lines()))
 def test_command_lines_parse(line):
     assert _parser().parse_args(shlex.split(line)).command == line.split()[0]
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.name)
+def test_links_lead_somewhere_without_a_build(path):
+    for link in re.findall(r"\]\(\s*([^)\s]+)", _prose(path)):
+        if not re.match(r"[a-z]+:", link):
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name).resolve() if name else path
+            assert target.exists(), link
+            assert not any(target.is_relative_to(folder) for folder in BUILT), link
+            assert not anchor or anchor in _anchors(target), link
+    assert not re.search(r"\{\w+\}`", _prose(path))
 
 
 def test_the_first_synthesis(tmp_path, monkeypatch):

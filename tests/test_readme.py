@@ -1,4 +1,4 @@
-"""The README: its code runs, its commands parse, its links lead somewhere."""
+"""The README: its code runs and its commands parse."""
 
 import re
 import shlex
@@ -98,14 +98,3 @@ def test_commands_mentioned_exist(command):
     with pytest.raises(SystemExit) as stop:
         _parser().parse_args([command, "--help"])
     assert stop.value.code == 0
-
-
-def test_relative_links_lead_to_files():
-    links = re.findall(r"!?\[[^\]]*\]\(([^)\s]+)\)", README)
-    relative = [link for link in links if not re.match(r"[a-z]+:", link)]
-    assert len(relative) >= 2
-    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
-    for link in relative:
-        path, _, anchor = link.partition("#")
-        assert (ROOT / path).is_file() if path else anchor in anchors, link

@@ -157,9 +157,9 @@ class VolumeSegmenter(BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    classes_ = property(attrgetter("estimator_.classes_"))
-    n_contrasts_in_ = property(attrgetter("preparation_.n_contrasts"))
-    voxel_size_ = property(attrgetter("preparation_.voxel_size"))
+    classes_ = property(attrgetter("estimator_.classes_"), doc="")
+    n_contrasts_in_ = property(attrgetter("preparation_.n_contrasts"), doc="")
+    voxel_size_ = property(attrgetter("preparation_.voxel_size"), doc="")
 
     def __init__(
         self,

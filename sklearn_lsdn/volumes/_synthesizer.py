@@ -61,8 +61,8 @@ from ._synthesis import Synthesis
 
 
 def _view(name):
-    """A fitted attribute that `Preparation` owns."""
-    return property(attrgetter(f"preparation_.{name}"))
+    """A fitted attribute that `Preparation` owns, described by its class alone."""
+    return property(attrgetter(f"preparation_.{name}"), doc="")
 
 
 @persistable(
