@@ -6,14 +6,10 @@ A search that takes the best of several networks has seen the subjects it chose 
 its score is too good. Nested cross-validation holds subjects out twice: the inner
 folds choose, the outer folds measure what the choice is worth.
 
-Here a Pipeline is searched on simulated subjects, callbacks show what happens inside,
-and the best model goes to ONNX, where it runs without this package.
+Here a Pipeline is searched on simulated subjects.
 """
 
 # %%
-# Subjects, as arrays
-# -------------------
-#
 # Five subjects at 4 mm. A synthesizer draws their voxels: 27 intensities of a patch
 # and three coordinates in mm, side by side, each scan normalised by itself. ``groups``
 # says whose each voxel is.
@@ -40,9 +36,6 @@ groups = np.repeat(cohort.subjects, [len(each) for _, each in voxels])
 print(f"{len(X)} voxels of {len(cohort.subjects)} subjects, {X.shape[1]} columns")
 
 # %%
-# A Pipeline, searched within each fold
-# -------------------------------------
-#
 # The network stops where subjects held out say so. With metadata routing enabled,
 # ``groups`` reach all who need them: both splitters and, through the Pipeline, the
 # network. Scores of the outer folds are of subjects that neither training nor search
@@ -69,6 +62,7 @@ nested = cross_validate(
     params={"groups": groups},
     return_estimator=True,
 )
+sklearn.set_config(enable_metadata_routing=False)
 chosen = [each.best_params_["lsdnregressor__sigma"] for each in nested["estimator"]]
 outer, inner = nested["test_score"], [each.best_score_ for each in nested["estimator"]]
 for fold, (sigma, r2) in enumerate(zip(chosen, outer, strict=True)):
@@ -91,63 +85,3 @@ plt.show()
 # With five subjects, how much they differ outweighs by far what the search gains by
 # choosing. On simulated brains places tell little beside intensity, so that wide
 # responses do well; on real scans they need not.
-
-# %%
-# Progress, by callbacks
-# ----------------------
-#
-# scikit-learn tells callbacks of every epoch. This one prints a line for each, where
-# :class:`sklearn.callback.ProgressBar` would draw bars; both go on a network, and
-# ``ProgressBar`` on a search as well, whence it reaches all within.
-from sklearn.base import clone
-
-
-class Line:
-    """Says where training stands."""
-
-    def setup(self, estimator, context):
-        self.epoch = 0
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        if context.task_name != "epoch":
-            return
-        self.epoch += 1
-        loss = fitted_estimator.validation_loss_curve_[-1]
-        print(f"epoch {self.epoch:2d}: {loss:.2e} on subjects held out")
-
-    def teardown(self, estimator, context):
-        pass
-
-
-best = clone(search.estimator).set_params(
-    lsdnregressor__sigma=max(set(chosen), key=chosen.count)
-)
-best[-1].set_callbacks(Line())
-best.fit(X, y, groups=groups)
-sklearn.set_config(enable_metadata_routing=False)
-
-# %%
-# Elsewhere, as ONNX
-# ------------------
-#
-# The whole Pipeline becomes one model of plain operators, which any ONNX runtime
-# computes, in any language.
-from sklearn_lsdn import register_onnx_converters
-
-try:
-    import onnxruntime
-    import skl2onnx
-except ImportError:
-    print('For this part: pip install "sklearn_lsdn[onnx]" onnxruntime')
-else:
-    register_onnx_converters()
-    model = skl2onnx.to_onnx(best, X[:1]).SerializeToString()
-    session = onnxruntime.InferenceSession(model)
-    (column,) = session.get_inputs()
-    computed = session.run(None, {column.name: X})[0].ravel()
-    difference = abs(computed - best.predict(X)).max() / y.std()
-    print(f"{len(model) / 1024:.0f} KiB; it differs from predict by at most")
-    print(f"{difference:.1e} of the targets' standard deviation")

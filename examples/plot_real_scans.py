@@ -12,8 +12,6 @@ ends. The patient held back has wide ventricles and many lesions, and is the har
 the three.
 """
 
-# sphinx_gallery_thumbnail_path = 'images/real_scans.png'
-
 # %%
 # Where the scans are: in a folder ``open_ms_mni`` of the one that LSDN_DATA names.
 import os
@@ -58,3 +56,4 @@ if there:
     )
     print(f"SNR over the brain: {synthesizer.score([source], [target]):.1f} dB")
     plt.show()
+# sphinx_gallery_thumbnail_path = 'images/real_scans.png'
