@@ -74,6 +74,7 @@ sphinx_gallery_conf = {
             "plot_shrinking.py",
             "plot_onnx_without_this_package.py",
             "plot_dask_cluster.py",
+            "*",
         ]
     ),
     "download_all_examples": False,
@@ -105,10 +106,10 @@ def link_to_the_gallery(app, name, source):
     )
 
 
-def skip_what_is_described_elsewhere(app, what, name, thing, skip, options):
-    """Leave out scikit-learn's methods, and properties, which are among Attributes."""
+def skip_what_is_inherited(app, what, name, thing, skip, options):
+    """Leave out methods of scikit-learn, whose docstrings link into its own pages."""
     home = getattr(thing, "__module__", None) or ""
-    return isinstance(thing, property) or home.split(".")[0] == "sklearn" or None
+    return True if home.split(".")[0] == "sklearn" else None
 
 
 def write_formula(page, node):
@@ -125,4 +126,4 @@ def write_display(page, node):
 def setup(app):
     app.add_html_math_renderer("mathml", (write_formula, None), (write_display, None))
     app.connect("source-read", link_to_the_gallery)
-    app.connect("autodoc-skip-member", skip_what_is_described_elsewhere)
+    app.connect("autodoc-skip-member", skip_what_is_inherited)
