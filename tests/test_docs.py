@@ -79,6 +79,13 @@ def test_the_api_reference_lists_all_public_names():
         assert set(module.__all__) <= listed
 
 
+@pytest.mark.parametrize("name", sklearn_lsdn.__all__)
+def test_attributes_are_not_described_by_what_computes_them(name):
+    thing = getattr(sklearn_lsdn, name)
+    views = [v for v in vars(thing).values() if isinstance(v, property)]
+    assert not any("attrgetter" in (view.__doc__ or "") for view in views)
+
+
 def test_the_first_lines_of_the_migration_page_run():
     code, *_ = re.findall(r"^```python\n(.*?)^```$", PAGES["migration.md"], re.S | re.M)
     for line in code.splitlines():
