@@ -10,7 +10,7 @@ from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image
 from ._figures import Display
 from ._panels import Panel, draw_panels
-from ._slices import Slice, approach, choose_slices
+from ._slices import Brain, Slice, approach, choose_slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,8 +152,9 @@ class RegistrationDisplay(Display):
         low, high = np.percentile(below[inside], [0.5, 99.5])
         panel = Panel("", below, min(0, low), high)
         cuts = choose_slices(inside, self.affine)
+        brain = Brain(shown, self.affine)
         return [
-            (panel, Slice(shown, self.affine, axis, cut.position))
+            (panel, Slice(brain, axis, cut.position))
             for axis, (cut,) in enumerate(cuts)
         ]
 
@@ -166,7 +167,7 @@ class RegistrationDisplay(Display):
             approach(ax, closer)
             if mask is not None:
                 place = dict(color=_BLUE, linewidth=0.8, linestyle="--")
-                Slice(mask, self.affine, axis).draw_middle(ax, **place)
+                Slice(Brain(mask, self.affine), axis).draw_middle(ax, **place)
 
 
 def _is_mask(volume):

@@ -18,14 +18,79 @@ _BLUR = 1.0  # voxels, against noise
 _STRONG = 60  # percentile of the slopes from which there is an edge
 
 
-class Slice:
-    """A plane through a brain.
+class Brain:
+    """What slices are chosen by: where a brain lies on its grid, in world mm.
 
     Parameters
     ----------
     mask : ndarray of bool of shape (nx, ny, nz)
         The brain, which the middle and the part shown depend on.
     affine : ndarray of shape (4, 4)
+
+    Raises
+    ------
+    ValueError
+        If there is no brain.
+    """
+
+    def __init__(self, mask, affine):
+        self.mask = mask
+        self.sizes = [mask.sum(axis=tuple(np.delete(range(3), i))) for i in range(3)]
+        if not self.sizes[0].any():
+            raise ValueError("There is no brain to show.")
+        self.middle = np.array(
+            [np.average(np.arange(len(each)), weights=each) for each in self.sizes]
+        )
+        ends = [np.flatnonzero(each)[[0, -1]] for each in self.sizes]
+        self.low, self.high = np.transpose(ends)
+        # World mm = origin + step * index, which is exact but for tilted grids.
+        self._step = np.linalg.norm(affine[:3, :3], axis=0)
+        self._origin = (affine @ [*self.middle, 1])[:3] - self._step * self.middle
+
+    def mm(self, index):
+        """World mm of an index along each axis."""
+        return self._origin + self._step * index
+
+    def index(self, position, axis):
+        """Of the voxel at a position, in world mm along an axis, that has brain."""
+        low, high = self.mm(self.low)[axis], self.mm(self.high)[axis]
+        index = (position - self._origin[axis]) / self._step[axis]
+        if not self.low[axis] - 0.5 <= index <= self.high[axis] + 0.5:  # nor NaN
+            raise ValueError(
+                f"There is no brain at {position:g} mm: give a position from "
+                f"{low:.0f} to {high:.0f} mm."
+            )
+        return int(np.clip(round(index), self.low[axis], self.high[axis]))
+
+    def spread(self, axis, number) -> list[float]:
+        """Positions of so many slices, off the fissure."""
+        low, high = self.low[axis], self.high[axis]
+        if number == 1:
+            shares = np.array([(self.middle[axis] - low) / (high - low or 1)])
+            if axis == 0 and abs(shares[0] - 0.5) < _FISSURE:
+                shares[:] = 0.5 + _FISSURE
+        elif axis == 0:  # as many on the left as on the right, or one less
+            left = np.linspace(_BEYOND, 0.5 - _FISSURE, number // 2)
+            right = np.linspace(0.5 + _FISSURE, 1 - _BEYOND, number - number // 2)
+            shares = np.concatenate([left, right])
+        else:
+            shares = np.linspace(_BEYOND, 1 - _BEYOND, number)
+        return [self.mm(round(low + (high - low) * each))[axis] for each in shares]
+
+    def worst(self, axis, error) -> float:
+        """Position of the slice with the largest mean absolute error."""
+        sizes, others = self.sizes[axis], tuple(np.delete(range(3), axis))
+        sums = np.where(self.mask, abs(error), 0).sum(axis=others)
+        means = np.where(sizes >= _LARGE * sizes.max(), sums / np.maximum(sizes, 1), -1)
+        return self.mm(means.argmax())[axis]
+
+
+class Slice:
+    """A plane through a brain.
+
+    Parameters
+    ----------
+    brain : Brain
     axis : {0, 1, 2}
         Across the plane.
     position : float, default=None
@@ -43,36 +108,23 @@ class Slice:
     Raises
     ------
     ValueError
-        If there is no brain.
+        If there is no brain at the position.
     """
 
-    def __init__(self, mask, affine, axis, position=None):
-        inside = np.argwhere(mask)
-        middle, low, high = inside.mean(axis=0), inside.min(axis=0), inside.max(axis=0)
-        size = np.linalg.norm(affine[:3, :3], axis=0)
-        # World mm = origin + size * index, which is exact but for tilted grids.
-        origin = (affine @ [*middle, 1])[:3] - size * middle
-
-        def mm(index):
-            return origin + size * index
-
+    def __init__(self, brain, axis, position=None):
         if position is None:
-            position = mm(middle.astype(int))[axis]
-        self._index = round((position - origin[axis]) / size[axis])
-        if not low[axis] <= self._index <= high[axis]:
-            raise ValueError(
-                f"There is no brain at {position:g} mm: give a position from "
-                f"{mm(low)[axis]:.0f} to {mm(high)[axis]:.0f} mm."
-            )
-        self.position = mm(self._index)[axis]
+            position = brain.mm(brain.middle.astype(int))[axis]
+        self._index = brain.index(position, axis)
+        self.position = brain.mm(self._index)[axis]
         self._axis, self._shown = axis, np.delete(range(3), axis)
-        grid = np.array([mm(-0.5), mm(np.array(mask.shape) - 0.5)])
-        brain = np.array([mm(low - 0.5) - _MARGIN, mm(high + 0.5) + _MARGIN])
-        self._middle = brain.mean(axis=0)[self._shown]
-        brain[0, self._shown[1]] -= _FOOT - _MARGIN
+        grid = np.array([brain.mm(-0.5), brain.mm(np.array(brain.mask.shape) - 0.5)])
+        ends = brain.mm(brain.low - 0.5) - _MARGIN, brain.mm(brain.high + 0.5) + _MARGIN
+        window = np.array(ends)
+        self._middle = window.mean(axis=0)[self._shown]
+        window[0, self._shown[1]] -= _FOOT - _MARGIN
         self._extent = grid[:, self._shown].T.ravel()
-        self.window = brain[:, self._shown].T
-        self.brain = self._of(mask)
+        self.window = window[:, self._shown].T
+        self.brain = self._of(brain.mask)
 
     @property
     def places(self) -> np.ndarray:
@@ -95,7 +147,7 @@ class Slice:
         return points[:, self._axis] - self.position
 
     def _of(self, volume):
-        return np.take(volume, self._index, axis=self._axis).T
+        return np.moveaxis(volume, self._axis, 0)[self._index].T  # no copy
 
     def draw(self, ax, volume, *, size=None, **parameters):
         """Draw a volume's voxels in the plane, the brain in the middle.
@@ -209,6 +261,7 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
     if plane is not None and plane not in PLANES:
         raise ValueError(f"plane must be one of {', '.join(PLANES)}, got {plane!r}.")
     axes = [*PLANES.values()] if plane is None else [PLANES[plane]]
+    brain = Brain(mask, affine)
     match cut_coords:
         case "worst":
             if error is None:
@@ -216,12 +269,17 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
                     "Which slice is worst is not known without a target. Give "
                     "cut_coords in mm, or how many slices."
                 )
-            positions = [[_worst(mask, affine, axis, error)] for axis in axes]
+            positions = [[brain.worst(axis, error)] for axis in axes]
+        case str():
+            raise ValueError(
+                "cut_coords must be a number of slices, positions in mm or 'worst', "
+                f"got {cut_coords!r}."
+            )
         case Integral() | None:
             number = 1 if cut_coords is None else int(cut_coords)
             if number < 1:
                 raise ValueError(f"cut_coords must be 1 or more, got {number}.")
-            positions = [_spread(mask, affine, axis, number) for axis in axes]
+            positions = [brain.spread(axis, number) for axis in axes]
         case _:
             given = np.ravel(cut_coords).astype(float).tolist()
             if plane is None and len(given) != 3:
@@ -231,42 +289,6 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
                 )
             positions = [given] if plane is not None else [[each] for each in given]
     return [
-        [Slice(mask, affine, axis, each) for each in row]
+        [Slice(brain, axis, each) for each in row]
         for axis, row in zip(axes, positions, strict=True)
     ]
-
-
-def _spread(mask, affine, axis, number):
-    """Positions of so many slices, off the fissure."""
-    indices = np.flatnonzero(mask.any(axis=tuple(np.delete(range(3), axis))))
-    if not len(indices):
-        raise ValueError("There is no brain to show.")
-    low, high = indices[[0, -1]]
-    if number == 1:
-        middle = np.argwhere(mask)[:, axis].mean()
-        shares = np.array([(middle - low) / (high - low or 1)])
-        if axis == 0 and abs(shares[0] - 0.5) < _FISSURE:
-            shares[:] = 0.5 + _FISSURE
-    elif axis == 0:  # as many on the left as on the right, or one less
-        left = np.linspace(_BEYOND, 0.5 - _FISSURE, number // 2)
-        right = np.linspace(0.5 + _FISSURE, 1 - _BEYOND, number - number // 2)
-        shares = np.concatenate([left, right])
-    else:
-        shares = np.linspace(_BEYOND, 1 - _BEYOND, number)
-    return [_mm(affine, axis, mask, low + (high - low) * each) for each in shares]
-
-
-def _worst(mask, affine, axis, error):
-    """Position of the slice with the largest mean absolute error."""
-    others = tuple(np.delete(range(3), axis))
-    sizes = mask.sum(axis=others)
-    sums = np.where(mask, abs(error), 0).sum(axis=others)
-    means = np.where(sizes >= _LARGE * sizes.max(), sums / np.maximum(sizes, 1), -1)
-    return _mm(affine, axis, mask, means.argmax())
-
-
-def _mm(affine, axis, mask, index):
-    """World mm of an index along an axis, in the middle of the brain."""
-    middle = np.argwhere(mask).mean(axis=0)
-    step = np.linalg.norm(affine[:3, axis])
-    return (affine @ [*middle, 1])[axis] + step * (round(index) - middle[axis])
