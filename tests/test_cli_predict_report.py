@@ -132,7 +132,7 @@ def test_with_keep_going_the_page_says_what_failed(
     given = [model, damaged, files_of(data)[2], "-q", "-o", tmp_path / "out"]
     assert run("predict", *given, "--keep-going", "--report", page) == 1
     html = page.read_text()
-    assert html.count("Slices of") == 2
+    assert html.count("<figure>") == 2
     assert "1 of 2 subjects could not be predicted" in html
     assert "sub-04_T1w.nii.gz" in html
     assert "1 of 2 subjects could not be predicted" in capsys.readouterr().err
@@ -146,7 +146,7 @@ def test_with_resume_the_page_is_on_the_new_ones_and_says_so(data, model, tmp_pa
     given = model, *files_of(data)[:2], "-q", "-o", out, "--resume"
     assert run("predict", *given, "--report", page) == 0
     html = page.read_text()
-    assert html.count("Slices of") == html.count("Slices of sub-02_T1w") == 2
+    assert html.count("<figure>") == html.count("Slices of sub-02_T1w:") == 2
     assert "Predicted now, and shown: 1." in html
     assert run("predict", *given, "--report", page, "--overwrite") == 0
     assert "Slices of" not in page.read_text()
@@ -167,8 +167,8 @@ def test_sessions_of_a_dataset(data, model, tmp_path):
     given = model, folder, *names, "-o", tmp_path / "out", "--report", page
     assert run("predict", *given) == 0
     html = page.read_text()
-    assert html.count("Slices of sub-03_ses-a_T1w") == 2
-    assert html.count("Slices of sub-03_ses-b_T1w") == 2
+    assert html.count("Slices of sub-03_ses-a_T1w:") == 2
+    assert html.count("Slices of sub-03_ses-b_T1w:") == 2
 
 
 @pytest.mark.parametrize("what", ["exists", "input"])

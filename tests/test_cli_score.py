@@ -83,7 +83,7 @@ def test_the_report_shows_each_subject_and_the_network(data, ensemble, tmp_path)
     assert run("score", ensemble, *given, "-q", "--report", page) == 0
     html = page.read_text()
     assert "sub-01" not in html
-    of_each = [html.count(f'alt="Slices of {name}') for name in SUBJECTS[1:]]
+    of_each = [html.count(f'alt="Slices of {name}:') for name in SUBJECTS[1:]]
     assert of_each == [5, 5]  # source, target, synthesis, error, standard deviation
     assert "ensemble.skops" in html
     assert "SNR (dB)" in html

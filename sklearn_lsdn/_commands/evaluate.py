@@ -1,6 +1,7 @@
 """`lsdn evaluate`."""
 
 import tempfile
+from functools import partial
 
 from .arguments import (
     align,
@@ -61,9 +62,6 @@ def run(arguments):
     from ..jobs._leave_one_out import leave_one_subject_out
     from ..volumes._labels import are_called_labels
 
-    inspect = None
-    if arguments.report:
-        from ..report._inspection import inspect_fold as inspect
     if arguments.register or arguments.neighbours:
         require("SimpleITK")
     refuse_one_file_for_two(arguments)
@@ -75,6 +73,13 @@ def run(arguments):
             "compares labels."
         )
     check_scores_output(arguments)
+    labels, inspect = labels_of(arguments), None
+    if arguments.report:
+        from ..report._inspection import inspect_fold
+        from ..report._pictures import checked_places
+
+        places = checked_places(arguments.cut_coords)
+        inspect = partial(inspect_fold, first=min(labels), cut_coords=places)
     synthesizers = {
         title(arguments, model): make_synthesizer(arguments, model)
         for model in arguments.model
@@ -86,7 +91,7 @@ def run(arguments):
             synthesizers,
             by_subject(arguments.source),
             by_subject(arguments.target),
-            labels_of(arguments),
+            labels,
             masks=arguments.masks,
             n_jobs=arguments.jobs,
             max_memory=arguments.max_memory,

@@ -360,3 +360,25 @@ def keep(text):
         if 0 < (fraction := float(text)) <= 1:
             return fraction
     raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a fraction up to 1")
+
+
+def add_page(command, shows, order):
+    """The page of a command that makes syntheses."""
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help=f"write a page for the browser, .html: {shows}; of large cohorts with a "
+        "folder of pages beside it, one a subject",
+    )
+    command.add_argument(
+        "--worst-first",
+        action="store_true",
+        help=f"on the page, show subjects in the order of {order}",
+    )
+    command.add_argument(
+        "--cut-coords",
+        nargs="+",
+        metavar="MM",
+        help="on the page, where the sagittal, coronal and axial slice lie, x y z in "
+        "world mm; or worst, for those with the largest error (default: the middle)",
+    )

@@ -1,6 +1,7 @@
 """`lsdn predict`."""
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from .arguments import (
@@ -11,7 +12,14 @@ from .arguments import (
     masks_of_each,
     refuse_entities,
 )
-from .options import add_entities, add_keep_going, add_mask, cluster, running
+from .options import (
+    add_entities,
+    add_keep_going,
+    add_mask,
+    add_page,
+    cluster,
+    running,
+)
 from .progress import shown
 
 HELP = "synthesise or segment images by a model"
@@ -72,12 +80,12 @@ def add_prediction(command):
         action="store_true",
         help="refuse scans that are unlike those of training, rather than warn of them",
     )
-    command.add_argument(
-        "--report",
-        metavar="FILE",
-        help="write a page for the browser, .html: slices of every subject that this "
-        "run predicts (with --resume of no others) with the maps of --uncertainty and "
-        "--novelty, warnings, the networks and their training",
+    add_page(
+        command,
+        "slices and a view of every subject that this run predicts (with --resume of "
+        "no others) with the maps of --uncertainty and --novelty, warnings, the "
+        "networks and their training",
+        "how many warnings they have",
     )
     command.add_argument(
         "--resume",
@@ -146,14 +154,14 @@ def _page(arguments, synthesizer):
     from .._utils.files import prepared_outputs
     from ..exceptions import SubjectsFailed
     from ..report._inspection import inspect_network
-    from ..report._page import check_ending, require_report, write_page
+    from ..report._page import check_page, require_report, write_page
 
     require_report()
     inputs = [arguments.model, *sum(arguments.also, arguments.images)]
     overwrite = arguments.overwrite or arguments.resume
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
-        check_ending(arguments.report)
+        check_page(arguments.report, overwrite=overwrite)
         try:
             yield seen
         except SubjectsFailed as error:
@@ -173,6 +181,7 @@ def _page(arguments, synthesizer):
             networks,
             notes=notes,
             command=arguments.as_typed,
+            worst_first=arguments.worst_first,
             overwrite=overwrite,
         )
     if failure:
@@ -186,8 +195,10 @@ def _options(arguments, seen, verbose):
     options["on_unlike"] = "raise" if arguments.refuse_unlike else "warn"
     if seen is not None:
         from ..report._inspection import inspect_synthesis
+        from ..report._pictures import checked_places
 
-        options["inspect"] = inspect_synthesis
+        places = checked_places(arguments.cut_coords, targets=False)
+        options["inspect"] = partial(inspect_synthesis, cut_coords=places)
         options["keep"] = lambda *each: seen.append(each)
     return options | {"verbose": verbose}
 

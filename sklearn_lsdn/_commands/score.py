@@ -1,5 +1,6 @@
 """`lsdn score`."""
 
+from functools import partial
 from pathlib import Path
 
 from .arguments import by_subject, find_images_of_model, labels_of, masks_of_each
@@ -38,8 +39,11 @@ def run(arguments):
     check_scores_output(arguments, arguments.model)
     inspect = None
     if arguments.report:
-        from ..report._inspection import inspect_network
-        from ..report._inspection import inspect_synthesis as inspect
+        from ..report._inspection import inspect_network, inspect_synthesis
+        from ..report._pictures import checked_places
+
+        places = checked_places(arguments.cut_coords)
+        inspect = partial(inspect_synthesis, cut_coords=places)
     sources = by_subject(arguments.source)
     with shown(arguments) as verbose:
         evaluation = score_subjects(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from .arguments import inputs
+from .options import add_page
 
 
 def add_scores_output(command, unless=""):
@@ -11,17 +12,8 @@ def add_scores_output(command, unless=""):
     command.add_argument(
         "--json", metavar="FILE", help="write scores of every volume to a file"
     )
-    command.add_argument(
-        "--report",
-        metavar="FILE",
-        help="write a page for the browser, .html: slices of every subject with errors "
-        f"and scores, the networks and their training, warnings{unless}",
-    )
-    command.add_argument(
-        "--worst-first",
-        action="store_true",
-        help="on the page, show subjects in the order of their SNR",
-    )
+    shows = "slices and a view of every subject with errors and scores, the networks"
+    add_page(command, f"{shows} and their training, warnings{unless}", "their SNR")
 
 
 def refuse_one_file_for_two(arguments):
@@ -39,13 +31,15 @@ def check_scores_output(arguments, *more):
     from .._utils.files import check_output
 
     if arguments.report:
-        from ..report._page import require_report
+        from ..report._page import check_page, require_report
 
         require_report()
     for path in filter(None, (arguments.json, arguments.report)):
         check_output(
             path, overwrite=arguments.overwrite, inputs=[*inputs(arguments), *more]
         )
+    if arguments.report:
+        check_page(arguments.report, overwrite=arguments.overwrite)
 
 
 def written_scores(arguments, evaluation, title, results=(), networks=()):

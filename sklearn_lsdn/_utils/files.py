@@ -166,3 +166,33 @@ def written_whole(path, *, suffix="", overwrite=False):
             reason = error.strerror or error  # such as "No space left on device"
             raise OSError(f"{path} cannot be written: {reason}.") from error
         raise
+
+
+@contextmanager
+def folder_written_whole(path, *, overwrite=False):
+    """Give a temporary folder to fill; rename it to ``path`` once that is done.
+
+    Parameters
+    ----------
+    path : Path
+        The folder to be, in one that is there.
+    overwrite : bool, default=False
+        Replace an existing one.
+
+    Raises
+    ------
+    FileExistsError
+        If it exists and ``overwrite`` is false.
+    """
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} exists already. Choose another name, or allow overwriting it "
+            "(overwrite=True, of commands --overwrite)."
+        )
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()
+        yield new
+        if path.exists():
+            os.rename(path, Path(temporary) / "old")
+        os.rename(new, path)

@@ -44,17 +44,17 @@ class Brain:
         ends = [np.flatnonzero(each)[[0, -1]] for each in self.sizes]
         self.low, self.high = np.transpose(ends)
         # World mm = origin + step * index, which is exact but for tilted grids.
-        self._step = np.linalg.norm(affine[:3, :3], axis=0)
-        self._origin = (affine @ [*self.middle, 1])[:3] - self._step * self.middle
+        self.step = np.linalg.norm(affine[:3, :3], axis=0)
+        self._origin = (affine @ [*self.middle, 1])[:3] - self.step * self.middle
 
     def mm(self, index):
         """World mm of an index along each axis."""
-        return self._origin + self._step * index
+        return self._origin + self.step * index
 
     def index(self, position, axis):
         """Of the voxel at a position, in world mm along an axis, that has brain."""
         low, high = self.mm(self.low)[axis], self.mm(self.high)[axis]
-        index = (position - self._origin[axis]) / self._step[axis]
+        index = (position - self._origin[axis]) / self.step[axis]
         if not self.low[axis] - 0.5 <= index <= self.high[axis] + 0.5:  # nor NaN
             raise ValueError(
                 f"There is no brain at {position:g} mm: give a position from "

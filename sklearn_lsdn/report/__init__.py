@@ -13,7 +13,8 @@ from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
 from ..volumes._subjects import Masks, Subjects, list_masks
 from ._inspection import inspect_network, inspect_subject
-from ._page import require_report, write_page
+from ._page import check_page, require_report, write_page
+from ._pictures import checked_places
 
 __all__ = ["generate_report"]
 
@@ -34,9 +35,11 @@ def generate_report(
     """Write a page on what a fitted synthesizer makes of some subjects.
 
     It shows slices of each subject's source, target, synthesis, error and (of an
-    ensemble) uncertainty, and scores; the network, its training and its places; what
-    to be wary of; and what it takes to do the same again. Nothing is loaded from
-    elsewhere when it is opened.
+    ensemble) uncertainty, a view to click through, and scores; the network, its
+    training and its places; what to be wary of; and what it takes to do the same again.
+    Nothing is loaded from elsewhere when it is opened. Where all that would be more
+    than 20 MB, the page shows small slices, and each subject has a page of its own in a
+    folder beside it, ``report_subjects`` for ``report.html``.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ def generate_report(
     masks : list, default=None
         The brain of each subject, as `VolumeSynthesizer.predict` takes them.
     path : str or path-like, default="report.html"
-        The file; it appears whole or not at all.
+        The file, ending in .html; it appears whole or not at all.
     subjects : list of str, default=None
         What to call the subjects; by default, the ``sub-`` entities of file names, or
         else what tells these apart, or numbers.
@@ -57,8 +60,8 @@ def generate_report(
         Over the page.
     cut_coords : sequence of 3 float or "worst", default=None
         Where the sagittal, coronal and axial slice lie in world mm, or "worst" for
-        those with the largest mean absolute error; by default, in the middle of the
-        brain, off the fissure.
+        those with the largest mean absolute error; by default, and where a subject has
+        no brain there, in the middle of the brain, off the fissure.
     worst_first : bool, default=False
         Show subjects in the order of their SNR or, without targets, of how many
         warnings there are.
@@ -73,13 +76,14 @@ def generate_report(
     Raises
     ------
     FileExistsError
-        If it exists and ``overwrite`` is false.
+        If it or its folder exists and ``overwrite`` is false.
     ImportError
-        If jinja2, matplotlib or, with targets, scikit-image is missing.
+        If jinja2, matplotlib, nilearn or scikit-image is missing.
     TypeError
         If it predicts labels, as a VolumeSegmenter does.
     ValueError
-        If an image cannot be used, or the lists differ in length.
+        If an image cannot be used, the lists differ in length, the file does not end in
+        .html, or ``cut_coords`` is "worst" without targets.
 
     See Also
     --------
@@ -107,6 +111,7 @@ def generate_report(
     """
     require_report()
     refuse_labels(synthesizer, "The report")
+    cut_coords = checked_places(cut_coords, targets=targets is not None)
     sources = as_list(sources, "sources")
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
     masks = list_masks(masks, sources)
@@ -122,6 +127,7 @@ def generate_report(
             f"{len(sources)}, {len(targets)} and {len(subjects)}."
         )
     check_output(path, overwrite=overwrite)
+    check_page(path, overwrite=overwrite)
     results = [
         inspect_subject(synthesizer, *images, subject, mask=mask, cut_coords=cut_coords)
         for *images, subject, mask in zip(

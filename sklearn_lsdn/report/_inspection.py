@@ -65,8 +65,8 @@ def inspect_synthesis(
     result : dict
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files",
         their "folder", and "warnings", statistics of its "likeness" to training; for
-        each target contrast one of "contrasts", a list of "pictures" and, with a
-        target, one of "scores".
+        each target contrast one of "contrasts", what is "drawn" and, with a target,
+        one of "scores".
     """
     read = synthesis.subject
     mask = read.brain.mask
@@ -99,7 +99,7 @@ def inspect_synthesis(
         "files": [Path(file.path).name for file in files if file.path],
         "folder": str(Path(files[0].path).absolute().parent) if files[0].path else "",
         "contrasts": names,
-        "pictures": [
+        "drawn": [
             draw_subject(read, *each, novelty, name, model, cut_coords)
             for name, each in zip(names, zip_longest(*drawn), strict=True)
         ],
@@ -109,11 +109,18 @@ def inspect_synthesis(
     }
 
 
-def inspect_fold(model, synthesizer, source, target, subject, mask=None):
-    """What a report shows of a subject held back, and of the network."""
+def inspect_fold(
+    model, synthesizer, source, target, subject, mask=None, *, first, cut_coords=None
+):
+    """What a report shows of a subject held back, and of the network.
+
+    Its places are drawn over the ``first`` subject alone: a page shows no others.
+    """
+    case = synthesizer, source, target, subject, model, mask, cut_coords
+    shown = source if subject == first else None
     return (
-        inspect_subject(synthesizer, source, target, subject, model, mask),
-        inspect_network(synthesizer, source, model, subject, mask),
+        inspect_subject(*case),
+        inspect_network(synthesizer, shown, model, subject, mask),
     )
 
 

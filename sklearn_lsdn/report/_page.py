@@ -3,14 +3,16 @@
 import base64
 import os
 import platform
+import re
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from .._utils.files import written_whole
+from .._utils.files import folder_written_whole, written_whole
 from .._utils.optional import require
 from .._version import __version__
 from ..jobs._evaluation import WHAT_COUNTS
@@ -18,15 +20,17 @@ from ._methods import CHECKLIST, CITATION, methods_of
 from ._pictures import draw_losses
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
-_AFFORDABLE = 15e6  # bytes of pictures on a page
+_AFFORDABLE = 17e6  # bytes of pictures and views on a page
 _BY_SIDE = 0.6  # power by which the sides of a picture grow with its bytes
+_THUMBNAIL = 0.6  # of the sides of a picture, where each subject has its page
+_NO_NAME = re.compile(r"[^\w.-]+")  # what names of files had better not have
 _CURVES = 6  # at most in one picture: so many can be told apart
 _DIGITS = {"snr": 2, "psnr": 2, "ssim": 3, "r2": 3}
 
 
 def require_report():
     """Raise ImportError, rather before the work, if what a report takes is missing."""
-    for module in ("jinja2", "matplotlib.figure", "skimage.metrics"):
+    for module in ("jinja2", "matplotlib.figure", "nilearn", "skimage.metrics"):
         require(module)
 
 
@@ -34,6 +38,22 @@ def check_ending(path):
     """Raise ValueError unless a file is called as pages are."""
     if Path(path).suffix not in (".html", ".htm"):
         raise ValueError(f"{path} does not end in .html, as pages do.")
+
+
+def check_page(path, *, overwrite=False):
+    """The same, and FileExistsError if the folder that it may need is there."""
+    check_ending(path)
+    if (folder := _folder_of(path)).exists() and not overwrite:
+        raise FileExistsError(
+            f"{folder} exists already, where pages of subjects may have to go. Choose "
+            f"another name than {path}, or allow overwriting both (overwrite=True, of "
+            "commands --overwrite)."
+        )
+
+
+def _folder_of(path):
+    """Where the pages of subjects are, if one page is not enough."""
+    return Path(path).with_name(f"{Path(path).stem}_subjects")
 
 
 def write_page(
@@ -47,7 +67,7 @@ def write_page(
     worst_first=False,
     overwrite=False,
 ) -> Path:
-    """Write the file.
+    """Write the file and, where all is more than a page affords, a folder beside it.
 
     Parameters
     ----------
@@ -70,19 +90,18 @@ def write_page(
     """
     summary = _summary(results)
     models = [_model(group) for group in _by(networks, "model").values()]
-    subjects = [_subject(group) for group in _by(results, "subject").values()]
+    groups = _by(results, "subject").values()
+    subjects = [_subject(number, group) for number, group in enumerate(groups, start=1)]
     if worst_first:
         subjects.sort(key=lambda each: each["rank"])
     versions = versions_of(*_PACKAGES)
-    return write_html(
+    page = partial(
+        write_html,
         path,
         "report.html",
-        overwrite=overwrite,
         title=title,
         notes=notes,
         results=results,
-        subjects=_affordable(subjects),
-        worst_first=worst_first,
         summary=summary,
         what_counts=WHAT_COUNTS,
         models=models,
@@ -91,42 +110,73 @@ def write_page(
         citation=CITATION,
         checklist=CHECKLIST,
         versions=versions,
+        worst_first=worst_first,
+        overwrite=overwrite,
     )
+    size = sum(_size(picture.data) for each in subjects for picture in _all(each))
+    size += sum(len(drawn.view) for each in subjects for drawn in each["more"])
+    if size <= _AFFORDABLE:
+        return page(subjects=subjects)
+    folder = _folder_of(path)
+    with folder_written_whole(folder, overwrite=overwrite) as temporary:
+        for each in subjects:
+            each["link"] = f"{folder.name}/{each['file']}"
+            shown = dict(title=each["name"], subject=each, back=Path(path).name)
+            write_html(temporary / each["file"], "subject.html", **shown)
+        return page(subjects=_thumbnails(subjects))
 
 
-def _subject(results):
-    """A subject, with rows of pictures: scans and syntheses, then maps of each kind."""
-    rows = {}
-    for i, contrasts in enumerate(zip(*(r["pictures"] for r in results), strict=True)):
-        for nth, pictures in enumerate(contrasts):
-            for picture in pictures:
+def _subject(number, results):
+    """A subject, with rows of pictures: scans and syntheses, then maps of each kind.
+
+    And "more" to see: what is drawn of each synthesis.
+    """
+    rows, more = {}, []
+    for i, drawn in enumerate(zip(*(r["drawn"] for r in results), strict=True)):
+        for nth, each in enumerate(drawn):
+            for picture in each.pictures:
                 scan = picture.kind in ("scan", "synthesis")
                 if picture.kind == "scan" and nth:
                     continue  # of another method, which shows the same
                 alone = len(results) == 1
                 kind = "scan" if alone or scan else picture.kind
                 rows.setdefault((i, kind), []).append(picture)
+            more.append(each)
     scores = [each["snr"] for r in results for each in r["scores"]]
     n_warnings = sum(len(r["warnings"]) for r in results)
+    name = results[0]["subject"]
     return {
-        "name": results[0]["subject"],
+        "name": name,
+        "file": f"{number}_{_NO_NAME.sub('-', name)}.html",
         "results": results,
         "rows": [*rows.values()],
+        "more": more,
+        "link": "",
         "rank": (np.mean(scores) if scores else 0.0, -n_warnings),
     }
 
 
-def _affordable(subjects):
-    """Subjects, with pictures of fewer pixels where there are too many for a page."""
+def _all(subject):
+    """Every picture of a subject."""
+    pictures = [picture for row in subject["rows"] for picture in row]
+    return pictures + [drawn.mosaic for drawn in subject["more"]]
+
+
+def _size(data):
+    """Of bytes, on a page."""
+    return len(data) * 4 / 3
+
+
+def _thumbnails(subjects):
+    """Subjects with small pictures, of fewer pixels if there are many."""
     rows = [row for each in subjects for row in each["rows"]]
-    size = sum(len(picture.data) for row in rows for picture in row) * 4 / 3
-    if size <= _AFFORDABLE:
-        return subjects
-    factor = (_AFFORDABLE / size) ** _BY_SIDE
-    return [
-        each | {"rows": [[p.scaled(factor) for p in row] for row in each["rows"]]}
-        for each in subjects
-    ]
+    size = sum(_size(picture.data) for row in rows for picture in row)
+    factor = min(_THUMBNAIL, (_AFFORDABLE / size) ** _BY_SIDE)
+
+    def smaller(row):
+        return [picture.scaled(factor, _THUMBNAIL) for picture in row]
+
+    return [each | {"rows": [*map(smaller, each["rows"])]} for each in subjects]
 
 
 def _facts(results, command):
@@ -142,13 +192,20 @@ def _facts(results, command):
 def write_html(path, template, *, overwrite=False, **shown) -> Path:
     """Fill a template of this folder in, and write it whole or not at all."""
     jinja2 = require("jinja2")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["uri"] = _data_uri
-    text = files(__package__).joinpath(template).read_text(encoding="utf-8")
-    html = environment.from_string(text).render(**shown)
+    html = environment.get_template(template).render(**shown)
     with written_whole(path, suffix=".html", overwrite=overwrite) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(path)
+
+
+def _template(name):
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def versions_of(*packages) -> dict:

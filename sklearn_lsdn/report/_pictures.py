@@ -1,6 +1,7 @@
 """Pictures of a report."""
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -13,11 +14,42 @@ from ..display._figures import as_webp, bare_figure, figure_to_save
 from ..display._panels import draw_panels
 from ..display._slices import choose_slices
 from ..display._synthesis import title_of
+from ._view import interactive_view
 
 _DPI = 168  # of twice as many pixels as are shown
-_ROOM = np.array([0, 0.5])  # inches beside and below panels
-_BAR = 0.05, 0.052, 0.9, 0.012  # place of the colour bar, in parts of the figure
+_ROOM = np.array([0, 0.54])  # inches beside and below panels
+_BAR = 2.0, 0.4, 0.1  # width of a colour bar, where it begins, and height, in inches
+_SLICES = 7  # of a mosaic
 _drawing = Lock()  # matplotlib is not made for several threads
+
+
+def checked_places(cut_coords, *, targets=True) -> list[float] | str | None:
+    """Where the slices of a page lie, as `draw_subject` takes it.
+
+    Parameters
+    ----------
+    cut_coords : sequence of 3 numbers or words for them, "worst" or None
+    targets : bool, default=True
+        Whether there will be errors to choose by.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or "worst" without errors.
+    """
+    if cut_coords is None:
+        return None
+    with suppress(TypeError, ValueError):
+        given = [cut_coords] if isinstance(cut_coords, str) else list(cut_coords)
+        if given == ["worst"] and targets:
+            return "worst"
+        places = [float(each) for each in given]
+        if len(places) == 3 and np.isfinite(places).all():
+            return places
+    raise ValueError(
+        "cut_coords (--cut-coords) must be x, y and z in mm or, where targets are "
+        f"given, worst: got {cut_coords}."
+    )
 
 
 @dataclass(frozen=True)
@@ -56,16 +88,40 @@ class Picture:
         density = max(1, self.density)
         return round(self.width / density), round(self.height / density)
 
-    def scaled(self, factor) -> "Picture":
-        """The same with so many times the pixels along each side."""
+    def scaled(self, factor, size) -> "Picture":
+        """The same with so many times the pixels, and the size, along each side."""
         image = require("PIL.Image").open(io.BytesIO(self.data))
         image = image.resize((round(self.width * factor), round(self.height * factor)))
         file = io.BytesIO()
         image.save(file, "webp", quality=75, method=2)
         fewer = dict(width=image.width, height=image.height)
-        return replace(
-            self, data=file.getvalue(), density=self.density * factor, **fewer
-        )
+        density = self.density * factor / size
+        return replace(self, data=file.getvalue(), density=density, **fewer)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a page shows of a target contrast of a subject.
+
+    Parameters
+    ----------
+    title : str
+        What made the synthesis, and of which contrast it is.
+    over : str
+        What lies over it in the view, if anything.
+    pictures : list of Picture
+        Three planes of each image.
+    mosaic : Picture
+        Axial slices of target or source, synthesis and map, below each other.
+    view : str
+        A page to click through.
+    """
+
+    title: str
+    over: str
+    pictures: list[Picture]
+    mosaic: Picture
+    view: str
 
 
 def draw_subject(
@@ -77,8 +133,8 @@ def draw_subject(
     target_name="",
     model="",
     cut_coords=None,
-) -> list[Picture]:
-    """Draw three planes of each image of a subject.
+) -> Drawn:
+    """Draw the images of a subject.
 
     Parameters
     ----------
@@ -88,7 +144,7 @@ def draw_subject(
     target_name, model : str, default=""
         The contrast, and what made the synthesis.
     cut_coords : sequence of 3 float, "worst" or None, default=None
-        Where slices lie.
+        Where the slices of pictures lie, if the subject has brain there.
     """
     mask = subject.brain.mask
     several = subject.sources[0].among > 1
@@ -111,25 +167,59 @@ def draw_subject(
     }
     shown = {name: each for name, each in volumes.items() if each is not None}
     affine = subject.sources[0].affine
-    if cut_coords == "worst" and target is None:
-        cut_coords = None
-    cuts = choose_slices(mask, affine, None, cut_coords, shown.get("error"))
     panels = SynthesisDisplay(shown, mask, affine, titles).panels()
-    pictures = []
+    panels = dict(zip(shown, panels, strict=True))
+    error = shown.get("error")
+    cuts = _cuts(mask, affine, cut_coords, error)
+    over = panels.get("standard deviation" if error is None else "error")
+    below = [panels.get("target", panels[next(iter(shown))]), panels["synthesis"]]
+    below += [over] if over else []
     with _drawing:
-        for name, panel in zip(shown, panels, strict=True):
-            axes = draw_panels(
-                [[(panel, cut)] for (cut,) in cuts],
-                figure=bare_figure,
-                outline=name.startswith("source"),
-                room=_ROOM,
-            )
-            figure = axes[0, 0].figure
-            place = figure.add_axes(_BAR)
-            panel.scale(axes[-1, 0], cax=place, orientation="horizontal")
-            kind = name if panel.is_map or name == "synthesis" else "scan"
-            pictures.append(Picture.of(figure, title=panel.title, kind=kind))
-    return pictures
+        pictures = [_planes(name, panel, cuts) for name, panel in panels.items()]
+        mosaic = _mosaic(below, mask, affine)
+        middle = [cut.position for cut in cuts]
+        view = interactive_view(panels["synthesis"], over, mask, affine, middle)
+    title, above = panels["synthesis"].title, over.title if over else ""
+    return Drawn(title, above, pictures, mosaic, view)
+
+
+def _cuts(mask, affine, cut_coords, error):
+    """A slice of each plane: where it was asked for, if that can be."""
+    try:
+        rows = choose_slices(mask, affine, None, cut_coords, error)
+    except ValueError:  # a subject who has no brain there
+        rows = choose_slices(mask, affine)
+    return [cut for (cut,) in rows]
+
+
+def _planes(name, panel, cuts):
+    """A slice of each plane, below each other."""
+    kind = name if panel.is_map or name == "synthesis" else "scan"
+    return _picture(
+        [[(panel, cut)] for cut in cuts],
+        outline=name.startswith("source"),
+        title=panel.title,
+        kind=kind,
+    )
+
+
+def _mosaic(panels, mask, affine):
+    """Axial slices, images below each other."""
+    (cuts,) = choose_slices(mask, affine, "axial", _SLICES)
+    title = f"From top to bottom: {', '.join(panel.title for panel in panels)}"
+    return _picture([[(p, cut) for cut in cuts] for p in panels], title=title)
+
+
+def _picture(cells, *, outline=False, **more):
+    """Panels, with the colour bar of the last row."""
+    axes = draw_panels(cells, figure=bare_figure, outline=outline, room=_ROOM)
+    figure = axes[0, 0].figure
+    width, height = figure.get_size_inches()
+    across, bottom, thick = _BAR
+    place = 0.5 - across / width / 2, bottom / height, across / width, thick / height
+    bar = figure.add_axes(place)
+    cells[-1][0][0].scale(axes[-1, 0], cax=bar, orientation="horizontal")
+    return Picture.of(figure, **more)
 
 
 def draw_losses(curves) -> Picture:
