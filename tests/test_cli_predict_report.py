@@ -119,8 +119,16 @@ def test_doubts_come_first(data, model, tmp_path, capsys):
     html = page.read_text()
     assert html.index("those of training had") < html.index("Slices of")
     assert "those of training had" in capsys.readouterr().err
+    given = [*given, "--overwrite", "--cut-coords", "worst"]
+    assert run("predict", *given) == 1
+    assert "where targets are given, worst" in capsys.readouterr().err
+    given[1:2] = files_of(data)[0], path
+    given[-1:] = "-8", "0", "8", "--worst-first"
+    assert run("predict", *given) == 0
+    headings = re.findall("<h3 [^>]*>(sub-0.)", page.read_text())
+    assert headings == ["sub-03", "sub-01"]
     page.unlink()
-    given = [*given, "--strict", "--overwrite"]
+    given = [*given, "--strict"]
     assert run("predict", *given) == 1
     assert not page.exists()
 

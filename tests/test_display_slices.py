@@ -71,6 +71,13 @@ def test_slices_are_chosen_in_mm_or_by_error(display):
     assert _positions(display.plot(plane="axial", cut_coords="worst")) == [84]
     with pytest.raises(ValueError, match="x, y and z in mm, got 2 numbers"):
         display.plot(cut_coords=[1, 2])
+    for nowhere in (np.nan, 300):
+        with pytest.raises(
+            ValueError, match=f"no brain at {nowhere} mm.* from 20 to 138"
+        ):
+            display.plot(cut_coords=[nowhere, 50, 60])
+    with pytest.raises(ValueError, match="cut_coords must be a number.*'best'"):
+        display.plot(cut_coords="best")
     with pytest.raises(ValueError, match="cut_coords must be 1 or more"):
         display.plot(plane="axial", cut_coords=0)
     del display.volumes["error"]

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import LogisticRegression
 from small_volumes import (
     AFFINE,
     SHAPE,
@@ -238,6 +239,12 @@ def test_bad_images_are_refused_without_a_name():
     _assert_refused(
         lambda: s.fit([image], [image]), ValueError, "sources[0]", "Replace"
     )
+
+
+def test_a_classifier_is_sent_to_the_segmenter(cohort):
+    s = small(LogisticRegression())
+    words = "LogisticRegression", "VolumeSegmenter"
+    _assert_refused(lambda: s.fit(cohort.a, cohort.c), TypeError, *words)
 
 
 @pytest.mark.parametrize("name", ["sources", "targets"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 
 from .._regressors.ensemble import EnsembleRegressor
@@ -49,7 +49,17 @@ def make_estimator(synthesizer, rng, unfitted=None):
     -------
     estimator : regressor
         An unfitted one, with checked parameters.
+
+    Raises
+    ------
+    TypeError
+        If a synthesizer is to have a classifier.
     """
+    if unfitted is None and is_classifier(synthesizer.estimator):
+        raise TypeError(
+            f"estimator is a {type(synthesizer.estimator).__name__}, a classifier, and "
+            "intensities take a regressor. VolumeSegmenter takes classifiers."
+        )
     estimator = clone(to_be_trained(synthesizer) if unfitted is None else unfitted)
     for part in _parts(estimator):
         role_of(part).join(

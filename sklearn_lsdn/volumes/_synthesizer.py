@@ -372,7 +372,8 @@ class VolumeSynthesizer(CallbackSupportMixin, BaseEstimator):
             If a file is missing.
         TypeError
             If an argument is not a list, or an entry is no image; if there is a
-            ``sample_weight``, which the estimator does not take.
+            ``sample_weight``, which the estimator does not take; if that is a
+            classifier.
         ValueError
             If an image cannot be used: it is truncated, not three-dimensional,
             holds NaN or infinity, is constant over its brain, has an empty mask or
