@@ -446,9 +446,13 @@ FRAME = """\
 <iframe style="border: 0; width: {width}px; height: 2000px" srcdoc="{page}"></iframe>
 <script>
 addEventListener("load", () => {{
+  const page = document.querySelector("iframe").contentDocument;
+  page.querySelectorAll("details").forEach(each => each.open = true);
+  setTimeout(measure, 1000);  // of a clock that waits for views to be drawn
+}});
+function measure() {{
   const frame = document.querySelector("iframe");
   const page = frame.contentDocument;
-  page.querySelectorAll("details").forEach(each => each.open = true);
   let [broken, stretched, bent] = [0, 0, 0];
   for (const image of page.images) {{
     broken += !image.complete || !image.naturalWidth;
@@ -457,12 +461,21 @@ addEventListener("load", () => {{
     const ratio = image.naturalWidth / image.naturalHeight;
     bent += Math.abs(shape.width / shape.height / ratio - 1) > 0.02;
   }}
-  const requests = frame.contentWindow.performance.getEntriesByType("resource")
-    .filter(entry => !entry.name.startsWith("data:")).length;
+  const views = [...page.querySelectorAll("iframe")].map(each => each.contentWindow);
+  const requests = [frame.contentWindow, ...views].flatMap(
+    each => each.performance.getEntriesByType("resource"))
+    .filter(entry => !/^(data|about):/.test(entry.name)).length;
+  const drawn = views.filter(each => {{
+    const canvas = each.document.querySelector("canvas");
+    const wide = each.document.documentElement.scrollWidth > each.innerWidth;
+    const colours = canvas.getContext("2d")
+      .getImageData(0, 0, canvas.width, canvas.height).data;
+    return !wide && new Set(colours).size > 20;
+  }}).length;
   const widest = page.documentElement.scrollWidth;
   document.title =
-    [page.images.length, broken, stretched, bent, requests, widest].join(" ");
-}});
+    [page.images.length, drawn, broken, stretched, bent, requests, widest].join(" ");
+}}
 </script>
 """
 
@@ -487,7 +500,7 @@ def test_in_a_browser(cohort, tmp_path):
     page = html.escape(text.replace(' loading="lazy"', ""))  # so that all are there
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--no-first-run"]
+    command += ["--disable-sync", "--no-first-run", "--virtual-time-budget=10000"]
     command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"]
     for width in (390, 1280):
         frame = tmp_path / f"{width}.html"
@@ -496,8 +509,9 @@ def test_in_a_browser(cohort, tmp_path):
             [*command, frame.as_uri()], capture_output=True, text=True, timeout=300
         )
         title = re.search("<title>(.*?)</title>", ran.stdout)[1]
-        images, *faults, widest = map(int, title.split())
+        images, views, *faults, widest = map(int, title.split())
         assert images == n_images
+        assert views == len(known.views)
         assert faults == [0, 0, 0, 0], (width, "broken, stretched, bent, requests")
         assert widest <= width
         logged = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
