@@ -467,10 +467,12 @@ function measure() {{
     .filter(entry => !/^(data|about):/.test(entry.name)).length;
   const drawn = views.filter(each => {{
     const canvas = each.document.querySelector("canvas");
-    const wide = each.document.documentElement.scrollWidth > each.innerWidth;
+    const page = each.document.documentElement;
+    const cut =
+      page.scrollWidth > each.innerWidth || page.scrollHeight > each.innerHeight;
     const colours = canvas.getContext("2d")
       .getImageData(0, 0, canvas.width, canvas.height).data;
-    return !wide && new Set(colours).size > 20;
+    return !cut && new Set(colours).size > 20;
   }}).length;
   const widest = page.documentElement.scrollWidth;
   document.title =
