@@ -3,11 +3,11 @@
 import base64
 import os
 import platform
-import re
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ from .._version import __version__
 from ..jobs._evaluation import WHAT_COUNTS
 from ._methods import CHECKLIST, CITATION, methods_of
 from ._pictures import draw_losses
+from ._subject import Shown
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
 _AFFORDABLE = 17e6  # bytes of pictures and views on a page
 _BY_SIDE = 0.6  # power by which the sides of a picture grow with its bytes
 _THUMBNAIL = 0.6  # of the sides of a picture, where each subject has its page
-_NO_NAME = re.compile(r"[^\w.-]+")  # what names of files had better not have
 _CURVES = 6  # at most in one picture: so many can be told apart
 _DIGITS = {"snr": 2, "psnr": 2, "ssim": 3, "r2": 3}
 
@@ -90,10 +90,9 @@ def write_page(
     """
     summary = _summary(results)
     models = [_model(group) for group in _by(networks, "model").values()]
-    groups = _by(results, "subject").values()
-    subjects = [_subject(number, group) for number, group in enumerate(groups, start=1)]
+    subjects = [Shown.of(group) for group in _by(results, "subject").values()]
     if worst_first:
-        subjects.sort(key=lambda each: each["rank"])
+        subjects.sort(key=attrgetter("rank"))
     versions = versions_of(*_PACKAGES)
     page = partial(
         write_html,
@@ -113,70 +112,28 @@ def write_page(
         worst_first=worst_first,
         overwrite=overwrite,
     )
-    size = sum(_size(picture.data) for each in subjects for picture in _all(each))
-    size += sum(len(drawn.view) for each in subjects for drawn in each["more"])
-    if size <= _AFFORDABLE:
+    if sum(subject.n_bytes for subject in subjects) <= _AFFORDABLE:
         return page(subjects=subjects)
     folder = _folder_of(path)
     with folder_written_whole(folder, overwrite=overwrite) as temporary:
-        for each in subjects:
-            each["link"] = f"{folder.name}/{each['file']}"
-            shown = dict(title=each["name"], subject=each, back=Path(path).name)
-            write_html(temporary / each["file"], "subject.html", **shown)
-        return page(subjects=_thumbnails(subjects))
+        links, digits = [], len(str(len(subjects)))
+        for number, subject in enumerate(subjects, start=1):
+            name = f"{number:0{digits}}_{subject.file_name}"
+            shown = dict(title=subject.name, subject=subject, back=Path(path).name)
+            write_html(temporary / name, "subject.html", **shown)
+            links.append(f"{folder.name}/{name}")
+        return page(subjects=_as_thumbnails(subjects, links))
 
 
-def _subject(number, results):
-    """A subject, with rows of pictures: scans and syntheses, then maps of each kind.
-
-    And "more" to see: what is drawn of each synthesis.
-    """
-    rows, more = {}, []
-    for i, drawn in enumerate(zip(*(r["drawn"] for r in results), strict=True)):
-        for nth, each in enumerate(drawn):
-            for picture in each.pictures:
-                scan = picture.kind in ("scan", "synthesis")
-                if picture.kind == "scan" and nth:
-                    continue  # of another method, which shows the same
-                alone = len(results) == 1
-                kind = "scan" if alone or scan else picture.kind
-                rows.setdefault((i, kind), []).append(picture)
-            more.append(each)
-    scores = [each["snr"] for r in results for each in r["scores"]]
-    n_warnings = sum(len(r["warnings"]) for r in results)
-    name = results[0]["subject"]
-    return {
-        "name": name,
-        "file": f"{number}_{_NO_NAME.sub('-', name)}.html",
-        "results": results,
-        "rows": [*rows.values()],
-        "more": more,
-        "link": "",
-        "rank": (np.mean(scores) if scores else 0.0, -n_warnings),
-    }
-
-
-def _all(subject):
-    """Every picture of a subject."""
-    pictures = [picture for row in subject["rows"] for picture in row]
-    return pictures + [drawn.mosaic for drawn in subject["more"]]
-
-
-def _size(data):
-    """Of bytes, on a page."""
-    return len(data) * 4 / 3
-
-
-def _thumbnails(subjects):
+def _as_thumbnails(subjects, links):
     """Subjects with small pictures, of fewer pixels if there are many."""
-    rows = [row for each in subjects for row in each["rows"]]
-    size = sum(_size(picture.data) for row in rows for picture in row)
+    rows = [row for subject in subjects for row in subject.rows]
+    size = sum(picture.n_bytes for row in rows for picture in row)
     factor = min(_THUMBNAIL, (_AFFORDABLE / size) ** _BY_SIDE)
-
-    def smaller(row):
-        return [picture.scaled(factor, _THUMBNAIL) for picture in row]
-
-    return [each | {"rows": [*map(smaller, each["rows"])]} for each in subjects]
+    return [
+        subject.as_thumbnails(factor, _THUMBNAIL, link)
+        for subject, link in zip(subjects, links, strict=True)
+    ]
 
 
 def _facts(results, command):

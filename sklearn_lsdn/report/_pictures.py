@@ -83,6 +83,11 @@ class Picture:
         return cls(data, *require("PIL.Image").open(io.BytesIO(data)).size, **more)
 
     @property
+    def n_bytes(self) -> float:
+        """What it takes on a page."""
+        return len(self.data) * 4 / 3
+
+    @property
     def shown(self) -> tuple[int, int]:
         """Width and height on the page, where there is room."""
         density = max(1, self.density)

@@ -1,0 +1,76 @@
+"""What a page shows of a subject: pictures in rows, and more that is folded."""
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ._pictures import Drawn, Picture
+
+_NO_NAME = re.compile(r"[^\w.-]+")  # what names of files had better not have,
+_LONGEST = 80  # and how long they may be
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A subject on a page.
+
+    Parameters
+    ----------
+    results : list of dict
+        What `inspect_subject` made of it, one of each method.
+    rows : list of list of Picture
+        Scans and syntheses, then maps of each kind, of each contrast in turn.
+    more : list of Drawn
+        What is folded, of each synthesis.
+    link : str, default=""
+        To the subject's own page, if that shows what is folded.
+    """
+
+    results: list[dict]
+    rows: list[list[Picture]]
+    more: list[Drawn]
+    link: str = ""
+
+    @classmethod
+    def of(cls, results) -> "Shown":
+        """Put what is drawn in rows, methods side by side."""
+        rows, more = {}, []
+        for i, drawn in enumerate(zip(*(r["drawn"] for r in results), strict=True)):
+            more += drawn
+            for nth, each in enumerate(drawn):
+                for picture in each.pictures:
+                    if picture.kind == "scan" and nth:
+                        continue  # of another method, which shows the same
+                    scan = picture.kind in ("scan", "synthesis") or len(results) == 1
+                    row = i, "scan" if scan else picture.kind
+                    rows.setdefault(row, []).append(picture)
+        return cls(results, [*rows.values()], more)
+
+    @property
+    def name(self) -> str:
+        """The subject's."""
+        return self.results[0]["subject"]
+
+    @property
+    def file_name(self) -> str:
+        """Of the subject's own page."""
+        return f"{_NO_NAME.sub('-', self.name)[:_LONGEST]}.html"
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Low where the synthesis is poor or, without scores, where there is doubt."""
+        scores = [each["snr"] for r in self.results for each in r["scores"]]
+        n_warnings = sum(len(r["warnings"]) for r in self.results)
+        return np.mean(scores) if scores else 0.0, -n_warnings
+
+    @property
+    def n_bytes(self) -> float:
+        """What pictures and views take on a page."""
+        folded = sum(each.mosaic.n_bytes + len(each.view) for each in self.more)
+        return folded + sum(picture.n_bytes for row in self.rows for picture in row)
+
+    def as_thumbnails(self, factor, size, link) -> "Shown":
+        """The same with small pictures and a link, and nothing folded."""
+        rows = [[picture.scaled(factor, size) for picture in row] for row in self.rows]
+        return replace(self, rows=rows, more=[], link=link)
