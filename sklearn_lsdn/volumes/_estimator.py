@@ -55,10 +55,11 @@ def make_estimator(synthesizer, rng, unfitted=None):
     TypeError
         If a synthesizer is to have a classifier.
     """
-    if unfitted is None and is_classifier(synthesizer.estimator):
+    given = synthesizer.estimator if unfitted is None else None
+    if given is not None and is_classifier(given):
         raise TypeError(
-            f"estimator is a {type(synthesizer.estimator).__name__}, a classifier, and "
-            "intensities take a regressor. VolumeSegmenter takes classifiers."
+            f"estimator is a {type(given).__name__}, a classifier, and intensities "
+            "take a regressor. VolumeSegmenter takes classifiers."
         )
     estimator = clone(to_be_trained(synthesizer) if unfitted is None else unfitted)
     for part in _parts(estimator):
