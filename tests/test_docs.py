@@ -33,7 +33,8 @@ def _anchors(path):
 
 def _command_lines():
     for name, text in sorted(PAGES.items()):
-        for line in re.findall(r"^    lsdn (.+)$", text, re.MULTILINE):
+        whole = re.sub(r" \\\n +", " ", text)  # where a command goes on
+        for line in re.findall(r"^    lsdn (.+)$", whole, re.MULTILINE):
             yield pytest.param(line, id=f"{name}: {line[:40]}")
 
 
