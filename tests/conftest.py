@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from joblib import cpu_count
 
 settings.register_profile(
     "same_every_time", derandomize=True, deadline=None, database=None, max_examples=50
@@ -24,6 +25,12 @@ settings.register_profile(
 settings.load_profile("same_every_time")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_xdist_auto_num_workers(config):
+    """All tests run side by side; for a few, workers would take longer to start."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(cpu_count(), 4) if everything else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
