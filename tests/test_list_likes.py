@@ -165,25 +165,28 @@ def test_paths_are_made_absolute_in_place():
 # At every door
 
 
-def test_a_synthesizer_takes_each(cohort, fitted, kind):
-    sources, targets = _moved(cohort.a), _moved(cohort.c)
-    x, y = kind(sources), kind(targets)
-    weight = [1.0, 2.0, 0.0]
-    ours = small(LinearRegression()).fit(sources, targets, weight)
-    theirs = small(LinearRegression()).fit(x, y, kind(weight))
-    assert (ours.estimator_.coef_ == theirs.estimator_.coef_).all()
-    assert fitted.score(x, y, weight) == fitted.score(sources, targets, weight)
-    for got, expected in (
-        (fitted.predict(x), fitted.predict(sources)),
-        (fitted.predict(x, scale_to=y), fitted.predict(sources, scale_to=targets)),
-    ):
-        assert np.array_equal(_voxels(got), _voxels(expected))
-    for method in ("score_volumes", "sample_voxels"):
-        options = {"random_state": 0} if method == "sample_voxels" else {}
-        got = getattr(fitted, method)(x, y, **options)
-        expected = getattr(fitted, method)(sources, targets, **options)
-        for one, other in zip(got, expected, strict=True):
-            assert np.array_equal(one, other)
+def _answers(fitted, sources, targets, weight):
+    """What a synthesizer gives for lists, as arrays."""
+    trained = small(LinearRegression()).fit(sources, targets, weight)
+    yield trained.estimator_.coef_
+    yield fitted.score(sources, targets, weight)
+    yield from _voxels(fitted.predict(sources))
+    yield from _voxels(fitted.predict(sources, scale_to=targets))
+    yield fitted.score_volumes(sources, targets)
+    yield from fitted.sample_voxels(sources, targets, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def answers(cohort, fitted):
+    lists = _moved(cohort.a), _moved(cohort.c), [1.0, 2.0, 0.0]
+    return lists, list(_answers(fitted, *lists))
+
+
+def test_a_synthesizer_takes_each(answers, fitted, kind):
+    lists, expected = answers
+    got = _answers(fitted, *map(kind, lists))
+    for one, other in zip(got, expected, strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_groups_and_weights_go_by_position(cohort, kind):
@@ -204,14 +207,28 @@ def _asarray(kind, weight):
     return weight if kind is Bare else kind(weight)
 
 
-def test_shrinking_takes_each(cohort, kind):
+@pytest.fixture(scope="module")
+def shrink(cohort):
+    """Voxels by a network that shrinks on given scans."""
     synthesizer = small().fit(cohort.a, cohort.c)
-    sources, targets = _moved(cohort.a), _moved(cohort.c)
-    options = dict(keep=0.5, random_state=0, max_iter=1)
-    ours = synthesizer.shrink(sources, targets, **options)
-    theirs = synthesizer.shrink(kind(sources), kind(targets), **options)
-    pairs = zip(*(s.predict(cohort.a) for s in (ours, theirs)), strict=True)
-    assert all(np.array_equal(*_voxels(pair)) for pair in pairs)
+
+    def shrink(sources, targets):
+        options = dict(keep=0.5, random_state=0, max_iter=1)
+        return _voxels(
+            synthesizer.shrink(sources, targets, **options).predict(cohort.a)
+        )
+
+    return shrink
+
+
+@pytest.fixture(scope="module")
+def shrunken(shrink, cohort):
+    return shrink(_moved(cohort.a), _moved(cohort.c))
+
+
+def test_shrinking_takes_each(cohort, shrink, shrunken, kind):
+    theirs = shrink(kind(_moved(cohort.a)), kind(_moved(cohort.c)))
+    assert all(map(np.array_equal, theirs, shrunken))
 
 
 def test_files_are_called_after_what_they_were_made_of(cohort, fitted, kind, tmp_path):
@@ -252,21 +269,29 @@ def test_a_report_goes_by_position(cohort, fitted, tmp_path):
         assert places == sorted(places)
 
 
-@pytest.mark.parametrize("kind", [tuple, np.array, Labelled, Bare, _pandas, _polars])
-def test_displays_take_the_contrasts_of_a_subject(cohort, kind):
-    pytest.importorskip("matplotlib")
+def _shown(synthesizer, source, target):
+    """What displays show of a subject."""
     from sklearn_lsdn.display import ComparisonDisplay, SynthesisDisplay
 
+    yield ComparisonDisplay.from_estimator(synthesizer, source, target).source
+    volumes = SynthesisDisplay.from_estimator(synthesizer, source, target).volumes
+    yield volumes["synthesis"]
+    yield volumes["source"]
+
+
+@pytest.fixture(scope="module")
+def shown(cohort):
+    pytest.importorskip("matplotlib")
     synthesizer = small(LinearRegression()).fit(cohort.ab, cohort.c)
-    for display, name in ((ComparisonDisplay, "source"), (SynthesisDisplay, "volumes")):
-        ours, theirs = (
-            getattr(display.from_estimator(synthesizer, source, cohort.c[0]), name)
-            for source in (cohort.ab[0], kind(cohort.ab[0]))
-        )
-        if name == "volumes":
-            assert (ours["synthesis"] == theirs["synthesis"]).all()
-            ours, theirs = ours["source"], theirs["source"]
-        assert (ours == theirs).all()
+    return synthesizer, list(_shown(synthesizer, cohort.ab[0], cohort.c[0]))
+
+
+@pytest.mark.parametrize("kind", [tuple, np.array, Labelled, Bare, _pandas, _polars])
+def test_displays_take_the_contrasts_of_a_subject(cohort, shown, kind):
+    synthesizer, expected = shown
+    got = _shown(synthesizer, kind(cohort.ab[0]), cohort.c[0])
+    for one, other in zip(got, expected, strict=True):
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

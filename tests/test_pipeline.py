@@ -28,7 +28,7 @@ PAGE = (REPOSITORY / "docs" / "pipeline.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^    lsdn (.+)$", PAGE, re.MULTILINE)
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
 SMALL = ["--n-voxels", "3000", "--hidden-layer-sizes", "30", "8", "--max-iter", "15"]
-MORE = {"evaluate": SMALL, "fit": SMALL}
+MORE = {"evaluate": [*SMALL, "--jobs", "1"], "fit": SMALL}
 VALIDATOR = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
 
 

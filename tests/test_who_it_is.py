@@ -419,6 +419,6 @@ def test_evaluate_keeps_labels_whole(save, capsys):
     sources, targets = zip(*rows, strict=True)
     lists = ["--source", *sources, "--target", *targets]
     brief = ["--max-iter", "2", "--n-voxels", "300", "--hidden-layer-sizes", "8", "4"]
-    assert run("evaluate", *lists, *brief) == 0
+    assert run("evaluate", *lists, *brief, "-j", "1") == 0
     header = capsys.readouterr().out.splitlines()[0].split()
     assert {"sub-CC-001", "sub-IXI_1", "sub-IXI_2"} <= set(header)
