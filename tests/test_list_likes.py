@@ -228,7 +228,7 @@ def shrunken(shrink, cohort):
 
 def test_shrinking_takes_each(cohort, shrink, shrunken, kind):
     theirs = shrink(kind(_moved(cohort.a)), kind(_moved(cohort.c)))
-    assert all(map(np.array_equal, theirs, shrunken))
+    assert np.array_equal(theirs, shrunken)
 
 
 def test_files_are_called_after_what_they_were_made_of(cohort, fitted, kind, tmp_path):
