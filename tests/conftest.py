@@ -30,7 +30,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def pytest_xdist_auto_num_workers(config):
     """All tests run side by side; for a few, workers would take longer to start."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return min(cpu_count(), 4) if everything else 0
+    return cpu_count() if everything else 0
 
 
 @pytest.fixture(scope="session", autouse=True)
