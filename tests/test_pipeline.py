@@ -25,7 +25,7 @@ pytest.importorskip("ancpbids", reason="BIDS datasets need ancpbids")
 pytest.importorskip("jinja2", reason="the report needs jinja2")
 
 PAGE = (REPOSITORY / "docs" / "pipeline.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    lsdn (.+)$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^    lsdn (.+)$", re.sub(r" \\\n +", " ", PAGE), re.MULTILINE)
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
 SMALL = ["--n-voxels", "3000", "--hidden-layer-sizes", "30", "8", "--max-iter", "15"]
 MORE = {"evaluate": [*SMALL, "--jobs", "1"], "fit": SMALL}

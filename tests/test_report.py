@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import nibabel as nib
 import numpy as np
@@ -26,9 +27,9 @@ from sklearn_lsdn import (
 )
 from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.display._panels import Panel
+from sklearn_lsdn.display._panels import Panel, window_of
 from sklearn_lsdn.report import generate_report
-from sklearn_lsdn.report._view import interactive_view
+from sklearn_lsdn.report._view import View
 
 pytest.importorskip("jinja2")
 pytest.importorskip("skimage")
@@ -64,13 +65,13 @@ class Page(HTMLParser):
         self.html = path.read_text(encoding="utf-8")
         self.images, self.rows, self.headings, self.warnings = [], [], [], []
         self.mosaics, self.views = [], []
-        self.title, self._open, self._links = "", [], []
+        self.title, self._open, self.links = "", [], []
         self.feed(self.html)
         assert self._open == []  # every tag that opens also closes
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        self._links += [attributes[n] for n in ("src", "href") if n in attributes]
+        self.links += [attributes[n] for n in ("src", "href") if n in attributes]
         if tag == "img":
             assert attributes["alt"]
             folded = ("details", None) in self._open
@@ -116,7 +117,7 @@ class Page(HTMLParser):
         for view in self.views:
             assert not re.search(r"<link |<[^>]+ src=.\s*(?!data:)", view)
         anchors = set(re.findall(r'id="([^"]+)"', self.html))
-        for link in self._links:
+        for link in self.links:
             inside = link.startswith("#") and link[1:] in anchors
             assert inside or link.startswith("data:image/webp;base64,")
 
@@ -193,33 +194,29 @@ def test_subjects_have_pages_where_one_would_be_too_large(
     from sklearn_lsdn.report import _page
 
     given = cohort.images["T1w"][2:], cohort.images["T2w"][2:]
-    names = ["Ann", "../Bob <3"]
+    names = ["Ann", "../Bob <3 50%#?"]
     synthesizer = fitted(cohort, LinearRegression())
     whole = report(synthesizer, *given, path=tmp_path / "a.html", subjects=names)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html"]
     monkeypatch.setattr(_page, "_AFFORDABLE", len(whole.html) / 20)
-    path = tmp_path / "b.html"
+    path = tmp_path / "a b%#.html"
     generate_report(synthesizer, *given, path=path, subjects=names)
-    folder = tmp_path / "b_subjects"
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "a.html",
-        path.name,
-        folder.name,
-    ]
-    files = ["1_Ann.html", "2_..-Bob-3.html"]
+    folder = tmp_path / "a b%#_subjects"
+    three = {"a.html", path.name, folder.name}
+    assert {p.name for p in tmp_path.iterdir()} == three
+    files = ["1_Ann.html", "2_..-Bob-3-50-.html"]
     assert sorted(p.name for p in folder.iterdir()) == files
     small, pages = Page(path), [Page(folder / file) for file in files]
     assert len(small.html) < len(whole.html) / 3
     assert small.headings == whole.headings
     assert len(small.images) == len(whole.images)
     assert small.mosaics == small.views == []
+    linked = [tmp_path / unquote(each) for each in small.links if each[0] == "a"]
     for file in files:
-        assert (
-            small.html.count(f'href="b_subjects/{file}"') == 1 + 4
-        )  # and its pictures
+        assert linked.count(folder / file) == 1 + 4  # from its name and its pictures
     for name, page in zip(names, pages, strict=True):
         assert page.title == name
-        assert 'href="../b.html"' in page.html
+        assert folder / unquote(page.links[0]) == folder / ".." / path.name
         assert page.images == whole.images[:4] or page.images == whole.images[4:8]
         assert set(page.mosaics) < set(whole.mosaics)
         assert len(page.mosaics) == 1
@@ -227,17 +224,24 @@ def test_subjects_have_pages_where_one_would_be_too_large(
     shapes = [[p.shape[0] for p in page.pictures()][:8] for page in (whole, small)]
     assert all(few < many for many, few in zip(*shapes, strict=True))
 
+    again = dict(path=path, overwrite=True)
+    generate_report(synthesizer, *given, **again, subjects=[1, 2], worst_first=True)
+    assert sorted(p.name for p in folder.iterdir()) in (
+        ["1_1.html", "2_2.html"],
+        ["1_2.html", "2_1.html"],
+    )
     path.unlink()
-    with pytest.raises(FileExistsError, match="b_subjects exists already"):
+    with pytest.raises(FileExistsError, match="holds pages of an older report"):
         generate_report(synthesizer, *given, path=path)
-    generate_report(synthesizer, *given, path=path, overwrite=True)
-    assert (folder / "1_subject-1.html").exists()
-    assert not (folder / files[0]).exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "a.html",
-        path.name,
-        folder.name,
-    ]
+    mine = folder / "sub-01_T1w.nii"
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match="holds something else"):
+        generate_report(synthesizer, *given, **again)
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    monkeypatch.undo()
+    generate_report(synthesizer, *given, **again)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, "a.html"}
 
 
 @pytest.mark.parametrize("size", [0.5, 1.0])
@@ -246,26 +250,40 @@ def test_the_view_has_the_voxels_of_synthesis_and_error(size):
     mask, wrong = np.zeros((2, 40, 48, 32), dtype=bool)
     mask[8:32, 8:40, 8:28] = wrong[10:14, 20:26, 12:20] = True
     error = np.where(wrong, 60.0, -10.0)
-    synthesis = Panel.of_scan("T2w (synthesis)", np.where(mask, 100.0, 7.0), 100.0)
+    synthesis = np.where(mask, 50.0, 7.0)  # half of white
+    synthesis = Panel.of_scan("T2w (synthesis)", synthesis, (0, 100.0))
     affine = np.diag([size, size, size, 1])
     affine[:3, 3] = 5, -6, 7
-    over = Panel.of_map("error", error, mask, 100.0)
+    over = Panel.of_map("error", error, mask, (0, 100.0))
     given = mask, affine, affine[:3, 3] + 20 * size
-    page = interactive_view(synthesis, over, *given)
+    page = View.of(synthesis, over, *given).page
     below, above = _sprites(page)
     each = (1 / size) ** 3
-    assert (below[..., :3].min(axis=-1) > 200).sum() == mask.sum() / each
+    assert (abs(below[..., 0] - 127.0) < 10).sum() == mask.sum() / each
     drawn = above[(above[..., 3] > 0) & (np.ptp(above[..., :3], axis=-1) > 50)]
     assert len(drawn) == wrong.sum() / each
     assert (drawn[:, 0] > drawn[:, 2]).all()  # too bright is red
     where = re.search(r'"affine": (\[\[.*?\]\])', page)[1]
     step = 1 / size
-    corner = affine[:3, 3] + size * (6 + (step - 1) / 2) - 1  # of a voxel before it
+    corner = affine[:3, 3] + size * (8 - 2 + (step - 1) / 2)
+    corner -= 1  # of a voxel before it
     np.testing.assert_allclose(np.array(json.loads(where))[:3, 3], corner)
-    nothing = Panel.of_map("error", np.zeros(mask.shape), mask, 100.0)
-    assert interactive_view(synthesis, nothing, *given) != page
-    (alone,) = _sprites(interactive_view(synthesis, None, *given))
-    assert (alone[..., :3].min(axis=-1) > 200).sum() == mask.sum() / each
+    nothing = Panel.of_map("error", np.zeros(mask.shape), mask, (0, 100.0))
+    for small in (nothing, None):
+        (alone,) = _sprites(View.of(synthesis, small, *given).page)
+        assert (abs(alone[..., 0] - 127.0) < 10).sum() == mask.sum() / each
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e7, -1.0])
+def test_the_view_takes_any_unit_and_a_brain_that_fills_the_volume(scale):
+    mask = np.ones((20, 24, 16), dtype=bool)
+    synthesis = scale * np.random.default_rng(0).uniform(1, 2, mask.shape)
+    window = window_of(synthesis, mask)
+    over = Panel.of_map("error", synthesis, mask, window)
+    panel = Panel.of_scan("synthesis", synthesis, window)
+    for above, size in ((over, (1, 1, 1)), (None, (1, 1, 1)), (None, (0.9, 1.1, 4))):
+        page = View.of(panel, above, mask, np.diag([*size, 1]), (8, 8, 8)).page
+        assert max(len(np.unique(sprite)) for sprite in _sprites(page)) > 10
 
 
 def _sprites(page):
@@ -392,6 +410,29 @@ def test_an_existing_file_is_kept(cohort, synthesizer, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
 
 
+def test_a_negative_scan_and_a_thin_brain_are_drawn(cohort, tmp_path):
+    """Intensities below 0, as of CT, and a brain of one slice."""
+    synthesizer = fitted(cohort, LinearRegression())
+    t1w, t2w = cohort.images["T1w"][2], cohort.images["T2w"][2]
+    values, shape = t2w.get_fdata(), t2w.shape
+    below = nib.Nifti1Image(np.where(values, values - 5000, 0), t2w.affine)
+    path = tmp_path / "a.html"
+    assert report(synthesizer, [t1w], [below], path=path).images
+    thin = np.zeros(shape, dtype=np.uint8)
+    thin[shape[0] // 2 - 2] = (values > 0)[shape[0] // 2 - 2]
+    mask = nib.Nifti1Image(thin, t1w.affine)
+    page = report(synthesizer, [t1w], [t2w], masks=[mask], path=path, overwrite=True)
+    assert page.mosaics
+
+
+def test_two_visits_of_a_subject_are_no_two_methods(cohort, synthesizer, tmp_path):
+    given = cohort.images["T1w"][2:], cohort.images["T2w"][2:]
+    page = report(synthesizer, *given, path=tmp_path / "a.html", subjects=["A", "A"])
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page.html)
+    roles = [title.split()[-1].strip("()") for title in titles]
+    assert roles == 2 * ["source", "target", "synthesis", "target"]
+
+
 def test_lists_must_match(cohort, synthesizer, tmp_path):
     sources, path = cohort.images["T1w"][2:], tmp_path / "a.html"
     with pytest.raises(ValueError, match="2, 1 and 2"):
@@ -446,11 +487,6 @@ FRAME = """\
 <iframe style="border: 0; width: {width}px; height: 2000px" srcdoc="{page}"></iframe>
 <script>
 addEventListener("load", () => {{
-  const page = document.querySelector("iframe").contentDocument;
-  page.querySelectorAll("details").forEach(each => each.open = true);
-  setTimeout(measure, 1000);  // of a clock that waits for views to be drawn
-}});
-function measure() {{
   const frame = document.querySelector("iframe");
   const page = frame.contentDocument;
   let [broken, stretched, bent] = [0, 0, 0];
@@ -477,7 +513,7 @@ function measure() {{
   const widest = page.documentElement.scrollWidth;
   document.title =
     [page.images.length, drawn, broken, stretched, bent, requests, widest].join(" ");
-}}
+}});
 </script>
 """
 
@@ -499,10 +535,11 @@ def test_in_a_browser(cohort, tmp_path):
     known = Page(path)
     n_images = len(known.images) + len(known.mosaics)
     assert text.count(' loading="lazy"') == n_images + len(known.views)
-    page = html.escape(text.replace(' loading="lazy"', ""))  # so that all are there
+    text = text.replace(' loading="lazy"', "")  # so that all are there, and shown
+    page = html.escape(text.replace("<details>", "<details open>"))
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--no-first-run", "--virtual-time-budget=10000"]
+    command += ["--disable-sync", "--no-first-run"]
     command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"]
     for width in (390, 1280):
         frame = tmp_path / f"{width}.html"

@@ -362,7 +362,7 @@ def keep(text):
     raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a fraction up to 1")
 
 
-def add_page(command, shows, order):
+def add_page(command, shows, order, worst="; or worst, for those of largest error"):
     """The page of a command that makes syntheses."""
     command.add_argument(
         "--report",
@@ -380,5 +380,14 @@ def add_page(command, shows, order):
         nargs="+",
         metavar="MM",
         help="on the page, where the sagittal, coronal and axial slice lie, x y z in "
-        "world mm; or worst, for those with the largest error (default: the middle)",
+        f"world mm{worst} (default: the middle)",
     )
+
+
+def refuse_without_page(arguments):
+    """Raise ValueError if what is for a page is given, and no page."""
+    if not arguments.report and (arguments.worst_first or arguments.cut_coords):
+        raise ValueError(
+            "--worst-first and --cut-coords are for the page of --report, which is not "
+            "asked for."
+        )

@@ -18,6 +18,7 @@ from .options import (
     add_mask,
     add_page,
     cluster,
+    refuse_without_page,
     running,
 )
 from .progress import shown
@@ -86,6 +87,7 @@ def add_prediction(command):
         "no others) with the maps of --uncertainty and --novelty, warnings, the "
         "networks and their training",
         "how many warnings they have",
+        "",
     )
     command.add_argument(
         "--resume",
@@ -124,6 +126,7 @@ def run(arguments):
     from .._persistence.model_files import load_synthesizer
     from .._regressors.roles import role_of
 
+    refuse_without_page(arguments)
     is_dataset = _is_dataset(arguments)
     arguments.dataset = arguments.images[0] if is_dataset else None
     synthesizer = load_synthesizer(arguments.model, of_labels=True)
@@ -153,15 +156,17 @@ def _page(arguments, synthesizer):
         return
     from .._utils.files import prepared_outputs
     from ..exceptions import SubjectsFailed
+    from ..report._folder import check_folder
     from ..report._inspection import inspect_network
-    from ..report._page import check_page, require_report, write_page
+    from ..report._page import check_ending, require_report, write_page
 
     require_report()
     inputs = [arguments.model, *sum(arguments.also, arguments.images)]
     overwrite = arguments.overwrite or arguments.resume
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
-        check_page(arguments.report, overwrite=overwrite)
+        check_ending(arguments.report)
+        check_folder(arguments.report, overwrite=overwrite)
         try:
             yield seen
         except SubjectsFailed as error:

@@ -169,30 +169,32 @@ def written_whole(path, *, suffix="", overwrite=False):
 
 
 @contextmanager
-def folder_written_whole(path, *, overwrite=False):
-    """Give a temporary folder to fill; rename it to ``path`` once that is done.
+def folder_written_whole(path):
+    """Give a temporary folder to fill; let it take the place of ``path`` in the end.
 
     Parameters
     ----------
     path : Path
-        The folder to be, in one that is there.
-    overwrite : bool, default=False
-        Replace an existing one.
+        The folder to be, in one that is there. What it held is gone.
 
     Raises
     ------
-    FileExistsError
-        If it exists and ``overwrite`` is false.
+    OSError
+        If it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists already. Choose another name, or allow overwriting it "
-            "(overwrite=True, of commands --overwrite)."
-        )
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
-        new = Path(temporary) / "new"
-        new.mkdir()
-        yield new
-        if path.exists():
-            os.rename(path, Path(temporary) / "old")
-        os.rename(new, path)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
+            new, old = Path(temporary) / "new", Path(temporary) / "old"
+            new.mkdir()
+            yield new
+            if path.exists():
+                os.rename(path, old)
+            try:
+                os.rename(new, path)
+            except OSError:
+                if old.exists():
+                    os.rename(old, path)
+                raise
+    except OSError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
+        raise OSError(f"{path} cannot be written: {reason}.") from error

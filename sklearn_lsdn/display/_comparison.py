@@ -16,7 +16,7 @@ from ..volumes._images import read_on_one_grid
 from ..volumes._masks import found_brain
 from ..volumes._subjects import Image
 from ._figures import Display
-from ._panels import Panel, draw_panels, white_of
+from ._panels import Panel, draw_panels, window_of
 from ._slices import choose_slices
 from ._synthesis import first_contrast, synthesize_one, title_of
 
@@ -254,8 +254,8 @@ class ComparisonDisplay(Display):
     ) -> Self:
         """Draw the same slice of every image, and of every error.
 
-        Target and syntheses share one window, 0 to the target's 99.5th percentile
-        over the brain; errors share another.
+        Target and syntheses share one window, from 0, or the target's 0.5th percentile
+        over the brain if that is negative, to its 99.5th; errors share another.
 
         Parameters
         ----------
@@ -302,19 +302,19 @@ class ComparisonDisplay(Display):
         }
         self.snr_ = {name: snr_score(brain, each) for name, each in inside.items()}
         self.r2_ = {name: r2_score(brain, each) for name, each in inside.items()}
-        white = white_of(self.target, self.mask)
+        window = window_of(self.target, self.mask)
         look, of_error = dict(cmap=cmap), dict(limit=error_limit, cmap=error_cmap)
         title = title_of("target", self.target_name)
-        columns = [(Panel.of_scan(title, self.target, white, **look), None)]
+        columns = [(Panel.of_scan(title, self.target, window, **look), None)]
         if self.source is not None:
-            top = white_of(self.source, self.mask)
+            own = window_of(self.source, self.mask)
             title = title_of("source", self.source_name)
-            columns.insert(0, (Panel.of_scan(title, self.source, top, **look), None))
+            columns.insert(0, (Panel.of_scan(title, self.source, own, **look), None))
         n_scans = len(columns)
         for name, synthesis in self.syntheses.items():
             title = f"{name}\n{self.snr_[name]:.1f} dB, R2 {self.r2_[name]:.2f}"
-            shown = Panel.of_scan(title, synthesis, white, **look)
-            error = Panel.of_map("error", errors[name], self.mask, white, **of_error)
+            shown = Panel.of_scan(title, synthesis, window, **look)
+            error = Panel.of_map("error", errors[name], self.mask, window, **of_error)
             columns.append((shown, error))
         cells = [
             [panel and (panel, cut) for panel in row]

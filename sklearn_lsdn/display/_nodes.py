@@ -12,7 +12,7 @@ from .._regressors.roles import role_of
 from ..volumes import VolumeSynthesizer
 from ..volumes._subjects import Image, Mask
 from ._figures import Display
-from ._panels import Panel, draw_panels, white_of
+from ._panels import Panel, draw_panels, window_of
 from ._slices import choose_slices
 
 if TYPE_CHECKING:
@@ -160,8 +160,8 @@ class NodesDisplay(Display):
         ValueError
             If a slice is asked for where there is no brain.
         """
-        white = white_of(self.volume, self.mask)
-        scan = Panel.of_scan("", self.volume, white)
+        window = window_of(self.volume, self.mask)
+        scan = Panel.of_scan("", self.volume, window)
         rows = choose_slices(self.mask, self.affine, plane, cut_coords)
         cuts = [cut for row in rows for cut in row]
         cells = [[(scan, cut) for cut in cuts]]

@@ -6,17 +6,19 @@ import numpy as np
 
 from ._figures import new_figure
 
-_WHITE = 99.5  # percentile of the brain that is drawn white
-_ERROR = 0.5  # of what is white: the error, or deviation, with the last colour
+_BLACK, _WHITE = 0.5, 99.5  # percentiles of the brain that are drawn so, or 0 is black
+_ERROR = 0.5  # of what lies between: the error, or deviation, with the last colour
 _WIDEST = 2.5  # inches of a panel in a new figure,
-_ALL = 13  # and of all panels in a row
+_ALL, _TALLEST = 13, 20  # of all panels in a row, and in a column
 _OUTLINE = {True: "0.45", False: "#2fd6c3"}  # on maps and on scans
 SCANNER = "scanner units"
 
 
-def white_of(volume, mask) -> float:
-    """Intensity to be drawn white."""
-    return float(np.percentile(volume[mask], _WHITE)) or 1.0
+def window_of(volume, mask) -> tuple[float, float]:
+    """Intensities to be drawn black and white."""
+    black, white = np.percentile(volume[mask], [_BLACK, _WHITE]).tolist()
+    black = min(0.0, black)
+    return black, white if white > black else black + 1.0
 
 
 @dataclass(eq=False)
@@ -45,18 +47,18 @@ class Panel:
     is_map: bool = False
 
     @classmethod
-    def of_scan(cls, title, volume, white, **more):
-        """A scan or a synthesis, from 0 to what is white."""
-        return cls(title, volume, 0.0, white, **more)
+    def of_scan(cls, title, volume, window, **more):
+        """A scan or a synthesis."""
+        return cls(title, volume, *window, **more)
 
     @classmethod
-    def of_map(cls, kind, volume, mask, white, *, limit=None, cmap=None, title=None):
+    def of_map(cls, kind, volume, mask, window, *, limit=None, cmap=None, title=None):
         """An "error", "standard deviation" or "novelty".
 
-        Errors and deviations have one scale, half of what is white, whatever the
+        Errors and deviations have one scale, half of the scan's window, whatever the
         method, so that pictures can be compared.
         """
-        top = _ERROR * white if limit is None else limit
+        top = _ERROR * (window[1] - window[0]) if limit is None else limit
         colors, low, high, unit = {
             "error": ("RdBu_r", -top, top, SCANNER),
             "standard deviation": ("magma", 0, top, SCANNER),
@@ -145,6 +147,7 @@ def _axes(widths, heights, figure, ax, room):
         return np.reshape(ax, shape)
     if figure is None or callable(figure):
         inches = min(_WIDEST, _ALL / len(widths)) / max(widths)
+        inches = min(inches, _TALLEST / sum(heights))
         size = np.array([sum(widths), sum(heights)]) * inches + room
         figure = (figure or new_figure)(size)
         if engine := figure.get_layout_engine():

@@ -183,7 +183,8 @@ class Slice:
     def mark(self, ax, color):
         """Write which sides are left and right, and where the plane lies."""
         name = [*PLANES][self._axis]
-        where = f"{name}, {'xyz'[self._axis]} = {self.position:.0f} mm"
+        millimetres = np.floor(self.position + 0.5)  # as the view of a report has it
+        where = f"{name}, {'xyz'[self._axis]} = {millimetres:.0f} mm"
         place = dict(transform=ax.transAxes, color=color, fontsize=7, zorder=5)
         place["in_layout"] = False  # where panels are small
         place["path_effects"] = [_halo(color)]

@@ -14,7 +14,7 @@ from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
 from ._figures import Display
-from ._panels import Panel, draw_panels, white_of
+from ._panels import Panel, draw_panels, window_of
 from ._slices import choose_slices
 
 if TYPE_CHECKING:
@@ -223,10 +223,10 @@ class SynthesisDisplay(Display):
     ) -> Self:
         """Draw slices of each volume, at one scale.
 
-        Target and synthesis share one grey window, 0 to the target's 99.5th
-        percentile over the brain. Errors run from blue (too dark) over white to red
-        (too bright) and, like standard deviations, get the last colour at half of
-        that; novelty at 4.
+        Target and synthesis share one grey window, from 0, or the target's 0.5th
+        percentile over the brain if that is negative, to its 99.5th. Errors run from
+        blue (too dark) over white to red (too bright) and, like standard deviations,
+        get the last colour at half of the window; novelty at 4.
 
         Parameters
         ----------
@@ -296,16 +296,16 @@ class SynthesisDisplay(Display):
             With its title, limits, colours and unit.
         """
         shared = self.volumes.get("target", self.volumes["synthesis"])
-        white = white_of(shared, self.mask)
+        window = window_of(shared, self.mask)
         panels = []
         for name, volume in self.volumes.items():
             title = (self.names or {}).get(name)
             if name in ("error", "standard deviation", "novelty"):
-                panel = Panel.of_map(name, volume, self.mask, white, title=title)
+                panel = Panel.of_map(name, volume, self.mask, window, title=title)
             elif name.startswith("source"):
-                top = white_of(volume, self.mask)
-                panel = Panel.of_scan(title or name, volume, top)
+                own = window_of(volume, self.mask)
+                panel = Panel.of_scan(title or name, volume, own)
             else:
-                panel = Panel.of_scan(title or name, volume, white)
+                panel = Panel.of_scan(title or name, volume, window)
             panels.append(panel)
         return panels

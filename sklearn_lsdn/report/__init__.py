@@ -12,8 +12,9 @@ from ..display._synthesis import first_contrast
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
 from ..volumes._subjects import Masks, Subjects, list_masks
+from ._folder import check_folder
 from ._inspection import inspect_network, inspect_subject
-from ._page import check_page, require_report, write_page
+from ._page import check_ending, require_report, write_page
 from ._pictures import checked_places
 
 __all__ = ["generate_report"]
@@ -76,7 +77,8 @@ def generate_report(
     Raises
     ------
     FileExistsError
-        If it or its folder exists and ``overwrite`` is false.
+        If it or its folder exists and ``overwrite`` is false, or something else is
+        where the folder would be.
     ImportError
         If jinja2, matplotlib, nilearn or scikit-image is missing.
     TypeError
@@ -116,7 +118,7 @@ def generate_report(
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
     masks = list_masks(masks, sources)
     if subjects is not None:
-        subjects = as_list(subjects, "subjects")
+        subjects = [str(each) for each in as_list(subjects, "subjects")]
     else:
         firsts = [open_image(first_contrast(each), "source") for each in sources]
         subjects = subject_labels([file.path for file in firsts])
@@ -127,7 +129,8 @@ def generate_report(
             f"{len(sources)}, {len(targets)} and {len(subjects)}."
         )
     check_output(path, overwrite=overwrite)
-    check_page(path, overwrite=overwrite)
+    check_ending(path)
+    check_folder(path, overwrite=overwrite)
     results = [
         inspect_subject(synthesizer, *images, subject, mask=mask, cut_coords=cut_coords)
         for *images, subject, mask in zip(

@@ -3,6 +3,7 @@
 import base64
 import os
 import platform
+from collections import Counter
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from .._utils.files import folder_written_whole, written_whole
 from .._utils.optional import require
 from .._version import __version__
 from ..jobs._evaluation import WHAT_COUNTS
+from ._folder import check_folder, folder_beside, remove_folder
 from ._methods import CHECKLIST, CITATION, methods_of
 from ._pictures import draw_losses
 from ._subject import Shown
@@ -36,24 +38,8 @@ def require_report():
 
 def check_ending(path):
     """Raise ValueError unless a file is called as pages are."""
-    if Path(path).suffix not in (".html", ".htm"):
+    if Path(path).suffix != ".html":
         raise ValueError(f"{path} does not end in .html, as pages do.")
-
-
-def check_page(path, *, overwrite=False):
-    """The same, and FileExistsError if the folder that it may need is there."""
-    check_ending(path)
-    if (folder := _folder_of(path)).exists() and not overwrite:
-        raise FileExistsError(
-            f"{folder} exists already, where pages of subjects may have to go. Choose "
-            f"another name than {path}, or allow overwriting both (overwrite=True, of "
-            "commands --overwrite)."
-        )
-
-
-def _folder_of(path):
-    """Where the pages of subjects are, if one page is not enough."""
-    return Path(path).with_name(f"{Path(path).stem}_subjects")
 
 
 def write_page(
@@ -68,6 +54,9 @@ def write_page(
     overwrite=False,
 ) -> Path:
     """Write the file and, where all is more than a page affords, a folder beside it.
+
+    What is in the way of either had better be refused before the work, by
+    `check_output`, `check_ending` and `check_folder`.
 
     Parameters
     ----------
@@ -88,9 +77,10 @@ def write_page(
     overwrite : bool, default=False
         Replace an existing file.
     """
+    check_folder(path, overwrite=overwrite)
     summary = _summary(results)
     models = [_model(group) for group in _by(networks, "model").values()]
-    subjects = [Shown.of(group) for group in _by(results, "subject").values()]
+    subjects = [Shown.of(group) for group in _by_subject(results)]
     if worst_first:
         subjects.sort(key=attrgetter("rank"))
     versions = versions_of(*_PACKAGES)
@@ -113,16 +103,17 @@ def write_page(
         overwrite=overwrite,
     )
     if sum(subject.n_bytes for subject in subjects) <= _AFFORDABLE:
-        return page(subjects=subjects)
-    folder = _folder_of(path)
-    with folder_written_whole(folder, overwrite=overwrite) as temporary:
-        links, digits = [], len(str(len(subjects)))
+        page(subjects=subjects)
+        remove_folder(path)
+        return Path(path)
+    folder, links, digits = folder_beside(path), [], len(str(len(subjects)))
+    with folder_written_whole(folder) as temporary:
         for number, subject in enumerate(subjects, start=1):
             name = f"{number:0{digits}}_{subject.file_name}"
             shown = dict(title=subject.name, subject=subject, back=Path(path).name)
             write_html(temporary / name, "subject.html", **shown)
             links.append(f"{folder.name}/{name}")
-        return page(subjects=_as_thumbnails(subjects, links))
+    return page(subjects=_as_thumbnails(subjects, links))
 
 
 def _as_thumbnails(subjects, links):
@@ -177,6 +168,16 @@ def versions_of(*packages) -> dict:
 
 def _data_uri(picture):
     return f"data:image/webp;base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def _by_subject(results):
+    """Results of a subject by each method; repeated scans are apart."""
+    groups, before = {}, Counter()
+    for result in results:
+        whose = result["subject"], result["model"]
+        groups.setdefault((result["subject"], before[whose]), []).append(result)
+        before[whose] += 1
+    return groups.values()
 
 
 def _by(items, key):

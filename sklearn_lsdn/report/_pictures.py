@@ -12,9 +12,9 @@ from .._utils.optional import require
 from ..display import LossCurveDisplay, NodesDisplay, SynthesisDisplay
 from ..display._figures import as_webp, bare_figure, figure_to_save
 from ..display._panels import draw_panels
-from ..display._slices import choose_slices
+from ..display._slices import PLANES, choose_slices
 from ..display._synthesis import title_of
-from ._view import interactive_view
+from ._view import View
 
 _DPI = 168  # of twice as many pixels as are shown
 _ROOM = np.array([0, 0.54])  # inches beside and below panels
@@ -118,15 +118,15 @@ class Drawn:
         Three planes of each image.
     mosaic : Picture
         Axial slices of target or source, synthesis and map, below each other.
-    view : str
-        A page to click through.
+    view : View
+        To click through.
     """
 
     title: str
     over: str
     pictures: list[Picture]
     mosaic: Picture
-    view: str
+    view: View
 
 
 def draw_subject(
@@ -149,7 +149,7 @@ def draw_subject(
     target_name, model : str, default=""
         The contrast, and what made the synthesis.
     cut_coords : sequence of 3 float, "worst" or None, default=None
-        Where the slices of pictures lie, if the subject has brain there.
+        Where the slices of pictures lie, each if the subject has brain there.
     """
     mask = subject.brain.mask
     several = subject.sources[0].among > 1
@@ -183,18 +183,22 @@ def draw_subject(
         pictures = [_planes(name, panel, cuts) for name, panel in panels.items()]
         mosaic = _mosaic(below, mask, affine)
         middle = [cut.position for cut in cuts]
-        view = interactive_view(panels["synthesis"], over, mask, affine, middle)
+        view = View.of(panels["synthesis"], over, mask, affine, middle)
     title, above = panels["synthesis"].title, over.title if over else ""
     return Drawn(title, above, pictures, mosaic, view)
 
 
 def _cuts(mask, affine, cut_coords, error):
-    """A slice of each plane: where it was asked for, if that can be."""
-    try:
-        rows = choose_slices(mask, affine, None, cut_coords, error)
-    except ValueError:  # a subject who has no brain there
-        rows = choose_slices(mask, affine)
-    return [cut for (cut,) in rows]
+    """A slice of each plane: where it was asked for, if the subject has brain there."""
+    if cut_coords is None or cut_coords == "worst":
+        return [cut for (cut,) in choose_slices(mask, affine, None, cut_coords, error)]
+    cuts = []
+    for plane, position in zip(PLANES, cut_coords, strict=True):
+        try:
+            cuts += choose_slices(mask, affine, plane, [position])[0]
+        except ValueError:
+            cuts += choose_slices(mask, affine, plane, 1)[0]
+    return cuts
 
 
 def _planes(name, panel, cuts):
@@ -210,7 +214,8 @@ def _planes(name, panel, cuts):
 
 def _mosaic(panels, mask, affine):
     """Axial slices, images below each other."""
-    (cuts,) = choose_slices(mask, affine, "axial", _SLICES)
+    (row,) = choose_slices(mask, affine, "axial", _SLICES)
+    cuts = {cut.position: cut for cut in row}.values()  # small brains have fewer
     title = f"From top to bottom: {', '.join(panel.title for panel in panels)}"
     return _picture([[(p, cut) for cut in cuts] for p in panels], title=title)
 
@@ -221,7 +226,8 @@ def _picture(cells, *, outline=False, **more):
     figure = axes[0, 0].figure
     width, height = figure.get_size_inches()
     across, bottom, thick = _BAR
-    place = 0.5 - across / width / 2, bottom / height, across / width, thick / height
+    across = min(across / width, 0.9)
+    place = 0.5 - across / 2, bottom / height, across, thick / height
     bar = figure.add_axes(place)
     cells[-1][0][0].scale(axes[-1, 0], cax=bar, orientation="horizontal")
     return Picture.of(figure, **more)

@@ -67,7 +67,7 @@ class Shown:
     @property
     def n_bytes(self) -> float:
         """What pictures and views take on a page."""
-        folded = sum(each.mosaic.n_bytes + len(each.view) for each in self.more)
+        folded = sum(each.mosaic.n_bytes + len(each.view.page) for each in self.more)
         return folded + sum(picture.n_bytes for row in self.rows for picture in row)
 
     def as_thumbnails(self, factor, size, link) -> "Shown":

@@ -56,7 +56,7 @@ def make_estimator(synthesizer, rng, unfitted=None):
         If a synthesizer is to have a classifier.
     """
     given = synthesizer.estimator if unfitted is None else None
-    if given is not None and is_classifier(given):
+    if hasattr(given, "__sklearn_tags__") and is_classifier(given):
         raise TypeError(
             f"estimator is a {type(given).__name__}, a classifier, and intensities "
             "take a regressor. VolumeSegmenter takes classifiers."
