@@ -122,6 +122,8 @@ def test_doubts_come_first(data, model, tmp_path, capsys):
     given = [*given, "--overwrite", "--cut-coords", "worst"]
     assert run("predict", *given) == 1
     assert "where targets are given, worst" in capsys.readouterr().err
+    assert run("predict", *given[:5], "--worst-first") == 1  # without --report
+    assert "the page of --report" in capsys.readouterr().err
     given[1:2] = files_of(data)[0], path
     given[-1:] = "-8", "0", "8", "--worst-first"
     assert run("predict", *given) == 0
