@@ -148,7 +148,8 @@ def write_html(path, template, *, overwrite=False, **shown) -> Path:
     environment.filters["uri"] = _data_uri
     html = environment.get_template(template).render(**shown)
     with written_whole(path, suffix=".html", overwrite=overwrite) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        # Names of files need not be text.
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 
