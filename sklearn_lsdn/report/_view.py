@@ -16,6 +16,7 @@ _COLOURS = 16  # so few take half the bytes
 _THROUGH = 0.7  # opacity of a map that is small nowhere
 _COARSE = 500_000  # pixels: fewer take little without loss
 _SMALL = 2  # colours on either side of 0, where the synthesis is seen
+_HIGHER = 1.1  # is nilearn's picture than its slices, for what it writes below
 _ICON = re.compile(r'<link rel="(?:shortcut )?icon"[^>]*>')  # would be fetched
 _PNG = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
 
@@ -69,7 +70,7 @@ class View:
         view = require("nilearn.plotting").view_img(shown, **look)
         page = _PNG.sub(_as_webp, _ICON.sub("", view.get_standalone()))
         x, y, z = shown.shape
-        return cls(page, 1.1 * max(y, z) / (2 * x + y))
+        return cls(page, _HIGHER * max(y, z) / (2 * x + y))
 
 
 def _small(panel, brain, outside=None):
