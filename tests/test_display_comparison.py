@@ -185,6 +185,8 @@ def test_places_without_brain_are_refused():
         _display(cut_coords=90)
     with pytest.raises(ValueError, match=r"plane must be one of .*got 'oblique'"):
         _display(plane="oblique")
+    with pytest.raises(ValueError, match="one position in mm or 'worst'"):
+        _display(cut_coords=(-20, 0))
 
 
 def test_the_worst_slice_is_where_errors_are():

@@ -100,6 +100,23 @@ def test_axes_given_are_drawn_on(display):
         display.plot(ax=axes[0, :2])
 
 
+def test_slices_of_a_tilted_grid_meet_in_a_point():
+    turn = np.deg2rad(12)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:2, :2] = 2 * np.array(
+        [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    )
+    mask = np.ones((40, 50, 30), dtype=bool)
+    dot = np.zeros(mask.shape)
+    dot[30, 8, 20] = 1
+    volumes = {"synthesis": np.where(mask, 5.0, 0), "target": dot}
+    display = SynthesisDisplay(volumes, mask, affine)
+    point = (affine @ [30, 8, 20, 1])[:3]
+    display.plot(cut_coords=point)
+    assert all(row[1].images[0].get_array().max() == 1 for row in display.axes_)
+    assert "(tilted)" in display.axes_[0, 0].texts[0].get_text()
+
+
 def test_nodes_lie_where_the_network_has_them():
     cohort = make_brain_cohort(1, voxel_size=8, random_state=0)
     t1w, t2w = cohort.images["T1w"], cohort.images["T2w"]
@@ -117,6 +134,15 @@ def test_nodes_lie_where_the_network_has_them():
     # Sigma of 0.5 is a quarter of the brain; all nodes answer in part.
     answers = np.asarray(ax.images[1].get_array())
     assert 0 < np.nanmin(answers) < np.nanmax(answers) < 1
+    boxed = given | dict(places="brain")
+    boxed = VolumeSynthesizer(LSDNRegressor(**small), **boxed).fit(t1w, t2w)
+    where = [
+        _positions(
+            NodesDisplay.from_estimator(each, t1w[0], plane="axial", cut_coords=4)
+        )
+        for each in (synthesizer, boxed)
+    ]
+    assert where[0] == where[1]  # both in world mm
     without = VolumeSynthesizer(VDNRegressor(**small), **given).fit(t1w, t2w)
     with pytest.raises(ValueError, match="No network of the synthesizer has nodes"):
         NodesDisplay.from_estimator(without, t1w[0])

@@ -185,6 +185,13 @@ def test_methods_stand_side_by_side_and_the_worst_comes_first(cohort, tmp_path):
     assert page.facts["command"] == "lsdn x"
     assert len(page.facts["fingerprint of LSDN"]) == 32
     assert "Each subject" not in page.html  # none was held back
+    for result, place in zip(results, (0, 0, 5, 5), strict=True):
+        for picture in result["drawn"][0].pictures:
+            if picture.kind == "scan" and place:  # slices that lie elsewhere
+                object.__setattr__(picture, "data", picture.data + b"\0")
+    write_page(path, "Both", results, networks, overwrite=True)
+    roles = re.findall("<figcaption>(.*?)</figcaption>", path.read_text())[:8]
+    assert roles[:6] == ["source", "target", made[0], "source", "target", made[1]]
     assert page.html.index("<nav>") < page.html.index("Scores</h2>")
 
 

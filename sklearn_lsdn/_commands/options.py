@@ -380,7 +380,7 @@ def add_page(command, shows, order, worst="; or worst, for those of largest erro
         nargs="+",
         metavar="MM",
         help="on the page, where the sagittal, coronal and axial slice lie, x y z in "
-        f"world mm{worst} (default: the middle)",
+        f"world mm{worst} (default: the middle, off the fissure)",
     )
 
 

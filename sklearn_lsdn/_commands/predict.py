@@ -21,7 +21,7 @@ from .options import (
     refuse_without_page,
     running,
 )
-from .progress import shown
+from .progress import shown, tell
 
 HELP = "synthesise or segment images by a model"
 PARENTS = (running, cluster)
@@ -189,6 +189,7 @@ def _page(arguments, synthesizer):
             worst_first=arguments.worst_first,
             overwrite=overwrite,
         )
+        tell(arguments, f"Report: {arguments.report}")
     if failure:
         raise failure
 

@@ -92,3 +92,9 @@ def _rich_progress():
         TextColumn("{task.fields[note]}", markup=False, table_column=rest),
         console=console,
     )
+
+
+def tell(arguments, text):
+    """Say something that is no result, unless nothing shall be said."""
+    if not arguments.quiet:
+        print(text, file=sys.stderr)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .arguments import inputs
 from .options import add_page, refuse_without_page
+from .progress import tell
 
 
 def add_scores_output(command, unless=""):
@@ -86,3 +87,4 @@ def _write(arguments, evaluation, title, results, networks):
             worst_first=arguments.worst_first,
             overwrite=arguments.overwrite,
         )
+        tell(arguments, f"Report: {arguments.report}")

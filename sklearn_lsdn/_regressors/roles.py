@@ -239,7 +239,8 @@ class NetworkRole(LocatedRole):
 
     def facts(self):
         regressor, network = self.regressor, self.network.network_
-        sizes = regressor.n_features_in_, *network.layer_sizes[1:]
+        inputs, *sizes = network.layer_sizes
+        sizes = inputs + len(network.coordinate_columns), *sizes
         facts = {
             "layers": "-".join(map(str, sizes)),
             "parameters": network.architecture.n_parameters,

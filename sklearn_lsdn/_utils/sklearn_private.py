@@ -42,7 +42,7 @@ except ImportError:
             return False
 
     class CallbackSupportMixin:
-        def set_callbacks(self, *callbacks) -> Self:
+        def set_callbacks(self, *callbacks: object) -> Self:
             """Refuse callbacks: they need scikit-learn 1.9 or newer.
 
             Parameters

@@ -295,6 +295,11 @@ class ComparisonDisplay(Display):
         total = np.sum([abs(error) for error in errors.values()], axis=0)
         if isinstance(cut_coords, Real):
             cut_coords = [cut_coords]
+        elif not (cut_coords is None or isinstance(cut_coords, str)):
+            raise ValueError(
+                f"cut_coords must be one position in mm or 'worst', got {cut_coords}: "
+                "a comparison shows one slice of each image."
+            )
         ((cut,),) = choose_slices(self.mask, self.affine, plane, cut_coords, total)
         brain = np.float64(self.target[self.mask])
         inside = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
@@ -38,11 +39,13 @@ class NodesDisplay(Display):
     mask : ndarray of bool of shape (nx, ny, nz)
         The brain.
     affine : ndarray of shape (4, 4)
-        From voxels to mm, where nodes are placed.
+        From voxels to world mm.
+    world_to_places : ndarray of shape (4, 4)
+        From world mm to where the network takes a voxel to lie.
     nodes : ndarray of shape (n_nodes, 3)
-        Latent coordinates in mm.
+        Latent coordinates, among such places.
     reach : ndarray of shape (3,)
-        Sigma along each axis in mm.
+        Sigma along each axis, likewise.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class NodesDisplay(Display):
     volume: np.ndarray
     mask: np.ndarray
     affine: np.ndarray
+    world_to_places: np.ndarray
     nodes: np.ndarray
     reach: np.ndarray
 
@@ -122,7 +126,8 @@ class NodesDisplay(Display):
         return cls(
             np.where(subject.mask, subject.volumes[0], 0),
             subject.mask,
-            subject.places,
+            subject.affine,
+            subject.world_to_places,
             network.latent_coordinates_,
             trained.sigma * trained.scaling.coordinate_scale,
         ).plot(**plot_parameters)
@@ -167,19 +172,21 @@ class NodesDisplay(Display):
         cells = [[(scan, cut) for cut in cuts]]
         axes = draw_panels(cells, figure=figure, ax=ax, room=(0.9, 0.1))
         drawn = [np.where(c.brain, self._answers(c.places), np.nan) for c in cuts]
+        nodes = apply_affine(np.linalg.inv(self.world_to_places), self.nodes)
         most = max(map(np.nanmax, drawn))
         for ax, cut, answers in zip(axes[0], cuts, drawn, strict=True):
             look = dict(cmap="viridis", vmin=0, vmax=most, alpha=0.5)
             image = cut.draw_over(ax, answers, **look)
-            near = self.nodes[abs(cut.distance(self.nodes)) < _NEAR]
+            near = nodes[abs(cut.distance(nodes)) < _NEAR]
             look = dict(color="white", edgecolors="black", linewidths=0.6)
             ax.scatter(*cut.flat(near).T, s=12, zorder=3, **look)
         label = "mean answer of the nodes"
         axes[0, 0].figure.colorbar(image, ax=[*axes.flat], label=label, pad=0.01)
         return self._on(axes)
 
-    def _answers(self, places):
-        """Mean of the spatial responses of all nodes."""
+    def _answers(self, points):
+        """Mean of the spatial responses of all nodes at points in world mm."""
+        places = apply_affine(self.world_to_places, points)
         total = np.zeros(places.shape[:-1])
         for node in self.nodes:
             total += 2 * expit(-(((places - node) / self.reach) ** 2).sum(axis=-1))

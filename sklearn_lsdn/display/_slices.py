@@ -15,6 +15,7 @@ _FISSURE = 0.1  # of the brain's width: nearer to the middle no sagittal slice l
 _BEYOND = 0.12  # of the brain's length, at either end: no slice of several lies there
 _LARGE = 0.5  # of the largest slice: a smaller one is never the worst
 _BLUR = 1.0  # voxels, against noise
+_TILTED = 0.01  # sine of the angle from which a grid is
 _STRONG = 60  # percentile of the slopes from which there is an edge
 
 
@@ -43,13 +44,23 @@ class Brain:
         )
         ends = [np.flatnonzero(each)[[0, -1]] for each in self.sizes]
         self.low, self.high = np.transpose(ends)
-        # World mm = origin + step * index, which is exact but for tilted grids.
+        # World mm = origin + step * index, which of a tilted grid holds in the middle.
         self.step = np.linalg.norm(affine[:3, :3], axis=0)
+        off = affine[:3, :3] / self.step - np.eye(3)
+        self.is_tilted = bool(abs(off).max() > _TILTED)
+        self._to_index = np.linalg.inv(affine)
         self._origin = (affine @ [*self.middle, 1])[:3] - self.step * self.middle
 
     def mm(self, index):
         """World mm of an index along each axis."""
         return self._origin + self.step * index
+
+    def through(self, point) -> list[float]:
+        """Positions of the slices that meet in a point of world mm."""
+        point = np.array(point, dtype=float)
+        if self.is_tilted:
+            point = self.mm((self._to_index @ [*point, 1])[:3])
+        return point.tolist()
 
     def index(self, position, axis):
         """Of the voxel at a position, in world mm along an axis, that has brain."""
@@ -125,6 +136,7 @@ class Slice:
         self._extent = grid[:, self._shown].T.ravel()
         self.window = window[:, self._shown].T
         self.brain = self._of(brain.mask)
+        self._is_tilted = brain.is_tilted
 
     @property
     def places(self) -> np.ndarray:
@@ -185,6 +197,7 @@ class Slice:
         name = [*PLANES][self._axis]
         millimetres = np.floor(self.position + 0.5)  # as the view of a report has it
         where = f"{name}, {'xyz'[self._axis]} = {millimetres:.0f} mm"
+        where += " (tilted)" * self._is_tilted
         place = dict(transform=ax.transAxes, color=color, fontsize=7, zorder=5)
         place["in_layout"] = False  # where panels are small
         place["path_effects"] = [_halo(color)]
@@ -244,8 +257,10 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
     cut_coords : int, float, sequence of float, "worst" or None, default=None
         A whole number is how many slices of a plane, which are spread over the brain
         and miss the fissure; None is one. Numbers in a list are world mm along the axis
-        across the plane or, for all three planes, x, y and z. "worst" is where the
-        error is largest, among slices that are not small.
+        across the plane or, for all three planes, x, y and z. Slices of a tilted grid
+        are tilted: one number holds in the middle of the brain, and where three are
+        given, slices meet in that point. "worst" is where the error is largest, among
+        slices that are not small.
     error : ndarray of shape (nx, ny, nz), default=None
         For "worst".
 
@@ -264,18 +279,18 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
     axes = [*PLANES.values()] if plane is None else [PLANES[plane]]
     brain = Brain(mask, affine)
     match cut_coords:
-        case "worst":
+        case str():
+            if cut_coords != "worst":
+                raise ValueError(
+                    "cut_coords must be a number of slices, positions in mm or "
+                    f"'worst', got {cut_coords!r}."
+                )
             if error is None:
                 raise ValueError(
                     "Which slice is worst is not known without a target. Give "
                     "cut_coords in mm, or how many slices."
                 )
             positions = [[brain.worst(axis, error)] for axis in axes]
-        case str():
-            raise ValueError(
-                "cut_coords must be a number of slices, positions in mm or 'worst', "
-                f"got {cut_coords!r}."
-            )
         case Integral() | None:
             number = 1 if cut_coords is None else int(cut_coords)
             if number < 1:
@@ -288,7 +303,10 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
                     "cut_coords of all three planes are x, y and z in mm, got "
                     f"{len(given)} numbers. Name a plane to see several slices of it."
                 )
-            positions = [given] if plane is not None else [[each] for each in given]
+            if plane is not None:
+                positions = [given]
+            else:
+                positions = [[each] for each in brain.through(given)]
     return [
         [Slice(brain, axis, each) for each in row]
         for axis, row in zip(axes, positions, strict=True)

@@ -10,7 +10,8 @@ from ..volumes._doubts import doubt_of_score
 
 WHAT_COUNTS = (
     "SNR counts from the scan's own zero; R2 does not: 1 is perfect, 0 as good as the "
-    "scan's mean."
+    "scan's mean. Each synthesis was brought to the units of its scan first, by that "
+    "scan's own normalisation."
 )
 _TIMES = {"fit_seconds": "fit (s)", "predict_seconds": "predict (s)"}
 

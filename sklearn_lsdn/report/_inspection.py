@@ -64,9 +64,9 @@ def inspect_synthesis(
     -------
     result : dict
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files",
-        their "folder", and "warnings", statistics of its "likeness" to training; for
-        each target contrast one of "contrasts", what is "drawn" and, with a target,
-        one of "scores".
+        their "folder", contrasts of the "sources", and "warnings", statistics of its
+        "likeness" to training; for each target contrast one of "contrasts", what is
+        "drawn" and, with a target, one of "scores".
     """
     read = synthesis.subject
     mask = read.brain.mask
@@ -99,6 +99,7 @@ def inspect_synthesis(
         "files": [Path(file.path).name for file in files if file.path],
         "folder": str(Path(files[0].path).absolute().parent) if files[0].path else "",
         "contrasts": names,
+        "sources": _sources(read.sources, synthesizer),
         "drawn": [
             draw_subject(read, *each, novelty, name, model, cut_coords)
             for name, each in zip(names, zip_longest(*drawn), strict=True)
@@ -121,6 +122,15 @@ def inspect_fold(
     return (
         inspect_subject(*case),
         inspect_network(synthesizer, shown, model, subject, mask),
+    )
+
+
+def _sources(files, synthesizer):
+    """Contrasts that are there, by the names of files or else of the training."""
+    asked = (synthesizer.bids_query_ or {}).get("source")
+    names = [contrast_of(file.path) for file in files]
+    return (
+        names if any(names) or not asked else [asked[file.contrast] for file in files]
     )
 
 

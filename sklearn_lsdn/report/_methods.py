@@ -5,9 +5,24 @@ CITATION = (
     "images using efficient location-sensitive deep network. MICCAI 2015, LNCS 9349, "
     "677-684. doi:10.1007/978-3-319-24553-9_83"
 )
+_HOW_SCORED = (
+    "Before a synthesis was scored, it was brought to the units of the scan by that "
+    "scan's normalisation, such as its mean and standard deviation over the brain."
+)
 CHECKLIST = (
     "Mongan, Moy and Kahn, CLAIM, Radiol Artif Intell 2020, doi:10.1148/ryai.2020200029"
 )
+_NORMALISERS = {
+    "ZScoreNormalizer": "z-scores over the brain",
+    "NyulNormalizer": "Nyul's landmarks over the brain",
+    "PercentileNormalizer": "two percentiles over the brain",
+    "PeakNormalizer": "the peak of the brain's histogram",
+}
+_NAMES = {
+    "LSDNRegressor": ", a location-sensitive deep network [1],",
+    "CDNRegressor": ", a network with coordinates among its inputs [1],",
+    "VDNRegressor": ", a network without coordinates [1],",
+}
 
 
 def methods_of(results, models, summary, versions) -> str:
@@ -23,14 +38,19 @@ def methods_of(results, models, summary, versions) -> str:
         Rows of scores.
     versions : dict of str to str
     """
-    subjects = list(dict.fromkeys(result["subject"] for result in results))
-    contrasts = dict.fromkeys(name for r in results for name in r["contrasts"] if name)
-    target = " and ".join(contrasts) or "the target contrast"
-    said = [f"{target[0].upper()}{target[1:]} was synthesised for "]
-    said[0] += f"{len(subjects)} subject(s)."
+    n_subjects = len({result["subject"] for result in results})
+    target, source = (
+        " and ".join(dict.fromkeys(name for r in results for name in r[key] if name))
+        for key in ("contrasts", "sources")
+    )
+    said = [
+        f"{target or '[target contrast]'} was synthesised from "
+        f"{source or '[source contrast]'} for {n_subjects} "
+        f"subject{'s' * (n_subjects != 1)}."
+    ]
     first = models[0]["first"]
     facts = first["facts"]
-    normaliser = facts["normalisation"]
+    normaliser = _NORMALISERS.get(facts["normalisation"], facts["normalisation"])
     if first["parameters"].get("normalization") == repr("auto"):
         normaliser = (
             "z-scores or Nyul's landmarks, as training subjects held back decided"
@@ -43,22 +63,13 @@ def methods_of(results, models, summary, versions) -> str:
     if summary:
         said.append("The acquired scan was the reference standard.")
     if first["held_out"]:
-        said.append(
-            "Each subject was predicted by a model trained on all others; nothing was "
-            "chosen by the subject held back."
-        )
+        said.append("Each subject was predicted by a model trained on all others.")
     else:
-        said.append(
-            "The model was trained before; whether its training had these subjects "
-            "must be said here."
-        )
+        said.append("The model was trained before [on whom; not on these subjects?].")
     for model in models:
         said.append(_of_model(model["first"]))
     if summary:
-        said.append(
-            "Signal-to-noise ratio, PSNR, SSIM and R2 were computed over the brain in "
-            "the units of the target scan."
-        )
+        said.append(f"{_HOW_SCORED} SNR, PSNR, SSIM and R2 are of the brain.")
         columns = "SNR {} dB, PSNR {} dB, SSIM {}, R2 {}"
         for model, subject, *scores in summary:
             if subject.startswith("mean"):
@@ -67,7 +78,7 @@ def methods_of(results, models, summary, versions) -> str:
     software = ", ".join(
         f"{name} {number}" for name, number in versions.items() if name != "on"
     )
-    said.append(f"Software: {software} [1].")
+    said.append(f"Software: {software}.")
     return " ".join(said)
 
 
@@ -76,7 +87,7 @@ def _of_model(network):
     facts = network["facts"]
     given = facts.get("each", facts.get("the first", facts["estimator"]))
     name = network["model"] or given
-    said = f"{name} saw patches of {facts['patch']}"
+    said = f"{name}{_NAMES.get(given, '')} saw patches of {facts['patch']}"
     if "layers" in facts:
         said += f"; its layers have {facts['layers']} units"
     if "one for each of" in facts:
@@ -86,6 +97,8 @@ def _of_model(network):
     said += (
         f". It was trained on {facts['training voxels']} voxels of "
         f"{facts['training images']} subjects"
+        + " (in the first fold)"
+        * bool(network["held_out"])
     )
     if "epochs" in facts:
         said += f" for {facts['epochs'].replace(', ', ' epochs by ')}"

@@ -12,9 +12,9 @@ from .._utils.optional import require
 from ..display import LossCurveDisplay, NodesDisplay, SynthesisDisplay
 from ..display._figures import as_webp, bare_figure, figure_to_save
 from ..display._panels import draw_panels
-from ..display._slices import PLANES, choose_slices
+from ..display._slices import PLANES, Brain, choose_slices
 from ..display._synthesis import title_of
-from ._view import View
+from ._view import View, least_shown
 
 _DPI = 168  # of twice as many pixels as are shown
 _ROOM = np.array([0, 0.54])  # inches beside and below panels
@@ -184,16 +184,16 @@ def draw_subject(
         mosaic = _mosaic(below, mask, affine)
         middle = [cut.position for cut in cuts]
         view = View.of(panels["synthesis"], over, mask, affine, middle)
-    title, above = panels["synthesis"].title, over.title if over else ""
-    return Drawn(title, above, pictures, mosaic, view)
+    above = f"{over.title} from {least_shown(over):.3g} {over.unit} on" if over else ""
+    return Drawn(panels["synthesis"].title, above, pictures, mosaic, view)
 
 
 def _cuts(mask, affine, cut_coords, error):
     """A slice of each plane: where it was asked for, if the subject has brain there."""
-    if cut_coords is None or cut_coords == "worst":
+    if cut_coords is None or isinstance(cut_coords, str):
         return [cut for (cut,) in choose_slices(mask, affine, None, cut_coords, error)]
-    cuts = []
-    for plane, position in zip(PLANES, cut_coords, strict=True):
+    cuts, positions = [], Brain(mask, affine).through(cut_coords)
+    for plane, position in zip(PLANES, positions, strict=True):
         try:
             cuts += choose_slices(mask, affine, plane, [position])[0]
         except ValueError:

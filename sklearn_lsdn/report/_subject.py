@@ -35,13 +35,14 @@ class Shown:
     @classmethod
     def of(cls, results) -> "Shown":
         """Put what is drawn in rows, methods side by side."""
-        rows, more = {}, []
+        rows, more, scans = {}, [], set()
         for i, drawn in enumerate(zip(*(r["drawn"] for r in results), strict=True)):
             more += drawn
-            for nth, each in enumerate(drawn):
+            for each in drawn:
                 for picture in each.pictures:
-                    if picture.kind == "scan" and nth:
-                        continue  # of another method, which shows the same
+                    if picture.kind == "scan" and picture.data in scans:
+                        continue  # another method shows the same
+                    scans.add(picture.data)
                     scan = picture.kind in ("scan", "synthesis") or len(results) == 1
                     row = i, "scan" if scan else picture.kind
                     rows.setdefault(row, []).append(picture)

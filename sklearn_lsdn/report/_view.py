@@ -57,9 +57,9 @@ class View:
         look["resampling_interpolation"] = "nearest"
         shown, top = _small(synthesis, brain), synthesis
         above = None if over is None else _small(over, brain, 0)
-        threshold = 0 if over is None else _SMALL * (over.high - over.low) / _COLOURS
-        if above is not None and abs(above.get_fdata()).max() > threshold:
-            look |= dict(bg_img=_in_window(shown, synthesis), threshold=threshold)
+        least = 0 if over is None else least_shown(over)
+        if above is not None and abs(above.get_fdata()).max() > least:
+            look |= dict(bg_img=_in_window(shown, synthesis), threshold=least)
             few = require("matplotlib").colormaps[over.cmap].resampled(_COLOURS)
             look |= dict(cmap=few, opacity=1 if over.low < 0 else _THROUGH)
             shown, top = above, over
@@ -71,6 +71,11 @@ class View:
         page = _PNG.sub(_as_webp, _ICON.sub("", view.get_standalone()))
         x, y, z = shown.shape
         return cls(page, _HIGHER * max(y, z) / (2 * x + y))
+
+
+def least_shown(panel) -> float:
+    """From which size on the values of a map are drawn over the synthesis."""
+    return _SMALL * (panel.high - panel.low) / _COLOURS
 
 
 def _small(panel, brain, outside=None):
