@@ -42,9 +42,9 @@ class Evaluation:
     >>> record = dict(model="LSDN", subject="sub-01", snr=12.0, psnr=20.0, r2=0.75,
     ...               brain_ml=1300.0, fit_seconds=1.0, predict_seconds=0.1)
     >>> print(Evaluation([record]).table())
-    SNR (dB)    sub-01  mean +- sd     PSNR (dB)  R2     fit (s)  predict (s)
-    LSDN        12.00   12.00 +- 0.00  20.00      0.750  1.0      0.1
-    brain (ml)  1300    1300 +- 0
+    SNR (dB)    sub-01  mean +- sd  PSNR (dB)  R2     fit (s)  predict (s)
+    LSDN        12.00   12.00       20.00      0.750  1.0      0.1
+    brain (ml)  1300    1300
     <BLANKLINE>
     SNR counts from the scan's own zero; R2 does not: 1 is perfect, 0 as good as ...
     """
@@ -95,7 +95,7 @@ class Evaluation:
                 [
                     model,
                     *(f"{snr:.2f}" for snr in _by_subject(of_model, "snr", subjects)),
-                    f"{mean['snr_mean']:.2f} +- {mean['snr_sd']:.2f}",
+                    _spread([each["snr"] for each in of_model], 2),
                     f"{mean['psnr_mean']:.2f}",
                     f"{mean['r2_mean']:.3f}",
                     *(f"{mean[key]:.1f}" for key in seconds),
@@ -103,9 +103,8 @@ class Evaluation:
             )
         if all("brain_ml" in record for record in self.records):
             brains = _by_subject(self.records, "brain_ml", subjects)
-            spread = f"{np.mean(brains):.0f} +- {np.std(brains):.0f}"
-            cells = [f"{brain:.0f}" for brain in brains]
-            rows.append(["brain (ml)", *cells, spread, *[""] * (2 + len(seconds))])
+            cells = [*(f"{brain:.0f}" for brain in brains), _spread(brains, 0)]
+            rows.append(["brain (ml)", *cells, *[""] * (2 + len(seconds))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(
@@ -176,6 +175,12 @@ class Evaluation:
         """
         content = {"unit": "dB", "summary": self.summary(), "volumes": self.records}
         return content | {"warnings": self.warnings}
+
+
+def _spread(values, digits):
+    """Mean and standard deviation; of a single value, that."""
+    text = f"{np.mean(values):.{digits}f}"
+    return f"{text} +- {np.std(values):.{digits}f}" if len(values) > 1 else text
 
 
 def _seconds(records):
