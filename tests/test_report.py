@@ -290,7 +290,7 @@ def test_the_view_takes_any_unit_and_a_brain_that_fills_the_volume(scale):
     panel = Panel.of_scan("synthesis", synthesis, window)
     for above, size in ((over, (1, 1, 1)), (None, (1, 1, 1)), (None, (0.9, 1.1, 4))):
         page = View.of(panel, above, mask, np.diag([*size, 1]), (8, 8, 8)).page
-        assert max(len(np.unique(sprite)) for sprite in _sprites(page)) > 10
+        assert min(len(np.unique(sprite)) for sprite in _sprites(page)) > 4
 
 
 def _sprites(page):

@@ -19,6 +19,7 @@ from .options import (
     images,
     network,
     preparation,
+    refuse_without_page,
     running,
 )
 from .progress import shown
@@ -64,6 +65,7 @@ def run(arguments):
 
     if arguments.register or arguments.neighbours:
         require("SimpleITK")
+    refuse_without_page(arguments)
     refuse_one_file_for_two(arguments)
     find_images(arguments, arguments.missing_sources)
     if are_called_labels(arguments.target[0]):

@@ -156,17 +156,15 @@ def _page(arguments, synthesizer):
         return
     from .._utils.files import prepared_outputs
     from ..exceptions import SubjectsFailed
-    from ..report._folder import check_folder
     from ..report._inspection import inspect_network
-    from ..report._page import check_ending, require_report, write_page
+    from ..report._page import check_page, require_report, write_page
 
     require_report()
     inputs = [arguments.model, *sum(arguments.also, arguments.images)]
     overwrite = arguments.overwrite or arguments.resume
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
-        check_ending(arguments.report)
-        check_folder(arguments.report, overwrite=overwrite)
+        check_page(arguments.report, overwrite=overwrite)
         try:
             yield seen
         except SubjectsFailed as error:

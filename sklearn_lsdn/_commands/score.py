@@ -4,7 +4,14 @@ from functools import partial
 from pathlib import Path
 
 from .arguments import by_subject, find_images_of_model, labels_of, masks_of_each
-from .options import add_dataset, add_mask, add_pairs, cluster, running
+from .options import (
+    add_dataset,
+    add_mask,
+    add_pairs,
+    cluster,
+    refuse_without_page,
+    running,
+)
 from .progress import shown
 from .scores import (
     add_scores_output,
@@ -32,6 +39,7 @@ def run(arguments):
     from .._persistence.model_files import load_synthesizer
     from ..jobs._scoring import score_subjects
 
+    refuse_without_page(arguments)
     refuse_one_file_for_two(arguments)
     synthesizer = load_synthesizer(arguments.model)
     synthesizer.set_params(n_jobs=arguments.jobs, max_memory=arguments.max_memory)

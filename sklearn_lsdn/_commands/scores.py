@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from .arguments import inputs
-from .options import add_page, refuse_without_page
+from .options import add_page
 from .progress import tell
 
 
@@ -19,7 +19,6 @@ def add_scores_output(command, unless=""):
 
 def refuse_one_file_for_two(arguments):
     """Raise ValueError if scores and report would be written to one file."""
-    refuse_without_page(arguments)
     outputs = [path for path in (arguments.json, arguments.report) if path]
     if len({Path(path).resolve() for path in outputs}) < len(outputs):
         raise ValueError(
@@ -33,8 +32,7 @@ def check_scores_output(arguments, *more):
     from .._utils.files import check_output
 
     if arguments.report:
-        from ..report._folder import check_folder
-        from ..report._page import check_ending, require_report
+        from ..report._page import check_page, require_report
 
         require_report()
     for path in filter(None, (arguments.json, arguments.report)):
@@ -42,8 +40,7 @@ def check_scores_output(arguments, *more):
             path, overwrite=arguments.overwrite, inputs=[*inputs(arguments), *more]
         )
     if arguments.report:
-        check_ending(arguments.report)
-        check_folder(arguments.report, overwrite=arguments.overwrite)
+        check_page(arguments.report, overwrite=arguments.overwrite)
 
 
 def written_scores(arguments, evaluation, title, results=(), networks=()):

@@ -8,10 +8,13 @@ from .._utils.doubts import warn_of
 from ..exceptions import PairWarning
 from ..volumes._doubts import doubt_of_score
 
+HOW_SCORED = (
+    "Each synthesis was brought to the units of its scan first, by that scan's own "
+    "normalisation."
+)
 WHAT_COUNTS = (
     "SNR counts from the scan's own zero; R2 does not: 1 is perfect, 0 as good as the "
-    "scan's mean. Each synthesis was brought to the units of its scan first, by that "
-    "scan's own normalisation."
+    f"scan's mean. {HOW_SCORED}"
 )
 _TIMES = {"fit_seconds": "fit (s)", "predict_seconds": "predict (s)"}
 

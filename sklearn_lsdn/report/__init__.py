@@ -12,9 +12,8 @@ from ..display._synthesis import first_contrast
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import open_image
 from ..volumes._subjects import Masks, Subjects, list_masks
-from ._folder import check_folder
 from ._inspection import inspect_network, inspect_subject
-from ._page import check_ending, require_report, write_page
+from ._page import check_page, require_report, write_page
 from ._pictures import checked_places
 
 __all__ = ["generate_report"]
@@ -129,8 +128,7 @@ def generate_report(
             f"{len(sources)}, {len(targets)} and {len(subjects)}."
         )
     check_output(path, overwrite=overwrite)
-    check_ending(path)
-    check_folder(path, overwrite=overwrite)
+    check_page(path, overwrite=overwrite)
     results = [
         inspect_subject(synthesizer, *images, subject, mask=mask, cut_coords=cut_coords)
         for *images, subject, mask in zip(

@@ -1,13 +1,11 @@
 """What a paper would say of the syntheses on a page."""
 
+from ..jobs._evaluation import HOW_SCORED
+
 CITATION = (
     "H. V. Nguyen, K. Zhou and R. Vemulapalli. Cross-domain synthesis of medical "
     "images using efficient location-sensitive deep network. MICCAI 2015, LNCS 9349, "
     "677-684. doi:10.1007/978-3-319-24553-9_83"
-)
-_HOW_SCORED = (
-    "Before a synthesis was scored, it was brought to the units of the scan by that "
-    "scan's normalisation, such as its mean and standard deviation over the brain."
 )
 CHECKLIST = (
     "Mongan, Moy and Kahn, CLAIM, Radiol Artif Intell 2020, doi:10.1148/ryai.2020200029"
@@ -69,7 +67,7 @@ def methods_of(results, models, summary, versions) -> str:
     for model in models:
         said.append(_of_model(model["first"]))
     if summary:
-        said.append(f"{_HOW_SCORED} SNR, PSNR, SSIM and R2 are of the brain.")
+        said.append(f"SNR, PSNR, SSIM and R2 are of the brain. {HOW_SCORED}")
         columns = "SNR {} dB, PSNR {} dB, SSIM {}, R2 {}"
         for model, subject, *scores in summary:
             if subject.startswith("mean"):

@@ -42,6 +42,12 @@ def check_ending(path):
         raise ValueError(f"{path} does not end in .html, as pages do.")
 
 
+def check_page(path, *, overwrite=False):
+    """Raise an error if a page or its folder cannot be called or placed so."""
+    check_ending(path)
+    check_folder(path, overwrite=overwrite)
+
+
 def write_page(
     path,
     title,
@@ -56,7 +62,7 @@ def write_page(
     """Write the file and, where all is more than a page affords, a folder beside it.
 
     What is in the way of either had better be refused before the work, by
-    `check_output`, `check_ending` and `check_folder`.
+    `check_output` and `check_page`.
 
     Parameters
     ----------
