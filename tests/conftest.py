@@ -15,6 +15,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from joblib import cpu_count
@@ -31,6 +32,21 @@ def pytest_xdist_auto_num_workers(config):
     """All tests run side by side; for a few, workers would take longer to start."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     return cpu_count() if everything else 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup():
+    _start_over()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call():
+    _start_over()
+
+
+def _start_over():
+    """What is given no random_state draws the same numbers every time."""
+    np.random.seed(0)  # noqa: NPY002  (it is what scikit-learn then draws from)
 
 
 @pytest.fixture(scope="session", autouse=True)

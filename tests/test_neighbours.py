@@ -119,7 +119,8 @@ def test_a_model_file_holds_them(tmp_path, cohort, fitted):
 
 def test_other_grids_contrasts_and_threads(tmp_path, cohort):
     pytest.importorskip("SimpleITK", reason="neighbours need SimpleITK")
-    several = make_brain_cohort(3, ("T1w", "T2w", "FLAIR"), voxel_size=8)
+    contrasts = "T1w", "T2w", "FLAIR"
+    several = make_brain_cohort(3, contrasts, voxel_size=8, random_state=0)
     a, b, c = (several.images[name] for name in ("T1w", "T2w", "FLAIR"))
     network = LSDNRegressor((20, 5), max_iter=4)
     targets = [list(pair) for pair in zip(b, c, strict=True)]

@@ -55,9 +55,11 @@ def test_one_who_is_not_registered_is_named():
     assert not any("[0]" in text or "[2]" in text for text in told)
 
 
-@pytest.mark.parametrize("voxel_size", [8, 5])
-def test_honest_cohorts_are_not_doubted(voxel_size):
-    cohort = make_brain_cohort(3, ("T1w", "T2w", "FLAIR"), voxel_size=voxel_size)
+# With seed 32 and voxels of 8 mm, a head shares as much with others as with itself.
+@pytest.mark.parametrize(("voxel_size", "seed"), [(8, 32), (5, 0)])
+def test_honest_cohorts_are_not_doubted(voxel_size, seed):
+    contrasts = "T1w", "T2w", "FLAIR"
+    cohort = make_brain_cohort(3, contrasts, voxel_size=voxel_size, random_state=seed)
     t1w, t2w, flair = cohort.images.values()
     assert warnings_of(t1w, t2w) == []
     assert warnings_of([list(pair) for pair in zip(t1w, flair, strict=True)], t2w) == []

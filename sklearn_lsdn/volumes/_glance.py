@@ -20,6 +20,7 @@ _UNIT = 2.0**-10  # mm; lattices are multiples of it, by powers of two
 _REACH = 2**21  # of these units, beyond which no head lies
 _LEVELS = 16  # of intensities, each as frequent as the others
 _FEWEST = 500  # points of brain, to tell
+_COARSEST = 7.0**3  # mm3 of a voxel, to tell: in larger ones heads are too much alike
 _OTHERS = 8  # subjects to compare with
 _MORE = 1.15  # times what strangers share: what scans of one person do, at least
 _SOMETHING = 0.05  # nats that strangers share, for a comparison
@@ -38,7 +39,8 @@ class Glance:
     levels : list of uint8 arrays of shape (n_points,)
         Of each scan; None where it is missing.
     weight : float
-        Of a point, 1 unless some meet the same voxel.
+        Of a point: 1 unless some meet the same voxel, 0 if voxels are too coarse to
+        tell heads apart.
     """
 
     points: np.ndarray
@@ -60,6 +62,8 @@ class Glance:
             None if volume is None else _levels(volume[where]) for volume in volumes
         ]
         weight = min(np.count_nonzero(subject.mask) / max(len(points), 1), 1.0)
+        if abs(np.linalg.det(subject.affine[:3, :3])) > _COARSEST:
+            weight = 0.0
         return cls(points, levels, weight)
 
     @property
