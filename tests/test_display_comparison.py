@@ -145,7 +145,7 @@ def test_perfect_syntheses_have_a_scale_as_well():
 
 
 def test_scales_and_places_carry_units():
-    display = _display(source_name="T1w", target_name="T2w", cut_coords=-1)
+    display = _display(source_name="T1w", target_name="T2w", cut_coords=-1.0)
     bars = [
         picture.colorbar for row in _pictures(display) for picture in row if picture
     ]
@@ -162,7 +162,7 @@ def test_scales_and_places_carry_units():
 
 @pytest.mark.parametrize("axes", ["RAS", "LPI"])
 def test_pictures_lie_at_their_world_coordinates(axes):
-    display = _display(axes, plane="coronal", cut_coords=-1)
+    display = _display(axes, plane="coronal", cut_coords=-1.0)
     assert display.axes_[0, 0].texts[0].get_text() == "coronal, y = -1 mm"
     picture = _pictures(display)[0][1]
     # Voxel borders of the whole grid: x from -4 by 1 mm, z from -8 by 3 mm.
@@ -182,11 +182,15 @@ def test_places_without_brain_are_refused():
     with pytest.raises(
         ValueError, match=r"no brain at 90 mm: give a position from -5 to 7 mm"
     ):
-        _display(cut_coords=90)
+        _display(cut_coords=[90])
     with pytest.raises(ValueError, match=r"plane must be one of .*got 'oblique'"):
         _display(plane="oblique")
-    with pytest.raises(ValueError, match="one position in mm or 'worst'"):
-        _display(cut_coords=(-20, 0))
+    with pytest.raises(ValueError, match="chooses 2 slices, and a comparison shows"):
+        _display(cut_coords=(-2, 0))
+    with pytest.raises(ValueError, match=r"cut_coords=5 chooses 5 slices"):
+        _display(cut_coords=5)
+    with pytest.raises(ValueError, match=r"position in mm in a list, as \[-1\]"):
+        _display(cut_coords=-1)
 
 
 def test_the_worst_slice_is_where_errors_are():

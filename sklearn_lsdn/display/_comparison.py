@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -247,7 +246,7 @@ class ComparisonDisplay(Display):
         *,
         ax: "Axes | np.ndarray | None" = None,
         plane: str = "axial",
-        cut_coords: float | str | None = None,
+        cut_coords: float | Sequence[float] | str | None = None,
         cmap: "str | Colormap" = "gray",
         error_cmap: "str | Colormap" = "RdBu_r",
         error_limit: float | None = None,
@@ -265,10 +264,11 @@ class ComparisonDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``.
         plane : {"axial", "coronal", "sagittal"}, default="axial"
             How the slice lies.
-        cut_coords : float or "worst", default=None
+        cut_coords : float, sequence of one float or "worst", default=None
             Where, in world mm along the axis across it, or where the mean absolute
             error of all methods is largest; by default, in the middle of the brain,
-            off the fissure.
+            off the fissure. A whole number is how many slices, as in
+            `SynthesisDisplay`, and only 1 is drawn: whole mm go into a list.
         cmap : str or matplotlib Colormap, default="gray"
             Of the images.
         error_cmap : str or matplotlib Colormap, default="RdBu_r"
@@ -293,14 +293,14 @@ class ComparisonDisplay(Display):
         """
         errors = {name: each - self.target for name, each in self.syntheses.items()}
         total = np.sum([abs(error) for error in errors.values()], axis=0)
-        if isinstance(cut_coords, Real):
-            cut_coords = [cut_coords]
-        elif not (cut_coords is None or isinstance(cut_coords, str)):
+        (cuts,) = choose_slices(self.mask, self.affine, plane, cut_coords, total)
+        if len(cuts) != 1:
             raise ValueError(
-                f"cut_coords must be one position in mm or 'worst', got {cut_coords}: "
-                "a comparison shows one slice of each image."
+                f"cut_coords={cut_coords} chooses {len(cuts)} slices, and a comparison "
+                "shows one of each image. Give its position in mm in a list, as [5], "
+                "or 'worst'."
             )
-        ((cut,),) = choose_slices(self.mask, self.affine, plane, cut_coords, total)
+        (cut,) = cuts
         brain = np.float64(self.target[self.mask])
         inside = {
             name: np.float64(each[self.mask]) for name, each in self.syntheses.items()

@@ -294,7 +294,10 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
         case Integral() | None:
             number = 1 if cut_coords is None else int(cut_coords)
             if number < 1:
-                raise ValueError(f"cut_coords must be 1 or more, got {number}.")
+                raise ValueError(
+                    f"cut_coords={number}, as a number of slices, must be 1 or more. "
+                    f"Give a position in mm in a list, as [{number}]."
+                )
             positions = [brain.spread(axis, number) for axis in axes]
         case _:
             given = np.ravel(cut_coords).astype(float).tolist()
