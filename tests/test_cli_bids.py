@@ -124,7 +124,8 @@ def test_fit_and_predict_a_dataset(dataset, tmp_path, capsys):
     ]
     assert sidecar["Model"]["File"] == "t2w.skops"
     assert sidecar["Versions"]["sklearn_lsdn"] == sklearn_lsdn.__version__
-    assert sidecar["Model"]["normalisation"] == "ZScoreNormalizer"
+    normalisation = sidecar["Model"]["normalisation"]
+    assert normalisation == "z-scores over the brain (ZScoreNormalizer)"
     assert sidecar["Parameters"]["estimator__hidden_layer_sizes"] == [20, 8]
     assert sidecar["Parameters"]["patch_size"] == 3
     assert sidecar["Parameters"]["smoothing"] == 0

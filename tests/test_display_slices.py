@@ -78,6 +78,8 @@ def test_slices_are_chosen_in_mm_or_by_error(display):
             display.plot(cut_coords=[nowhere, 50, 60])
     with pytest.raises(ValueError, match="cut_coords must be a number.*'best'"):
         display.plot(cut_coords="best")
+    with pytest.raises(ValueError, match="cut_coords is empty"):
+        display.plot(plane="axial", cut_coords=[])
     with pytest.raises(ValueError, match="number of slices, must be 1 or more"):
         display.plot(plane="axial", cut_coords=0)
     del display.volumes["error"]

@@ -205,6 +205,9 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    kind: str
+    """What it is, for a person."""
+
     _cross_entropy = False  # is the loss, or else the squared error
 
     def _split_columns(self, coordinates, others):
@@ -355,6 +358,8 @@ def _check_scale(network, y):
 class ProductLayer:
     """LSDN: features are multiplied by the response to where they are."""
 
+    kind = "location-sensitive deep network"
+
     def _split_columns(self, coordinates, others):
         return others, coordinates
 
@@ -362,12 +367,16 @@ class ProductLayer:
 class PlacesAsFeatures:
     """CDN: coordinates are features like any other."""
 
+    kind = "deep network with coordinates among its inputs"
+
     def _split_columns(self, coordinates, others):
         return [*others, *coordinates], []
 
 
 class NoPlaces:
     """VDN: coordinates are left out."""
+
+    kind = "deep network without coordinates"
 
     def _split_columns(self, coordinates, others):
         return others, []

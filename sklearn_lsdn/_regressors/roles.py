@@ -242,6 +242,7 @@ class NetworkRole(LocatedRole):
         inputs, *sizes = network.layer_sizes
         sizes = inputs + len(network.coordinate_columns), *sizes
         facts = {
+            "kind": regressor.kind,
             "layers": "-".join(map(str, sizes)),
             "parameters": network.architecture.n_parameters,
         }

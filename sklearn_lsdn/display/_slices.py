@@ -301,6 +301,8 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
             positions = [brain.spread(axis, number) for axis in axes]
         case _:
             given = np.ravel(cut_coords).astype(float).tolist()
+            if not given:
+                raise ValueError("cut_coords is empty: give a position in mm at least.")
             if plane is None and len(given) != 3:
                 raise ValueError(
                     "cut_coords of all three planes are x, y and z in mm, got "

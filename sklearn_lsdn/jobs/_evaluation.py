@@ -59,6 +59,8 @@ class Evaluation:
     def summary(self) -> dict:
         """Mean and standard deviation over volumes of each method's scores.
 
+        The deviation is NumPy's, of n volumes and not of n - 1.
+
         Returns
         -------
         summary : dict of str to dict

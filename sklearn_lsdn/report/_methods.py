@@ -10,17 +10,6 @@ CITATION = (
 CHECKLIST = (
     "Mongan, Moy and Kahn, CLAIM, Radiol Artif Intell 2020, doi:10.1148/ryai.2020200029"
 )
-_NORMALISERS = {
-    "ZScoreNormalizer": "z-scores over the brain",
-    "NyulNormalizer": "Nyul's landmarks over the brain",
-    "PercentileNormalizer": "two percentiles over the brain",
-    "PeakNormalizer": "the peak of the brain's histogram",
-}
-_NAMES = {
-    "LSDNRegressor": ", a location-sensitive deep network [1],",
-    "CDNRegressor": ", a network with coordinates among its inputs [1],",
-    "VDNRegressor": ", a network without coordinates [1],",
-}
 
 
 def methods_of(results, models, summary, versions) -> str:
@@ -48,15 +37,13 @@ def methods_of(results, models, summary, versions) -> str:
     ]
     first = models[0]["first"]
     facts = first["facts"]
-    normaliser = _NORMALISERS.get(facts["normalisation"], facts["normalisation"])
-    if first["parameters"].get("normalization") == repr("auto"):
-        normaliser = (
-            "z-scores or Nyul's landmarks, as training subjects held back decided"
-        )
+    decided = first["parameters"].get("normalization") == repr("auto")
     said += [
         f"Brain: {facts['brain']}. Intensities were normalised by "
-        f"{normaliser}, at voxels of {facts['voxel size']}; places were "
-        f"taken {facts['places']}."
+        f"{facts['normalisation']}"
+        + ", as training subjects held back decided" * decided
+        + " for this model" * (decided and len(models) > 1)
+        + f", at voxels of {facts['voxel size']}; places were taken {facts['places']}."
     ]
     if summary:
         said.append("The acquired scan was the reference standard.")
@@ -85,7 +72,10 @@ def _of_model(network):
     facts = network["facts"]
     given = facts.get("each", facts.get("the first", facts["estimator"]))
     name = network["model"] or given
-    said = f"{name}{_NAMES.get(given, '')} saw patches of {facts['patch']}"
+    said = name
+    if "kind" in facts:
+        said += f", a {facts['kind']} [1],"
+    said += f" saw patches of {facts['patch']}"
     if "layers" in facts:
         said += f"; its layers have {facts['layers']} units"
     if "one for each of" in facts:

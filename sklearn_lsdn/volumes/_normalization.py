@@ -14,7 +14,12 @@ FAR = 8.0  # standard deviations: in clean scans hardly any voxel lies beyond
 STEEPEST = 10  # slope beyond the landmarks, beside that of the whole map
 
 
-class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
+class ZScoreNormalizer(
+    LinearNormalizer,
+    name="zscore",
+    words="z-scores over the brain",
+    younger={"trim": 0.0},
+):
     """Mean 0 and standard deviation 1 over the brain.
 
     Parameters
@@ -63,7 +68,9 @@ class ZScoreNormalizer(LinearNormalizer, name="zscore", younger={"trim": 0.0}):
         return np.clip(normalised, -FAR, FAR) if self.trim else normalised
 
 
-class PercentileNormalizer(LinearNormalizer, name="percentile"):
+class PercentileNormalizer(
+    LinearNormalizer, name="percentile", words="two percentiles over the brain"
+):
     """Two percentiles over the brain become 0 and 1; nothing is clipped.
 
     Parameters
@@ -102,7 +109,9 @@ class PercentileNormalizer(LinearNormalizer, name="percentile"):
         return low, high - low
 
 
-class PeakNormalizer(LinearNormalizer, name="peak"):
+class PeakNormalizer(
+    LinearNormalizer, name="peak", words="the peak of the brain's histogram"
+):
     """The peak of the brain's histogram becomes 1, the scanner's 0 remains 0.
 
     In T1-weighted scans the last peak is that of the white matter, in the others
@@ -169,7 +178,7 @@ class PeakNormalizer(LinearNormalizer, name="peak"):
         return 0.0, where
 
 
-class NyulNormalizer(Normalizer, name="nyul"):
+class NyulNormalizer(Normalizer, name="nyul", words="Nyul's landmarks over the brain"):
     """Percentiles of the brain become those of an average training scan.
 
     Parameters

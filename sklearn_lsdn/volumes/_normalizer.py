@@ -21,6 +21,7 @@ NORMALIZER_METHODS = [
 
 _BLOCK = 2**18  # intensities
 _BY_NAME = {}
+_WORDS = {}
 _CHOICE = "auto"
 
 
@@ -29,14 +30,16 @@ class Normalizer(BaseEstimator):
 
     Each brings `_describe`, `_normalise`, `_restore` and `_n_described`, the numbers
     that describe a scan. One with a name, and a place among those of `volumes`, is
-    known by it everywhere: as a parameter, to the command, and in model files.
+    known by it everywhere: as a parameter, to the command, and in model files. Words
+    say by what it normalises.
     """
 
-    def __init_subclass__(cls, name=None, younger=None, **more):
+    def __init_subclass__(cls, name=None, words=None, younger=None, **more):
         super().__init_subclass__(**more)
         if name is not None:
             register = persistable("sklearn_lsdn.volumes", younger=younger)
             _BY_NAME[name] = register(cls)
+            _WORDS[cls] = words
 
     def fit(self, volumes: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Self:
         """Learn the units of a typical scan.
@@ -235,6 +238,13 @@ class NormalizerChoice(BaseEstimator):
     def describe(self, volume, mask) -> list[np.ndarray]:
         """What each of them says of a scan."""
         return [kind.describe(volume, mask) for kind in self.kinds()]
+
+
+def words_of(normalizer) -> str:
+    """By what it normalises, for a person; of a user's own, its class."""
+    name = type(normalizer).__name__
+    words = _WORDS.get(type(normalizer))
+    return f"{words} ({name})" if words else name
 
 
 def normalizer_names() -> list[str]:

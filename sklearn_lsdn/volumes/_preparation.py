@@ -21,6 +21,7 @@ from ._images import fingerprints
 from ._likeness import Likeness
 from ._masks import Masker
 from ._neighbours import Neighbours
+from ._normalizer import words_of
 from ._novelty import Novelty
 from ._patches import PaddedVolumes
 from ._remembered import Remembered
@@ -553,7 +554,7 @@ class Preparation:
             **({"may be missing": "all but one"} if window.missing_sources else {}),
             "target contrasts": _count(self.target_normalizers, targets),
             "brain": _BRAIN[self.masker.strategy],
-            "normalisation": type(self.source_normalizers[0]).__name__,
+            "normalisation": words_of(self.source_normalizers[0]),
             "brain volume": _range(self.brain_volumes),
             "limits of likeness": self._limits(),
             "patch": f"{window.patch_size} voxels a side, scales {scales}",
