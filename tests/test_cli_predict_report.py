@@ -150,7 +150,9 @@ def test_with_keep_going_the_page_says_what_failed(
     assert page.read_text() == html  # nothing was predicted
 
 
-def test_with_resume_the_page_is_on_the_new_ones_and_says_so(data, model, tmp_path):
+def test_with_resume_the_page_is_on_the_new_ones_and_says_so(
+    data, model, tmp_path, capsys
+):
     out, page = tmp_path / "out", tmp_path / "page.html"
     assert run("predict", model, files_of(data)[0], "-q", "-o", out) == 0
     given = model, *files_of(data)[:2], "-q", "-o", out, "--resume"
@@ -158,9 +160,12 @@ def test_with_resume_the_page_is_on_the_new_ones_and_says_so(data, model, tmp_pa
     html = page.read_text()
     assert html.count("<figure ") == html.count("Slices of sub-02_T1w:") == 2
     assert "Predicted now, and shown: 1." in html
-    assert run("predict", *given, "--report", page, "--overwrite") == 0
-    assert "Slices of" not in page.read_text()
-    assert "Predicted now, and shown: 0." in page.read_text()
+    # It is replaced upon request alone, and not by one on nobody.
+    assert "exists already" in refused(capsys, "predict", *given, "--report", page)
+    loud = [each for each in given if each != "-q"]
+    assert run("predict", *loud, "--report", page, "--overwrite") == 0
+    assert "no subject was left to predict" in capsys.readouterr().err
+    assert page.read_text() == html
 
 
 def test_sessions_of_a_dataset(data, model, tmp_path):

@@ -161,7 +161,7 @@ def _page(arguments, synthesizer):
 
     require_report()
     inputs = [arguments.model, *sum(arguments.also, arguments.images)]
-    overwrite = arguments.overwrite or arguments.resume
+    overwrite = arguments.overwrite
     seen, notes, failure = [], [], None
     with prepared_outputs([arguments.report], overwrite=overwrite, inputs=inputs):
         check_page(arguments.report, overwrite=overwrite)
@@ -169,6 +169,9 @@ def _page(arguments, synthesizer):
             yield seen
         except SubjectsFailed as error:
             failure, notes = error, str(error).splitlines()
+        if not seen and failure is None:
+            tell(arguments, "Report: not written, as no subject was left to predict")
+            return
         if arguments.resume:
             notes.append(
                 f"Predicted now, and shown: {len(seen)}. Subjects that were done "
