@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_commands import run
 
+from sklearn_lsdn._network import threads
 from sklearn_lsdn.jobs import _selftest as selftest
 
 
@@ -76,14 +77,46 @@ def test_gradients_that_are_wrong_are_told(only, capsys, monkeypatch):
 
 
 def test_what_breaks_is_told_in_a_line(only, capsys, monkeypatch):
-    only("images: threads")
+    only("images: files")
 
-    def broken(n_jobs=1):
-        raise OSError("no threads here")
+    def broken():
+        raise ImportError("no libgfortran here")
 
     monkeypatch.setattr(selftest, "_synthesis", broken)
     assert run("selftest") == 1
-    assert "FAILED: OSError: no threads here" in capsys.readouterr().out
+    assert "FAILED: ImportError: no libgfortran here" in capsys.readouterr().out
+
+
+def test_two_threads_do_train_and_predict(only, capsys, monkeypatch):
+    only("kernels: threads")
+    pools, pool = [], threads.ThreadPoolExecutor
+
+    def counted(n_threads):
+        pools.append(n_threads)
+        return pool(n_threads)
+
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", counted)
+    assert run("selftest") == 0
+    assert pools == [1, 2]  # beside the one that trains; to predict
+
+
+@pytest.mark.parametrize("what", ["predict_rows", "Trainer"])
+def test_threads_that_round_otherwise_are_told(what, only, capsys, monkeypatch):
+    only("kernels: threads")
+    right = getattr(selftest, what)
+
+    def predict_rows(architecture, theta, S, X, n_threads=1):
+        return right(architecture, theta, S, X) * np.float32(1 + 1e-7 * (n_threads - 1))
+
+    def trainer(architecture, theta, samples, settings, rng):
+        theta += np.float32(1e-7 * (settings.n_threads - 1))
+        return right(architecture, theta, samples, settings, rng)
+
+    monkeypatch.setattr(
+        selftest, what, {"predict_rows": predict_rows}.get(what, trainer)
+    )
+    assert run("selftest") == 1
+    assert "FAILED: on 1 thread " in capsys.readouterr().out
 
 
 def test_a_missing_extra_is_no_failure(only, capsys, monkeypatch):
