@@ -5,9 +5,10 @@
     ... --what subjects     what more of them are worth; voxels, if of all as many
     ... --quick                 a smoke test on tiny simulated brains
 
-SNR in dB, PSNR, SSIM and R2 of subjects held back, over the brain in the target scan's
-units; of patients with glioma also the SNR outside the tumour. Training is the
-processor's time on one thread, with reading the scans, and so is prediction.
+SNR in dB, PSNR and R2 of subjects held back, over the brain in the target scan's units,
+SSIM over the box around it; of patients with glioma also the SNR outside the tumour.
+Training is the processor's time on one thread, with reading the scans, and so is
+prediction.
 
 Cohorts: open MS (Lesjak et al., Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7),
 one subject left out at a time; patients with glioma from many scanners (BraTS, the part

@@ -6,8 +6,8 @@
 
 Needs torch beside the package. One subject of the open MS data (Lesjak et al.,
 Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7) is left out at a time; both train
-on the two others, on two threads, and are scored alike: SNR, PSNR and SSIM over the
-brain in the target scan's units.
+on the two others, on two threads, and are scored alike: SNR and PSNR over the
+brain in the target scan's units, SSIM over the box around it.
 
 The U-Net trains for 20 minutes of processor time, which are 10 minutes of two cores.
 It sees crops of 32 voxels a side around voxels of the brain, half of them mirrored,
