@@ -6,11 +6,12 @@
 
 One subject is left out at a time. SNR, PSNR and SSIM are of the same synthesis, over
 the brain (SSIM: the box around it), in the units of the target scan; means (+- standard
-deviation, divided by their number) are over subjects. Cohorts: the open MS data (Lesjak et al., Neuroinformatics 2017,
-doi:10.1007/s12021-017-9348-7), there also towards FLAIR, and ten simulated subjects at
-2 mm. All rows train on the same voxels. Linear regression, random forest (the recipe
-of REPLICA: Jog et al., Medical Image Analysis 2017; a quarter of the voxels for each
-tree, for time) and boosted trees get patch and coordinates, as CDN does.
+deviation, divided by their number) are over subjects. Cohorts: the open MS data (Lesjak
+et al., Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7), there also towards FLAIR,
+and ten simulated subjects at 2 mm. All rows train on the same voxels. Linear
+regression, random forest (the recipe of REPLICA: Jog et al., Medical Image Analysis
+2017; a quarter of the voxels for each tree, for time) and boosted trees get patch and
+coordinates, as CDN does.
 
 Training loss is the networks' own, equation (1), in the last epoch. Training time is
 the processor's, of a fold on one thread, with reading the scans and drawing voxels.

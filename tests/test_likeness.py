@@ -211,15 +211,27 @@ def test_statistics_come_with_limits_and_what_was_met(fitted, scan):
     assert 0 < likeness.distance < 1
     told = likeness.told()
     assert told["distance"]["Limit"] >= STATED["distance"]
+    assert told["distance"]["Units"] == "mm"
     low, high = told["correlation"]["InTraining"]
     assert low < high < 1
+    # Ratios, where logarithms are compared.
+    size = told["voxel size"]
+    assert size["Units"] == "times"
+    assert (
+        1.15
+        <= size["Limit"]
+        == pytest.approx(np.exp(likeness.limits["voxel size"]), abs=1e-3)
+    )
+    assert size["Value"] == pytest.approx(
+        np.exp(likeness.values["voxel size"]), abs=1e-3
+    )
     assert told["correlation"]["Value"] > told["correlation"]["Limit"]
     assert fitted.synthesize(scan, on_unlike="ignore").likeness is None
 
 
 def test_of_few_subjects_limits_are_as_stated(cohort, fitted):
     two = _fit(cohort, n=2).preparation_.facts()["limits of likeness"]
-    assert two == "as stated: from 2 in training no spread can be known"
+    assert two == "those stated: 2 in training show no spread"
     four = fitted.preparation_.facts()["limits of likeness"]
     assert four == "by the spread of 4 training subjects"
 

@@ -191,7 +191,9 @@ class NetworkRole(LocatedRole):
     is_network = True
     shares_layers = True
     memorises = False
-    loss = "half mean squared error, sum over outputs\n(targets scaled into 0.05 to 0.95)"
+    loss = (
+        "half mean squared error, sum over outputs\n(targets scaled into 0.05 to 0.95)"
+    )
     """What training minimises, for a person."""
 
     @property

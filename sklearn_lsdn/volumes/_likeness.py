@@ -24,6 +24,14 @@ of the brain lies beyond those of training; correlation with the intensities exp
 each place, its sign turned; distance of quantiles, and range of a smooth field, in
 standard deviations of intensity; logarithm of the ratio of textures.
 """
+_UNITS = {
+    "voxel size": "times",
+    "distance": "mm",
+    "size": "times",
+    "histogram": "standard deviations",
+    "field": "standard deviations",
+    "texture": "times",
+}
 OF_HEAD = ["voxel size", "turn", "distance", "further pieces", "size"]
 OF_SCAN = ["correlation", "histogram", "field", "texture"]
 
@@ -86,19 +94,22 @@ class Likeness:
     def told(self) -> dict:
         """Statistics by name, with limit and range met, for people and JSON.
 
-        The correlation comes with its own sign, so that its limit is the least.
+        Ratios come as such, and the correlation with its own sign, so that its limit
+        is the least.
         """
         told = {}
         for name, value in self.values.items():
-            sign = -1 if name.startswith("correlation") else 1
-            limit = round(float(sign * self.limits[name]), 3)
+            limit = _shown(name, self.limits[name])
             told[name] = {
-                "Value": round(float(sign * value), 3),
+                "Value": _shown(name, value),
                 "Limit": limit if np.isfinite(limit) else None,
             }
+            if _units_of(name):
+                told[name]["Units"] = _units_of(name)
             if name in self.met:
-                ends = sorted(sign * end for end in self.met[name])
-                told[name]["InTraining"] = [round(float(end), 3) for end in ends]
+                told[name]["InTraining"] = sorted(
+                    _shown(name, m) for m in self.met[name]
+                )
         return told
 
     @property
@@ -210,6 +221,18 @@ class Likeness:
         if name.startswith("correlation"):
             return f" ({-high:.2f} to {-low:.2f} in training)"
         return f" (up to {high:.2g} in training)"
+
+
+def _units_of(name):
+    return _UNITS.get(name.rstrip(" 0123456789"), "")
+
+
+def _shown(name, number):
+    """A statistic as people know it: a ratio, and not its logarithm."""
+    if _units_of(name) == "times":
+        number = np.exp(number)
+    sign = -1 if name.startswith("correlation") else 1
+    return round(float(sign * number), 3)
 
 
 def _by(sizes):

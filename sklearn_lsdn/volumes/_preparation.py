@@ -570,7 +570,7 @@ class Preparation:
         n_subjects = len(self.remembered.millilitres)
         if self.remembered.knows_spread:
             return f"by the spread of {n_subjects} training subjects"
-        return f"as stated: from {n_subjects} in training no spread can be known"
+        return f"those stated: {n_subjects} in training show no spread"
 
     def _check_parts(self):
         ensure(self.masker.strategy and self.window.scales, "there is no mask")
