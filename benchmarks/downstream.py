@@ -345,7 +345,7 @@ def registration_table(cohort, cache, kept, n_starts):
             results[name] += found or []
     n = min(map(len, results.values()))  # of as many starts each
     results = {name: of_starts[:n] for name, of_starts in results.items()}
-    head = "T2w registered to", "median error", "90 %", "failed", "s"
+    head = "T2w registered to", "median error, mm", "90 %, mm", "failed", "s"
     print(f"\n{cohort.name}, {n} starts: mm\n")
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for name, of_starts in results.items():
