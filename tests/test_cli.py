@@ -175,7 +175,7 @@ def test_uncertainty_is_written_beside_the_synthesis(data, tmp_path, capsys):
     assert run("info", path) == 0
     facts = _facts(capsys.readouterr().out)
     assert (facts["members"], facts["each"]) == ("2", "LSDNRegressor")
-    assert facts["patch"] == "3 voxels a side, scales 1, 3"
+    assert facts["patch"] == "3 x 3 x 3 voxels, 1 and 3 apart"
     source = files_of(data)[2]
     assert run("predict", path, source, "-o", out, "--uncertainty") == 0
     names = ["sub-03_T1w_synth.nii.gz", "sub-03_T1w_std.nii.gz"]
@@ -197,7 +197,7 @@ def test_target_patches_and_smoothing(data, tmp_path, capsys):
     capsys.readouterr()
     assert run("info", path) == 0
     facts = _facts(capsys.readouterr().out)
-    assert facts["target patch"] == "3 voxels a side"
+    assert facts["target patch"] == "3 x 3 x 3 voxels"
     assert facts["smoothing"] == "0 mm"
     assert run("evaluate", *training(data), *SMALL, *options) == 0
     assert "LSDN 20-8" in capsys.readouterr().out

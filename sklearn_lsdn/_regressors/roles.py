@@ -252,7 +252,12 @@ class NetworkRole(LocatedRole):
             reach = network.sigma * network.scaling.coordinate_scale
             reach = " x ".join(f"{each:.3g}" for each in reach)
             facts["sigma"] = f"{network.sigma:g} ({reach} in units of the coordinates)"
-        return facts | {
-            "epochs": f"{regressor.n_iter_}, {regressor.solver}",
-            "training loss": f"{regressor.loss_curve_[-1]:.5g}",
-        }
+        facts["epochs"] = f"{regressor.n_iter_}, {regressor.solver}"
+        if regressor.solver != "lbfgs":
+            facts["learning rate"] = (
+                f"{regressor.learning_rate_init:g}, times "
+                f"{regressor.learning_rate_decay:g} each epoch"
+            )
+            size = regressor.batch_size
+            facts["batch size"] = "up to 256" if size == "auto" else str(size)
+        return facts | {"training loss": f"{regressor.loss_curve_[-1]:.5g}"}

@@ -62,6 +62,27 @@ class Augmentation(BaseEstimator):
         self.shift = shift
         self.bias_field = bias_field
 
+    @property
+    def _share(self):
+        """Of the voxels that are mirrored."""
+        return 0.5 if self.mirror is True else float(self.mirror)
+
+    def facts(self) -> str:
+        """Say in words what is changed.
+
+        Returns
+        -------
+        facts : str
+        """
+        said = []
+        if self._share:
+            said.append(f"{self._share:.0%} of the voxels were mirrored")
+        if self.shift:
+            said.append(f"places were shifted by {self.shift:g} mm (sd)")
+        if self.bias_field:
+            said.append(f"a bias field was applied (sd of its log {self.bias_field:g})")
+        return ", ".join(said) or "none"
+
     def apply(
         self,
         patches: np.ndarray,
@@ -89,9 +110,8 @@ class Augmentation(BaseEstimator):
             The x of the mirror, in mm.
         rng : RandomState
         """
-        share = 0.5 if self.mirror is True else float(self.mirror)
-        if share:
-            mirrored = rng.uniform(size=len(patches)) < share
+        if self._share:
+            mirrored = rng.uniform(size=len(patches)) < self._share
             patches[mirrored] = _mirrored(patches[mirrored])
             targets[mirrored] = _mirrored(targets[mirrored])
             coordinates[mirrored, 0] = 2 * middle - coordinates[mirrored, 0]

@@ -547,7 +547,7 @@ class Preparation:
             Names of the contrasts, where they are known.
         """
         window = self.window
-        scales = ", ".join(map(str, window.scales))
+        scales = " and ".join(f"{scale:g}" for scale in window.scales)
         size = " x ".join(f"{side:g}" for side in self.voxel_size.round(3))
         return {
             "source contrasts": _count(self.source_normalizers, sources),
@@ -557,8 +557,8 @@ class Preparation:
             "normalisation": words_of(self.source_normalizers[0]),
             "brain volume": _range(self.brain_volumes),
             "limits of likeness": self._limits(),
-            "patch": f"{window.patch_size} voxels a side, scales {scales}",
-            "target patch": f"{window.target_patch_size} voxels a side",
+            "patch": f"{_cube(window.patch_size)}, {scales} apart",
+            "target patch": _cube(window.target_patch_size),
             "places": _PLACES[window.places],
             "voxel size": f"{size} mm (median of the training images)",
             "neighbours": self.neighbours.facts() if self.neighbours else "none",
@@ -589,6 +589,10 @@ def _range(millilitres):
     if not len(millilitres):
         return "not known"
     return f"{min(millilitres):.4g} to {max(millilitres):.4g} ml in training"
+
+
+def _cube(side):
+    return f"{side} x {side} x {side} voxels"
 
 
 def _count(contrasts, names):

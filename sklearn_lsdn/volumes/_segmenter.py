@@ -590,6 +590,7 @@ class _SegmenterRole(Role):
             "labels": ", ".join(names.get("target", ["not named"])),
             "shares of the brain": ", ".join(f"{c}: {s:.3g}" for c, s in shares),
             "training images": len(segmenter.n_voxels_),
+            "augmentation": resolve_augmentation(segmenter.augmentation).facts(),
             "training voxels": sum(segmenter.n_voxels_),
             **facts_of_part("estimator", segmenter.estimator_),
         }

@@ -921,6 +921,7 @@ class _SynthesizerRole(Role):
             **preparation.facts(names.get("source"), names.get("target")),
             "smoothing": f"{synthesizer.smoothing:g} mm",
             "training images": len(synthesizer.n_voxels_),
+            "augmentation": resolve_augmentation(synthesizer.augmentation).facts(),
             "training voxels": sum(synthesizer.n_voxels_),
             **facts_of_part("estimator", synthesizer.estimator_),
         }
