@@ -16,6 +16,7 @@ from sklearn_lsdn.display import SynthesisDisplay
 SHAPE, ZOOMS = (9, 11, 7), (1.0, 2.0, 3.0)
 CENTRE = (6, 5, 3)  # of the brain below; across the sagittal plane beside the fissure
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+AFFINE = nib.affines.from_matvec(np.diag(ZOOMS), [-4, -9, -8])
 COLUMNS = ["source", "target", "synthesis", "error"]
 
 
@@ -38,7 +39,7 @@ def _volumes():
 
 def _images(axes="RAS", zooms=ZOOMS):
     """The same subject, its axes stored in another order or direction."""
-    affine = nib.affines.from_matvec(np.diag(zooms), [-4, -9, -8])
+    affine = nib.affines.from_matvec(np.diag(zooms), AFFINE[:3, 3])
     images = []
     for volume in _volumes():
         image = nib.Nifti1Image(volume.astype(np.float32), affine)
@@ -146,6 +147,42 @@ def test_outside_the_synthesis_there_is_no_error():
     assert error.mask[:5].all()
     assert (error[5:10, 2:] != 0).all()
     assert (panels["axial", "target"].get_array()[1:5, 2:] != 0).all()
+
+
+@pytest.mark.parametrize("background", [0, -1])
+def test_the_brain_is_where_the_synthesis_is_not_background(background):
+    source, target, synthesis = _volumes()
+    brain = synthesis != 0
+    synthesis = np.where(brain, synthesis, background)
+    images = [nib.Nifti1Image(each, AFFINE) for each in (source, target, synthesis)]
+    display = SynthesisDisplay.from_images(*images)
+    np.testing.assert_array_equal(display.mask, brain)
+
+
+@pytest.mark.parametrize("kind", ["array", "image", "path"])
+def test_a_mask_limits_the_brain(kind, tmp_path):
+    images = _images("LPI")
+    half = images[0].get_fdata() != 0
+    half[:5] = False
+    mask = half
+    if kind != "array":
+        mask = nib.Nifti1Image(np.uint8(half), images[0].affine)
+    if kind == "path":
+        nib.save(mask, tmp_path / "mask.nii")
+        mask = tmp_path / "mask.nii"
+    display = SynthesisDisplay.from_images(*images, mask=mask)
+    np.testing.assert_array_equal(display.mask, half[::-1, ::-1, ::-1])
+
+
+def test_a_mask_that_fits_no_image_is_refused():
+    with pytest.raises(ValueError, match="mask is an array of shape"):
+        SynthesisDisplay.from_images(*_images(), mask=np.ones((2, 2, 2)))
+
+
+def test_without_a_synthesis_there_is_nothing_to_show():
+    source = _volumes()[0]
+    with pytest.raises(ValueError, match="volumes holds no 'synthesis'"):
+        SynthesisDisplay({"target": source}, source != 0, AFFINE)
 
 
 def test_target_and_synthesis_share_a_window(display):
@@ -259,6 +296,39 @@ def test_save_leaves_nothing_half_written(display, tmp_path, monkeypatch, error)
         display.save(path, overwrite=True)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("ending", "first"),
+    [("pdf", b"%PDF"), ("svg", b"<?xml"), ("PNG", b"\x89PNG"), ("webp", b"RIFF")],
+)
+def test_save_writes_what_the_ending_says(display, tmp_path, ending, first):
+    path = tmp_path / f"picture.{ending}"
+    display.save(path)
+    assert path.read_bytes().startswith(first)
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.nii.gz"])
+def test_save_refuses_other_endings(display, tmp_path, name):
+    with pytest.raises(ValueError, match=r"does not end in a format.*\.pdf.*\.png"):
+        display.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_needs_a_picture(display, tmp_path):
+    again = SynthesisDisplay(display.volumes, display.mask, display.affine)
+    with pytest.raises(ValueError, match="no picture yet: call plot"):
+        again.save(tmp_path / "picture.png")
+
+
+def test_save_writes_the_whole_figure(display, tmp_path):
+    figure = plt.figure(figsize=(8, 4))
+    left, _ = figure.subfigures(1, 2)
+    again = SynthesisDisplay(display.volumes, display.mask, display.affine)
+    again.plot(figure=left).save(tmp_path / "picture.png")
+    assert again.figure_ is left
+    picture = matplotlib.image.imread(tmp_path / "picture.png")
+    assert picture.shape[:2] == (600, 1200)
 
 
 def test_save_needs_a_folder(display, tmp_path):

@@ -207,7 +207,7 @@ def test_a_mask_limits_brain_and_snr():
     target, syntheses, _, brain = _volumes()
     half = brain.copy()
     half[5:] = False
-    display = _display(mask_img=_image(half.astype("f4")))
+    display = _display(mask=_image(half.astype("f4")))
     for name, volume in syntheses.items():
         snr = snr_score(target[half], volume[half])
         assert display.snr_[name] == pytest.approx(snr)
@@ -225,6 +225,13 @@ def test_images_that_do_not_belong_together_are_refused():
         )
     with pytest.raises(ValueError, match="syntheses is empty"):
         ComparisonDisplay.from_predictions(_image(target), {})
+    with pytest.raises(TypeError, match="syntheses must be a dict.*got a list"):
+        ComparisonDisplay.from_predictions(_image(target), [_image(target)])
+    with pytest.raises(TypeError, match="synthesizers must be a dict.*got a list"):
+        ComparisonDisplay.from_estimators([], _image(target), _image(target))
+    for limit in (0, -5, np.nan):
+        with pytest.raises(ValueError, match="error_limit must be above 0"):
+            _display(error_limit=limit)
     assert not plt.get_fignums()
 
 
@@ -243,6 +250,19 @@ def test_drawn_in_a_given_figure_and_again():
     assert display.plot(plane="sagittal") is display
     assert display.figure_ is not figure
     display.figure_.draw_without_rendering()
+
+
+def test_names_are_written_as_they_are():
+    target = _image(_volumes()[0])
+    names = dict(source_name="a$^$b", target_name="$T_1$")
+    display = ComparisonDisplay.from_predictions(
+        target, {"$^$": target}, source=target, **names
+    )
+    display.figure_.draw_without_rendering()
+    for ax in display.axes_[0]:
+        assert not ax.title.get_parse_math()
+    title = display.axes_[0, 1].get_title()
+    assert title == "$T_1$ (target)"
 
 
 @pytest.fixture(scope="module")
@@ -300,6 +320,22 @@ def test_synthesis_display_predicts_as_well(subjects, synthesizers):
     assert display.names["target"] == "T2w (target)"
     figure = plt.figure(layout="constrained")
     assert display.plot(figure=figure).figure_ is figure
+
+
+@pytest.mark.parametrize("display", [ComparisonDisplay, SynthesisDisplay])
+@pytest.mark.parametrize("kind", ["array", "image"])
+@pytest.mark.filterwarnings("ignore::sklearn_lsdn.exceptions.ScanWarning")
+def test_one_mask_is_predicted_and_shown(display, kind, subjects, synthesizers):
+    sources, targets = subjects
+    inside = sources[1].get_fdata() != 0
+    inside[: len(inside) // 2] = False
+    mask = inside
+    if kind == "image":
+        mask = nib.Nifti1Image(np.uint8(inside), sources[1].affine)
+    drawn = display.from_estimator(
+        synthesizers["VDN"], sources[1], targets[1], mask=mask
+    )
+    np.testing.assert_array_equal(drawn.mask, inside)
 
 
 @pytest.mark.parametrize("display", [ComparisonDisplay, SynthesisDisplay])

@@ -109,9 +109,7 @@ def test_a_mask_limits_the_brain():
     x, y, brain = volumes
     half = brain.copy()
     half[6:] = False
-    display = JointHistogramDisplay.from_images(
-        _image(x), _image(y), mask_img=_image(half)
-    )
+    display = JointHistogramDisplay.from_images(_image(x), _image(y), mask=_image(half))
     np.testing.assert_array_equal(display.counts, _expected(display, volumes, half))
 
 
@@ -169,6 +167,8 @@ def test_paths_are_read(tmp_path):
         ({"center": (500, 0, 0)}, r"No brain lies within 10 voxels around \(500, 0, 0"),
         ({"center": (0, 0)}, "three world coordinates"),
         ({"center": (0, 0, np.nan)}, "three world coordinates"),
+        ({"vmax": 0}, "vmax must be above 0"),
+        ({"mask": np.ones((2, 2, 2))}, "mask is an array of shape"),
         ({"size": 0}, "'size' parameter"),
         ({"bins": 0}, "'bins' parameter"),
     ],

@@ -6,9 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from sklearn.ensemble import BaggingRegressor
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -130,6 +132,54 @@ def test_each_network_of_an_ensemble_of_scikit_learn_is_drawn():
     }
 
 
+@pytest.mark.parametrize("kind", ["bagging", "voting"])
+def test_pipelines_in_an_ensemble_stay_whole(kind):
+    X = np.random.RandomState(0).uniform(-1, 1, (60, 2))
+    pipeline = make_pipeline(StandardScaler(), LSDNRegressor((4,), max_iter=2))
+    ensemble = {
+        "bagging": BaggingRegressor(pipeline, n_estimators=2, random_state=0),
+        "voting": VotingRegressor([("a", pipeline), ("b", pipeline)]),
+    }[kind].fit(X, X[:, 0])
+    display = LossCurveDisplay.from_estimator(ensemble, name="all")
+    first, second = (each[-1].loss_curve_ for each in ensemble.estimators_)
+    assert display.curves == {"all, member 1": first, "all, member 2": second}
+
+
+def test_what_is_around_a_network_is_opened(network):
+    X, y = _data()
+    small = LSDNRegressor((4,), max_iter=2, random_state=0)
+    search = GridSearchCV(small, {"alpha": [1e-4]}, cv=2).fit(X, y)
+    around = TransformedTargetRegressor(small).fit(X, y)
+    display = LossCurveDisplay.from_estimators({"search": search, "around": around})
+    assert display.curves == {
+        "search": search.best_estimator_.loss_curve_,
+        "around": around.regressor_.loss_curve_,
+    }
+
+
+def test_each_name_is_in_the_legend_as_it_is(network, stopped):
+    names = {"_hidden": network, "a$^$b": stopped, "$x$": network}
+    display = LossCurveDisplay.from_estimators(names)
+    display.figure_.draw_without_rendering()
+    texts = display.ax_.get_legend().get_texts()
+    assert [text.get_text().strip() for text in texts] == [
+        "_hidden",
+        "a$^$b",
+        "a$^$b, validation",
+        "$x$",
+    ]
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_a_figure_is_filled(network):
+    figure = plt.figure()
+    display = LossCurveDisplay.from_estimator(network, figure=figure)
+    assert display.figure_ is figure
+    assert len(display.plot(figure=figure).figure_.axes) == 1
+    with pytest.raises(ValueError, match="ax and figure are both given"):
+        display.plot(display.ax_, figure=figure)
+
+
 def test_a_synthesizer_shrunk_later_shows_the_smaller_network():
     cohort = make_brain_cohort(2, voxel_size=8, random_state=0)
     images = cohort.images["T1w"], cohort.images["T2w"]
@@ -176,6 +226,10 @@ def test_the_display_keeps_its_own_copy(network):
 def test_what_has_no_curve_is_refused():
     with pytest.raises(TypeError, match=r"LinearRegression has no loss_curve_"):
         LossCurveDisplay.from_estimator(LinearRegression().fit(*_data()))
+    with pytest.raises(ValueError, match="estimators is empty"):
+        LossCurveDisplay.from_estimators({})
+    with pytest.raises(TypeError, match="estimators must be a dict"):
+        LossCurveDisplay.from_estimators([LSDNRegressor()])
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimators({"new": LSDNRegressor()})
     with pytest.raises(NotFittedError):

@@ -69,6 +69,18 @@ def test_an_image_without_edges_is_drawn_all_the_same(scans):
     RegistrationDisplay.from_images([("empty", empty, scans[0])])
 
 
+def test_images_of_one_value_below_0_are_drawn_all_the_same(scans):
+    dark = nib.Nifti1Image(np.full(scans[0].shape, -5.0), scans[0].affine)
+    display = RegistrationDisplay.from_images([("dark", dark, scans[0])])
+    low, high = display.axes_[0, 0].images[0].get_clim()
+    assert low == -5 < high
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="pairs is empty"):
+        RegistrationDisplay.from_images([])
+
+
 def test_other_grids_are_refused(scans):
     with pytest.raises(ValueError, match="different grids"):
         RegistrationDisplay.from_images([("cut", scans[0], scans[1].slicer[1:])])

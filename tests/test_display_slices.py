@@ -3,6 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
 
 from sklearn_lsdn import LSDNRegressor, VDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.datasets import make_brain_cohort
@@ -87,6 +89,36 @@ def test_slices_are_chosen_in_mm_or_by_error(display):
         display.plot(cut_coords="worst")
 
 
+def test_few_slices_are_spread_about_the_middle(display):
+    for number in (2, 3):
+        places = _positions(display.plot(plane="sagittal", cut_coords=number))
+        assert np.mean(places) == pytest.approx(79, abs=7)
+        assert np.ptp(places) > 80
+
+
+def test_true_is_no_number_of_slices(display):
+    for true in (True, np.True_):
+        with pytest.raises(ValueError, match="cut_coords=True: give a number"):
+            display.plot(plane="axial", cut_coords=true)
+
+
+def test_slices_are_chosen_where_there_is_brain(display):
+    """Of a mask in two pieces, and of one that is thinner than the slices asked for."""
+    display.mask = display.mask.copy()
+    display.mask[:, :, 20:50] = False
+    display.plot()
+    assert _positions(display.plot(plane="axial", cut_coords=1))[0] in (38, 100)
+    places = _positions(display.plot(plane="axial", cut_coords=7))
+    assert all(20 <= place < 40 or 100 <= place < 120 for place in places)
+    assert _positions(display.plot(plane="axial", cut_coords=[44, 96])) == [38, 100]
+    display.mask[:, :, :48] = display.mask[:, :, 52:] = False
+    assert _positions(display.plot(plane="axial", cut_coords=7)) == [100, 102]
+    display.plot(cut_coords=4).figure_.draw_without_rendering()
+    assert display.axes_.shape == (9, 4)
+    drawn = [[bool(ax.images) for ax in row] for row in display.axes_[[0, 8]]]
+    assert drawn == [[True] * 4, [True, True, False, False]]
+
+
 def test_outlines_are_drawn_on_maps_and_elsewhere_upon_request(display):
     display.plot()
     assert [len(ax.collections) for ax in display.axes_[0]] == [0, 0, 1]
@@ -100,6 +132,77 @@ def test_axes_given_are_drawn_on(display):
     assert display.figure_ is figure
     with pytest.raises(ValueError, match="ax holds 2 axes, and 3 x 3 are drawn"):
         display.plot(ax=axes[0, :2])
+
+
+def _bars(figure):
+    """Upper ends of the colour bars of a figure."""
+    return [ax.get_xlim()[1] for ax in figure.axes if ax.get_label() == "<colorbar>"]
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+def test_what_was_drawn_on_axes_before_goes(display, layout):
+    figure, axes = plt.subplots(3, 3, layout=layout)
+    display.plot(ax=axes)
+    figure.draw_without_rendering()
+    shown = [ax.get_position().bounds for ax in axes.flat]
+    n_axes = len(figure.axes)
+    brighter = SynthesisDisplay(
+        {name: 10 * each for name, each in display.volumes.items()},
+        display.mask,
+        display.affine,
+    )
+    brighter.plot(ax=display.axes_)
+    assert len(figure.axes) == n_axes
+    assert _bars(figure) == pytest.approx([1000, 1000, 500])
+    for ax in brighter.axes_.flat:
+        assert len(ax.images) == 1
+        assert len(ax.texts) == 3
+    figure.draw_without_rendering()
+    again = [ax.get_position().bounds for ax in axes.flat]
+    np.testing.assert_allclose(again, shown, atol=0.02)  # labels are longer
+
+
+@pytest.mark.parametrize("in_a_grid", [True, False])
+def test_panels_take_the_place_of_axes(display, in_a_grid):
+    figure = plt.figure()
+    places = figure.subplots(1, 2)
+    place = places[0] if in_a_grid else figure.add_axes([0.1, 0.2, 0.3, 0.6])
+    before = place.get_position()
+    display.plot(ax=place)
+    n_axes = len(figure.axes)
+    assert display.figure_ is figure
+    for ax in display.axes_.flat:
+        assert before.padded(1e-9).containsx(ax.get_position().x0)
+        assert before.padded(1e-9).containsx(ax.get_position().x1)
+    display.plot(ax=place)
+    assert len(figure.axes) == n_axes
+    display.plot(ax=place, plane="axial", cut_coords=2)
+    assert display.axes_.shape == (3, 2)
+    assert sum(bool(ax.images) for ax in figure.axes) == 6
+
+
+def test_a_single_panel_is_drawn_on_the_axes_given(display):
+    ax = plt.figure().subplots()
+    alone = SynthesisDisplay(
+        {"synthesis": display.volumes["synthesis"]}, display.mask, display.affine
+    )
+    for _ in range(2):
+        alone.plot(ax=ax, plane="axial", cut_coords=1)
+        assert alone.axes_.tolist() == [[ax]]
+        assert len(ax.images) == 1
+    display.plot(ax=ax)
+    assert not ax.images
+
+
+def test_a_figure_is_filled_anew(display):
+    figure = plt.figure(layout="constrained")
+    figure.suptitle("kept")
+    for _ in range(2):
+        display.plot(figure=figure)
+        assert len(figure.axes) == 9 + 3
+    assert figure.get_suptitle() == "kept"
+    with pytest.raises(ValueError, match="ax and figure are both given"):
+        display.plot(display.axes_, figure=figure)
 
 
 def test_slices_of_a_tilted_grid_meet_in_a_point():
@@ -117,6 +220,40 @@ def test_slices_of_a_tilted_grid_meet_in_a_point():
     display.plot(cut_coords=point)
     assert all(row[1].images[0].get_array().max() == 1 for row in display.axes_)
     assert "(tilted)" in display.axes_[0, 0].texts[0].get_text()
+
+
+def test_nodes_of_a_tilted_grid_are_drawn_where_they_answer():
+    turn = Rotation.from_euler("xz", [25, 8], degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3] = turn * [2, 2, 3]
+    affine[:3, 3] = -40, -70, -30
+    shape = 40, 50, 30
+    mask = np.zeros(shape, dtype=bool)
+    mask[3:-3, 3:-3, 3:-3] = True
+    at = np.array([30, 8, 20])
+    voxels = np.array([at, [5, 40, 9], [20, 30, 14]])
+    world_to_places = np.diag([1.2, 0.9, 1.1, 1])
+    nodes = apply_affine(world_to_places @ affine, voxels)
+    reach = np.array([30.0, 40.0, 35.0])
+    volume = np.arange(mask.size, dtype=float).reshape(shape)
+    display = NodesDisplay(volume, mask, affine, world_to_places, nodes, reach)
+    display.plot(cut_coords=apply_affine(affine, at))
+    for ax in display.axes_[0]:
+        scan, drawn = (image.get_array() for image in ax.images)
+        indices = np.moveaxis(np.unravel_index(scan.astype(int), shape), 0, -1)
+        places = apply_affine(world_to_places @ affine, indices)
+        away = ((places[..., None, :] - nodes) / reach) ** 2
+        answers = 2 / (1 + np.exp(away.sum(axis=-1)))
+        inside = ~np.ma.getmaskarray(drawn)
+        assert (inside == mask[tuple(np.moveaxis(indices, -1, 0))]).all()
+        expected = answers.mean(axis=-1)[inside]
+        np.testing.assert_allclose(drawn[inside], expected, atol=1e-6)
+        (dot,) = ax.collections[-1].get_offsets()
+        left, right, bottom, top = ax.images[0].get_extent()
+        n_up, n_across = scan.shape
+        up = int((dot[1] - bottom) / (top - bottom) * n_up)
+        across = int((dot[0] - left) / (right - left) * n_across)
+        assert indices[up, across].tolist() == at.tolist()
 
 
 def test_nodes_lie_where_the_network_has_them():

@@ -12,10 +12,10 @@ from .._utils.names import contrast_of
 from ..metrics import snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
-from ..volumes._masks import found_brain
-from ..volumes._subjects import Image
+from ..volumes._subjects import Image, Mask
 from ._figures import Display
 from ._panels import Panel, draw_panels, window_of
+from ._reading import brain_in, check_named
 from ._slices import choose_slices
 from ._synthesis import first_contrast, synthesize_one, title_of
 
@@ -101,7 +101,7 @@ class ComparisonDisplay(Display):
         syntheses: dict[str, Image],
         *,
         source: Image | None = None,
-        mask_img: Image | None = None,
+        mask: Mask | None = None,
         source_name: str | None = None,
         target_name: str | None = None,
         **plot_parameters: Any,
@@ -117,7 +117,7 @@ class ComparisonDisplay(Display):
             (``scale_to=`` of `VolumeSynthesizer.predict`).
         source : path or nibabel image, default=None
             What the syntheses were made from, to be shown as well.
-        mask_img : path, image, "mni152" or None, default=None
+        mask : path, image, array, "mni152" or None, default=None
             The brain; None takes what differs from the background in all images.
         source_name, target_name : str, default=None
             The contrasts; by default, what the files' names end in, such as T1w.
@@ -135,8 +135,7 @@ class ComparisonDisplay(Display):
             If an image cannot be used, the images lie on different grids, or there
             is no synthesis.
         """
-        if not syntheses:
-            raise ValueError("syntheses is empty: there is nothing to compare.")
+        check_named(syntheses, "syntheses")
         labelled = [("target", target)]
         for name, synthesis in syntheses.items():
             labelled.append((f"the synthesis by {name}", synthesis))
@@ -146,7 +145,7 @@ class ComparisonDisplay(Display):
         return cls(
             volumes[0],
             dict(zip(syntheses, volumes[1:], strict=False)),
-            found_brain(mask_img, files, volumes),
+            brain_in(mask, files, volumes),
             files[0].affine,
             source=volumes[-1] if source is not None else None,
             source_name=source_name or contrast_of(files[-1].path),
@@ -201,7 +200,7 @@ class ComparisonDisplay(Display):
         source: Image | Sequence[Image],
         target: Image,
         *,
-        mask: Image | None = None,
+        mask: Mask | None = None,
         **parameters: Any,
     ) -> Self:
         """Predict a subject by several methods, and draw their syntheses.
@@ -214,9 +213,8 @@ class ComparisonDisplay(Display):
             The subject's source contrasts; the first is shown.
         target : path or nibabel image
             The scan that the syntheses should be, in whose units they come.
-        mask : path or image, default=None
-            The brain that is predicted, as an entry of ``masks`` of
-            `VolumeSynthesizer.predict`; also the ``mask_img``, unless that is given.
+        mask : path, image or array, default=None
+            The brain, as an entry of ``masks`` of `VolumeSynthesizer.predict`.
         **parameters
             Further parameters of `from_predictions`, but ``source``.
 
@@ -230,21 +228,19 @@ class ComparisonDisplay(Display):
         NotFittedError, FileNotFoundError, TypeError, ValueError
             As `from_estimator`.
         """
-        if mask is not None:
-            parameters = {"mask_img": mask} | parameters
+        check_named(synthesizers, "synthesizers")
         syntheses = {
             name: synthesize_one(synthesizer, source, target, mask)
             for name, synthesizer in synthesizers.items()
         }
-        return cls.from_predictions(
-            target, syntheses, source=first_contrast(source), **parameters
-        )
+        parameters |= dict(source=first_contrast(source), mask=mask)
+        return cls.from_predictions(target, syntheses, **parameters)
 
     def plot(
         self,
-        figure: "Figure | None" = None,
-        *,
         ax: "Axes | np.ndarray | None" = None,
+        *,
+        figure: "Figure | None" = None,
         plane: str = "axial",
         cut_coords: float | Sequence[float] | str | None = None,
         cmap: "str | Colormap" = "gray",
@@ -258,10 +254,11 @@ class ComparisonDisplay(Display):
 
         Parameters
         ----------
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure of pyplot.
         ax : matplotlib.axes.Axes or ndarray of them, default=None
-            Axes whose place is taken, or an array like ``axes_``.
+            Axes whose place is taken, or an array like ``axes_``; what was drawn there
+            before goes.
+        figure : matplotlib.figure.Figure, default=None
+            What to fill instead; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default="axial"
             How the slice lies.
         cut_coords : float, sequence of one float or "worst", default=None
@@ -289,8 +286,11 @@ class ComparisonDisplay(Display):
         ImportError
             If matplotlib is missing.
         ValueError
-            If the plane is unknown or holds no brain.
+            If the plane is unknown or holds no brain, ``error_limit`` is not above 0,
+            or ``ax`` and ``figure`` are both given.
         """
+        if error_limit is not None and not error_limit > 0:
+            raise ValueError(f"error_limit must be above 0, got {error_limit}.")
         errors = {name: each - self.target for name, each in self.syntheses.items()}
         total = np.sum([abs(error) for error in errors.values()], axis=0)
         (cuts,) = choose_slices(self.mask, self.affine, plane, cut_coords, total)

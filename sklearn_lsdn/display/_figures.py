@@ -2,6 +2,7 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -41,15 +42,43 @@ def bare_figure(figsize):
     return require("matplotlib.figure").Figure(figsize=figsize)
 
 
-def as_png(figure, dpi=_DPI) -> bytes:
-    """A figure as a PNG that is the same in every release of matplotlib."""
-    return _encoded(figure, format="png", dpi=dpi, metadata={"Software": None})
-
-
 def as_webp(figure, dpi=_DPI) -> bytes:
     """A figure for a page: a quarter of a PNG's bytes, and no difference to be seen."""
     look = dict(pil_kwargs={"quality": 85, "method": 2})
     return _encoded(figure, format="webp", dpi=dpi, **look)
+
+
+def figure_for(figsize, figure=None, ax=None):
+    """A figure to draw in.
+
+    Parameters
+    ----------
+    figsize : tuple of float
+        Width and height in inches, of a new one.
+    figure : matplotlib figure or callable, default=None
+        One to be emptied, or what makes one of a size; by default, `new_figure`.
+    ax : matplotlib axes or ndarray of them, default=None
+        What to draw on instead.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure or None
+        None, where there is something to draw on instead.
+
+    Raises
+    ------
+    ValueError
+        If both are given.
+    """
+    if ax is not None and figure is not None:
+        raise ValueError("ax and figure are both given: choose one to draw in.")
+    if ax is not None:
+        return None
+    if figure is None or callable(figure):
+        return (figure or new_figure)(figsize)
+    for each in figure.axes:
+        each.remove()
+    return figure
 
 
 def _encoded(figure, **parameters):
@@ -65,6 +94,12 @@ class Display:
         """Say where it was drawn."""
         self.axes_ = np.atleast_1d(axes)
         self.figure_ = self.axes_.flat[0].figure
+        for ax in self.axes_.flat:
+            texts = [ax.title, ax.xaxis.label, ax.yaxis.label]
+            if legend := ax.get_legend():
+                texts += legend.get_texts()
+            for text in texts:
+                text.set_parse_math(False)  # names may hold dollars
         return self
 
     def _on_one(self, ax):
@@ -73,18 +108,43 @@ class Display:
         return self._on(ax)
 
     def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Write the drawn figure as a PNG.
+        """Write the drawn figure, all of it, to a file.
 
         Parameters
         ----------
         path : str or path-like
+            Its ending says in which of matplotlib's formats, as .png, .pdf or .svg.
         overwrite : bool, default=False
             Replace an existing file.
+
+        Raises
+        ------
+        ValueError
+            If nothing is drawn yet, or the ending is of no such format.
+        FileExistsError
+            If the file exists and ``overwrite`` is false.
+        OSError
+            If the file cannot be written.
         """
-        with written_whole(path, suffix=".png", overwrite=overwrite) as temporary:
-            temporary.write_bytes(as_png(self.figure_))
+        try:
+            figure = self.figure_.figure  # of a part of one, the whole
+        except AttributeError:
+            missing = "There is no picture yet: call plot before save."
+            raise ValueError(missing) from None
+        suffix = Path(path).suffix.lower()
+        known = figure.canvas.get_supported_filetypes()
+        if suffix[1:] not in known:
+            raise ValueError(
+                f"{path} does not end in a format that matplotlib writes: give one of "
+                f"{', '.join(f'.{each}' for each in known)}."
+            )
+        more = {"metadata": {"Software": None}} if suffix == ".png" else {}
+        with written_whole(path, suffix=suffix, overwrite=overwrite) as temporary:
+            data = _encoded(figure, format=suffix[1:], dpi=_DPI, **more)
+            temporary.write_bytes(data)
 
 
-def axes_or_new(ax, figsize):
-    """Return ``ax``, or the only axes of a new figure if it is None."""
-    return new_figure(figsize).subplots() if ax is None else ax
+def axes_or_new(ax, figure, figsize):
+    """Return ``ax`` or, if it is None, the only axes of `figure_for`."""
+    figure = figure_for(figsize, figure, ax)
+    return ax if figure is None else figure.subplots()

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike
 from .._utils.names import contrast_of
 from .._utils.sklearn_private import Interval, validate_params
 from ..volumes._images import read_on_one_grid
-from ..volumes._masks import found_brain
-from ..volumes._subjects import Image
+from ..volumes._subjects import Image, Mask
 from ._figures import Display, axes_or_new
+from ._reading import brain_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 _RANGE = 0.1, 99.9  # percentiles over the brain
 
@@ -94,7 +95,7 @@ class JointHistogramDisplay(Display):
         image_x: Image,
         image_y: Image,
         *,
-        mask_img: Image | None = None,
+        mask: Mask | None = None,
         center: ArrayLike | None = None,
         size: int = 10,
         bins: int = 64,
@@ -108,7 +109,7 @@ class JointHistogramDisplay(Display):
         ----------
         image_x, image_y : path or nibabel image
             Two contrasts of a subject, on one grid.
-        mask_img : path, image, "mni152" or None, default=None
+        mask : path, image, array, "mni152" or None, default=None
             The brain; None takes what differs from the background in both images.
         center : array-like of shape (3,), default=None
             Where a neighbourhood lies, in world mm; None takes the whole brain.
@@ -137,20 +138,20 @@ class JointHistogramDisplay(Display):
         """
         labelled = [("image_x", image_x), ("image_y", image_y)]
         files, volumes = read_on_one_grid(labelled)
-        mask = found_brain(mask_img, files, volumes)
-        ranges = [np.percentile(volume[mask], _RANGE) for volume in volumes]
-        place = f"whole brain\n{np.count_nonzero(mask):,} voxels"
+        brain = brain_in(mask, files, volumes)
+        ranges = [np.percentile(volume[brain], _RANGE) for volume in volumes]
+        place = f"whole brain\n{np.count_nonzero(brain):,} voxels"
         if center is not None:
-            mask = mask & _neighbourhood(mask.shape, files[0].affine, center, size)
+            brain = brain & _neighbourhood(brain.shape, files[0].affine, center, size)
             where = ", ".join(f"{x:g}" for x in center)
             place = f"{size} × {size} × {size} voxels\naround ({where}) mm"
-            if not mask.any():
+            if not brain.any():
                 raise ValueError(
                     f"No brain lies within {size} voxels around ({where}) mm. Give "
                     "center as x, y and z in the world mm of the images."
                 )
         counts, *edges = np.histogram2d(
-            volumes[0][mask], volumes[1][mask], bins=bins, range=ranges
+            volumes[0][brain], volumes[1][brain], bins=bins, range=ranges
         )
         known = [contrast_of(file.path) for file in files]
         names = dict(name_x=name_x or known[0] or "x", name_y=name_y or known[1] or "y")
@@ -160,6 +161,7 @@ class JointHistogramDisplay(Display):
         self,
         ax: "Axes | None" = None,
         *,
+        figure: "Figure | None" = None,
         cmap: "str | Colormap" = "viridis",
         vmax: float | None = None,
         colorbar: bool = True,
@@ -170,6 +172,8 @@ class JointHistogramDisplay(Display):
         ----------
         ax : matplotlib axes, default=None
             Where to draw; by default, the axes of a new figure.
+        figure : matplotlib.figure.Figure, default=None
+            What to fill instead.
         cmap : str or matplotlib Colormap, default="viridis"
             From empty bins to the fullest.
         vmax : float, default=None
@@ -186,12 +190,16 @@ class JointHistogramDisplay(Display):
         ------
         ImportError
             If matplotlib is missing.
+        ValueError
+            If ``ax`` and ``figure`` are both given, or ``vmax`` is not above 0.
         """
-        ax = axes_or_new(ax, (5.2, 4.2))
+        if vmax is not None and not vmax > 0:
+            raise ValueError(f"vmax must be above 0, got {vmax}.")
+        ax = axes_or_new(ax, figure, (5.2, 4.2))
         from matplotlib.colors import SymLogNorm
 
         # Linear from 0 to 1, so that empty bins have a place on the scale.
-        highest = vmax or max(self.counts.max(), 1)
+        highest = max(self.counts.max(), 1) if vmax is None else vmax
         self.im_ = ax.pcolormesh(
             self.edges_x,
             self.edges_y,

@@ -10,15 +10,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import NetworkRole, role_of
 from ._figures import Display, axes_or_new
+from ._reading import check_named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # From dark to light, so that grey keeps them apart.
 _COLORS = "#000000", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00"
 _LINES = "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))
 _MARKERS = "o", "s", "^", "D", "v", "P"
 _MARKS = 10  # along each curve
+# Where estimators keep those that they fitted, the likeliest first.
+_HOLDERS = "estimators_", "estimator_", "best_estimator_", "regressor_"
 
 
 @dataclass(eq=False, repr=False)
@@ -85,7 +89,7 @@ class LossCurveDisplay(Display):
         ----------
         estimator : estimator
             A fitted network, or what holds some: a `VolumeSynthesizer`, an ensemble,
-            or a Pipeline that ends in one.
+            a search, a `TransformedTargetRegressor`, or a Pipeline that ends in one.
         name : str, default=None
             Its name in the legend; by default, the network's class. Members of an
             ensemble are numbered after it.
@@ -132,7 +136,10 @@ class LossCurveDisplay(Display):
             If one of them is not fitted.
         TypeError
             If one of them has no ``loss_curve_``.
+        ValueError
+            If there is none.
         """
+        check_named(estimators, "estimators")
         networks = {}
         for name, estimator in estimators.items():
             within = _networks(estimator)
@@ -147,7 +154,13 @@ class LossCurveDisplay(Display):
         losses = dict.fromkeys(role_of(each).loss for each in networks.values())
         return cls(curves, validation, "\nor ".join(losses)).plot(**parameters)
 
-    def plot(self, ax: "Axes | None" = None, *, yscale: str = "log") -> Self:
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        figure: "Figure | None" = None,
+        yscale: str = "log",
+    ) -> Self:
         """Draw the curves.
 
         Networks differ in line, marker and lightness; errors on data held back
@@ -157,6 +170,8 @@ class LossCurveDisplay(Display):
         ----------
         ax : matplotlib axes, default=None
             Where to draw; by default, the axes of a new figure.
+        figure : matplotlib.figure.Figure, default=None
+            What to fill instead.
         yscale : {"log", "linear"}, default="log"
             Scale of the errors.
 
@@ -169,8 +184,10 @@ class LossCurveDisplay(Display):
         ------
         ImportError
             If matplotlib is missing.
+        ValueError
+            If ``ax`` and ``figure`` are both given.
         """
-        ax = axes_or_new(ax, (6, 4.2))
+        ax = axes_or_new(ax, figure, (6, 4.2))
         self.lines_, self.validation_lines_ = {}, {}
         for i, (name, curve) in enumerate(self.curves.items()):
             k, step = i % len(_COLORS), max(1, len(curve) // _MARKS)
@@ -183,12 +200,13 @@ class LossCurveDisplay(Display):
                 markevery=(int(i / len(self.curves) * step), step),
             )
             epochs = range(1, len(curve) + 1)
-            (self.lines_[name],) = ax.plot(epochs, curve, label=name, **style)
+            label = f" {name}" if name.startswith("_") else name  # else it is hidden
+            (self.lines_[name],) = ax.plot(epochs, curve, label=label, **style)
             if held_back := (self.validation_curves or {}).get(name):
                 (self.validation_lines_[name],) = ax.plot(
                     range(1, len(held_back) + 1),
                     held_back,
-                    label=f"{name}, validation",
+                    label=f"{label}, validation",
                     **style,
                     linewidth=0.8,
                     markerfacecolor="white",
@@ -211,18 +229,21 @@ def _networks(estimator):
     check_is_fitted(estimator)
     if networks := role_of(estimator).networks():
         return networks
-    try:
-        if isinstance(estimator, Pipeline):
-            return _networks(estimator[-1])
-        try:
-            members = [_networks(each) for each in np.ravel(estimator.estimators_)]
-        except AttributeError:
-            return _networks(estimator.estimator_)
-    except AttributeError:
+    if isinstance(estimator, Pipeline):
+        return _networks(estimator[-1])
+    for name in _HOLDERS:
+        held = vars(estimator).get(name)
+        if held is not None:
+            break
+    else:
         raise TypeError(
             f"{type(estimator).__name__} has no loss_curve_. Give a network of "
             "this package, or an estimator that holds one."
-        ) from None
+        )
+    if name != "estimators_":
+        return _networks(held)
+    # An array has a row for each stage; a list may hold Pipelines, which look like one.
+    members = map(_networks, held.flat if isinstance(held, np.ndarray) else held)
     return {
         f"member {i}" if len(each) == 1 else f"member {i}, {label}": network
         for i, each in enumerate(members, 1)

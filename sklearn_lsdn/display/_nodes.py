@@ -134,9 +134,9 @@ class NodesDisplay(Display):
 
     def plot(
         self,
-        figure: "Figure | None" = None,
-        *,
         ax: "Axes | np.ndarray | None" = None,
+        *,
+        figure: "Figure | None" = None,
         plane: str | None = None,
         cut_coords: int | Sequence[float] | None = None,
     ) -> Self:
@@ -144,10 +144,11 @@ class NodesDisplay(Display):
 
         Parameters
         ----------
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure of pyplot.
         ax : matplotlib.axes.Axes or ndarray of them, default=None
-            Axes whose place is taken, or an array like ``axes_``.
+            Axes whose place is taken, or an array like ``axes_``; what was drawn there
+            before goes.
+        figure : matplotlib.figure.Figure, default=None
+            What to fill instead; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default=None
             How slices lie; by default, all three.
         cut_coords : int or sequence of float, default=None
@@ -163,7 +164,8 @@ class NodesDisplay(Display):
         ImportError
             If matplotlib is missing.
         ValueError
-            If a slice is asked for where there is no brain.
+            If a slice is asked for where there is no brain, or ``ax`` and ``figure``
+            are both given.
         """
         window = window_of(self.volume, self.mask)
         scan = Panel.of_scan("", self.volume, window)

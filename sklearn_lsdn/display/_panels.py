@@ -1,10 +1,11 @@
 """Volumes drawn beside each other: one scale, one rule for limits, marked sides."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
-from ._figures import new_figure
+from ._figures import figure_for
 
 _BLACK, _WHITE = 0.5, 99.5  # percentiles of the brain that are drawn so, or 0 is black
 _ERROR = 0.5  # of what lies between: the error, or deviation, with the last colour
@@ -97,12 +98,12 @@ def draw_panels(cells, *, figure=None, ax=None, outline=False, room=(0.1, 0.9)):
     Parameters
     ----------
     cells : list of list of (Panel, Slice) or None
-        What is drawn in each row; None leaves a place empty.
+        What is drawn in each row; None leaves a place empty, as the end of a row does.
     figure : matplotlib figure or callable, default=None
-        Where to draw, or what makes a figure of a size in inches; by default, a new
-        figure of pyplot.
+        As in `figure_for`.
     ax : matplotlib axes or ndarray of them, default=None
-        Axes whose place is taken, or as many as there are cells.
+        Axes whose place is taken, or as many as there are cells. What was drawn there
+        before goes.
     outline : bool, default=False
         Whether to draw an outline of the brain on scans as well.
     room : tuple of float, default=(0.1, 0.9)
@@ -112,6 +113,7 @@ def draw_panels(cells, *, figure=None, ax=None, outline=False, room=(0.1, 0.9)):
     -------
     axes : ndarray of matplotlib.axes.Axes of shape (n_rows, n_columns)
     """
+    cells = list(zip(*zip_longest(*cells), strict=True))
     sizes = np.array(
         [
             [np.ptp(cell[1].window, axis=1) if cell else (0, 0) for cell in row]
@@ -133,28 +135,61 @@ def draw_panels(cells, *, figure=None, ax=None, outline=False, room=(0.1, 0.9)):
 def _axes(widths, heights, figure, ax, room):
     """Axes in rows and columns of these sizes in mm."""
     shape = len(heights), len(widths)
-    if ax is not None and np.size(ax) == 1:
-        (place,) = np.ravel(ax)
-        place.set_axis_off()
-        ratios = dict(width_ratios=widths, height_ratios=heights)
-        grid = place.get_subplotspec().subgridspec(*shape, **ratios)
-        return grid.subplots(squeeze=False)
-    if ax is not None:
-        if np.size(ax) != np.prod(shape):
-            raise ValueError(
-                f"ax holds {np.size(ax)} axes, and {shape[0]} x {shape[1]} are drawn."
-            )
-        return np.reshape(ax, shape)
-    if figure is None or callable(figure):
-        inches = min(_WIDEST, _ALL / len(widths)) / max(widths)
-        inches = min(inches, _TALLEST / sum(heights))
-        size = np.array([sum(widths), sum(heights)]) * inches + room
-        figure = (figure or new_figure)(size)
-        if engine := figure.get_layout_engine():
-            engine.set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
-        else:
-            right, bottom = room / size
-            figure.subplots_adjust(0, bottom, 1 - right, 1, wspace=0, hspace=0.02)
-    return figure.subplots(
-        *shape, squeeze=False, width_ratios=widths, height_ratios=heights
-    )
+    ratios = dict(width_ratios=widths, height_ratios=heights)
+    inches = min(_WIDEST, _ALL / len(widths)) / max(widths)
+    inches = min(inches, _TALLEST / sum(heights))
+    size = np.array([sum(widths), sum(heights)]) * inches + room
+    new = figure is None or callable(figure)
+    figure = figure_for(size, figure, ax)
+    if figure is None:
+        return _in_place(np.ravel(ax), shape, ratios)
+    if new and (engine := figure.get_layout_engine()):
+        engine.set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+    elif new:
+        right, bottom = room / size
+        figure.subplots_adjust(0, bottom, 1 - right, 1, wspace=0, hspace=0.02)
+    return figure.subplots(*shape, squeeze=False, **ratios)
+
+
+def _in_place(given, shape, ratios):
+    """Axes in the place of one, or as many as were given, without what was there."""
+    n_panels = shape[0] * shape[1]
+    if len(given) not in (1, n_panels):
+        raise ValueError(
+            f"ax holds {len(given)} axes, and {shape[0]} x {shape[1]} are drawn."
+        )
+    for ax in given:
+        for panel in vars(ax).pop("lsdn_panels", ()):
+            _remove_bars(panel)
+            panel.remove()
+    if len(given) == n_panels:
+        for ax in given:
+            _remove_bars(ax)
+            ax.clear()
+            if spec := ax.get_subplotspec():
+                ax.set_subplotspec(spec)  # as large as before there were bars
+        return given.reshape(shape)
+    (place,) = given
+    if place.images:
+        _remove_bars(place)
+        place.clear()
+    place.set_axis_off()
+    axes = _spec_of(place).subgridspec(*shape, **ratios).subplots(squeeze=False)
+    place.lsdn_panels = list(axes.flat)
+    return axes
+
+
+def _remove_bars(ax):
+    """Remove the colour bars of what is drawn."""
+    for image in ax.images:
+        if image.colorbar:
+            image.colorbar.remove()
+
+
+def _spec_of(ax):
+    """The cell of a grid in which axes lie, or of one made for them."""
+    if spec := ax.get_subplotspec():
+        return spec
+    left, bottom, right, top = ax.get_position().extents
+    ends = dict(left=left, bottom=bottom, right=right, top=top)
+    return ax.figure.add_gridspec(1, 1, **ends)[0]

@@ -9,7 +9,7 @@ import numpy as np
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image
 from ._figures import Display
-from ._panels import Panel, draw_panels
+from ._panels import Panel, draw_panels, window_of
 from ._slices import Brain, Slice, approach, choose_slices
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ class RegistrationDisplay(Display):
         Raises
         ------
         FileNotFoundError, TypeError, ValueError
-            If an image cannot be used, or lies on another grid.
+            If an image cannot be used, or lies on another grid, or there is none.
         """
+        if not pairs:
+            raise ValueError("pairs is empty: there is nothing to draw.")
         labelled = []
         for name, below, above in pairs:
             labelled += [(f"{name}, below", below), (name, above)]
@@ -101,19 +103,20 @@ class RegistrationDisplay(Display):
 
     def plot(
         self,
-        figure: "Figure | None" = None,
-        *,
         ax: "Axes | np.ndarray | None" = None,
+        *,
+        figure: "Figure | None" = None,
         title: str | None = None,
     ) -> Self:
         """Draw three planes of each pair, through the middle of what lies below.
 
         Parameters
         ----------
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure of pyplot.
         ax : matplotlib.axes.Axes or ndarray of them, default=None
-            Axes whose place is taken, or an array like ``axes_``.
+            Axes whose place is taken, or an array like ``axes_``; what was drawn there
+            before goes.
+        figure : matplotlib.figure.Figure, default=None
+            What to fill instead; by default, a new figure of pyplot.
         title : str, default=None
             Over the whole figure.
 
@@ -126,6 +129,8 @@ class RegistrationDisplay(Display):
         ------
         ImportError
             If matplotlib is missing.
+        ValueError
+            If ``ax`` and ``figure`` are both given.
         """
         cells, lines = [], []
         for name, below, above in self.pairs:
@@ -149,8 +154,7 @@ class RegistrationDisplay(Display):
             each != 0 if each.any() else np.ones_like(each, dtype=bool)
             for each in (below, shown)
         )
-        low, high = np.percentile(below[inside], [0.5, 99.5])
-        panel = Panel("", below, min(0, low), high)
+        panel = Panel.of_scan("", below, window_of(below, inside))
         cuts = choose_slices(inside, self.affine)
         brain = Brain(shown, self.affine)
         return [

@@ -3,6 +3,7 @@
 from numbers import Integral
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import gaussian_gradient_magnitude, gaussian_laplace
 
 from .._utils.optional import require
@@ -48,22 +49,19 @@ class Brain:
         self.step = np.linalg.norm(affine[:3, :3], axis=0)
         off = affine[:3, :3] / self.step - np.eye(3)
         self.is_tilted = bool(abs(off).max() > _TILTED)
-        self._to_index = np.linalg.inv(affine)
+        self.affine = affine
         self._origin = (affine @ [*self.middle, 1])[:3] - self.step * self.middle
 
     def mm(self, index):
         """World mm of an index along each axis."""
         return self._origin + self.step * index
 
-    def through(self, point) -> list[float]:
-        """Positions of the slices that meet in a point of world mm."""
-        point = np.array(point, dtype=float)
-        if self.is_tilted:
-            point = self.mm((self._to_index @ [*point, 1])[:3])
-        return point.tolist()
+    def through(self, points) -> np.ndarray:
+        """Positions of the slices that meet in points of world mm."""
+        return self.mm(apply_affine(np.linalg.inv(self.affine), points))
 
     def index(self, position, axis):
-        """Of the voxel at a position, in world mm along an axis, that has brain."""
+        """Of the slice with brain nearest to a position along an axis, in world mm."""
         low, high = self.mm(self.low)[axis], self.mm(self.high)[axis]
         index = (position - self._origin[axis]) / self.step[axis]
         if not self.low[axis] - 0.5 <= index <= self.high[axis] + 0.5:  # nor NaN
@@ -71,10 +69,14 @@ class Brain:
                 f"There is no brain at {position:g} mm: give a position from "
                 f"{low:.0f} to {high:.0f} mm."
             )
-        return int(np.clip(round(index), self.low[axis], self.high[axis]))
+        return self._with_brain(index, axis)
+
+    def _with_brain(self, index, axis):
+        known = np.flatnonzero(self.sizes[axis])
+        return int(known[abs(known - index).argmin()])
 
     def spread(self, axis, number) -> list[float]:
-        """Positions of so many slices, off the fissure."""
+        """Positions of so many slices, or of as many as there are, off the fissure."""
         low, high = self.low[axis], self.high[axis]
         if number == 1:
             shares = np.array([(self.middle[axis] - low) / (high - low or 1)])
@@ -82,11 +84,12 @@ class Brain:
                 shares[:] = 0.5 + _FISSURE
         elif axis == 0:  # as many on the left as on the right, or one less
             left = np.linspace(_BEYOND, 0.5 - _FISSURE, number // 2)
-            right = np.linspace(0.5 + _FISSURE, 1 - _BEYOND, number - number // 2)
-            shares = np.concatenate([left, right])
+            right = np.linspace(1 - _BEYOND, 0.5 + _FISSURE, number - number // 2)
+            shares = np.concatenate([left, right[::-1]])
         else:
             shares = np.linspace(_BEYOND, 1 - _BEYOND, number)
-        return [self.mm(round(low + (high - low) * each))[axis] for each in shares]
+        indices = [self._with_brain(low + (high - low) * each, axis) for each in shares]
+        return [self.mm(index)[axis] for index in dict.fromkeys(indices)]
 
     def worst(self, axis, error) -> float:
         """Position of the slice with the largest mean absolute error."""
@@ -105,7 +108,8 @@ class Slice:
     axis : {0, 1, 2}
         Across the plane.
     position : float, default=None
-        In world mm along the axis; by default in the middle of the brain.
+        In world mm along the axis; by default in the middle of the brain. The nearest
+        voxels are shown where there is brain.
 
     Attributes
     ----------
@@ -119,7 +123,7 @@ class Slice:
     Raises
     ------
     ValueError
-        If there is no brain at the position.
+        If the position lies beyond the brain.
     """
 
     def __init__(self, brain, axis, position=None):
@@ -136,27 +140,23 @@ class Slice:
         self._extent = grid[:, self._shown].T.ravel()
         self.window = window[:, self._shown].T
         self.brain = self._of(brain.mask)
-        self._is_tilted = brain.is_tilted
+        self._whole = brain
 
     @property
     def places(self) -> np.ndarray:
         """World mm of each voxel, an array of shape (n_up, n_across, 3)."""
-        left, right, bottom, top = self._extent
-        n_up, n_across = self.brain.shape
-        up = bottom + (np.arange(n_up) + 0.5) * (top - bottom) / n_up
-        across = left + (np.arange(n_across) + 0.5) * (right - left) / n_across
-        places = np.full((n_up, n_across, 3), self.position)
-        places[..., self._shown[1]] = up[:, None]
-        places[..., self._shown[0]] = across
-        return places
+        up, across = np.indices(self.brain.shape)
+        indices = np.full((*up.shape, 3), self._index)
+        indices[..., self._shown] = np.stack([across, up], axis=-1)
+        return apply_affine(self._whole.affine, indices)
 
     def flat(self, points):
-        """Where points in world mm lie, across and up."""
-        return points[:, self._shown]
+        """Where points in world mm lie in the picture, across and up."""
+        return self._whole.through(points)[:, self._shown]
 
     def distance(self, points):
         """Of points in world mm from the plane, in mm."""
-        return points[:, self._axis] - self.position
+        return self._whole.through(points)[:, self._axis] - self.position
 
     def _of(self, volume):
         return np.moveaxis(volume, self._axis, 0)[self._index].T  # no copy
@@ -197,7 +197,7 @@ class Slice:
         name = [*PLANES][self._axis]
         millimetres = np.floor(self.position + 0.5)  # as the view of a report has it
         where = f"{name}, {'xyz'[self._axis]} = {millimetres:.0f} mm"
-        where += " (tilted)" * self._is_tilted
+        where += " (tilted)" * self._whole.is_tilted
         place = dict(transform=ax.transAxes, color=color, fontsize=7, zorder=5)
         place["in_layout"] = False  # where panels are small
         place["path_effects"] = [_halo(color)]
@@ -279,6 +279,10 @@ def choose_slices(mask, affine, plane=None, cut_coords=None, error=None) -> list
     axes = [*PLANES.values()] if plane is None else [PLANES[plane]]
     brain = Brain(mask, affine)
     match cut_coords:
+        case bool() | np.bool_():
+            raise ValueError(
+                f"cut_coords={cut_coords}: give a number of slices, or positions in mm."
+            )
         case str():
             if cut_coords != "worst":
                 raise ValueError(

@@ -11,10 +11,12 @@ from .._regressors.roles import refuse_labels
 from .._utils.lists import one_or_list
 from .._utils.names import contrast_of
 from ..volumes import VolumeSynthesizer
+from ..volumes._brain import recorded
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
 from ._figures import Display
 from ._panels import Panel, draw_panels, window_of
+from ._reading import brain_in
 from ._slices import choose_slices
 
 if TYPE_CHECKING:
@@ -124,6 +126,10 @@ class SynthesisDisplay(Display):
     affine: np.ndarray
     names: dict[str, str] | None = None
 
+    def __post_init__(self):
+        if "synthesis" not in self.volumes:
+            raise ValueError("volumes holds no 'synthesis', which is to be shown.")
+
     @classmethod
     def from_images(
         cls,
@@ -131,6 +137,7 @@ class SynthesisDisplay(Display):
         target: Image,
         synthesis: Image,
         *,
+        mask: Mask | None = None,
         source_name: str | None = None,
         target_name: str | None = None,
         **plot_parameters: Any,
@@ -141,6 +148,8 @@ class SynthesisDisplay(Display):
         ----------
         source, target, synthesis : path or nibabel image
             On one grid; the synthesis in the units of the target.
+        mask : path, image, array, "mni152" or None, default=None
+            The brain; None takes what differs from the background of the synthesis.
         source_name, target_name : str, default=None
             Their contrasts; by default, what the files' names end in, such as T1w.
         **plot_parameters
@@ -154,24 +163,23 @@ class SynthesisDisplay(Display):
         Raises
         ------
         FileNotFoundError, TypeError, ValueError
-            If an image cannot be used, the images lie on different grids, or the
-            synthesis is empty.
+            If an image cannot be used, the images lie on different grids, or there
+            is no brain.
         """
         images = {"source": source, "target": target, "synthesis": synthesis}
         files, read = read_on_one_grid(images.items())
         volumes = dict(zip(images, read, strict=True))
-        mask = volumes["synthesis"] != 0
-        if not mask.any():
-            raise ValueError(
-                "The synthesis is 0 everywhere: there is no brain to show."
-            )
+        if mask is None:
+            brain = recorded(volumes["synthesis"])
+        else:
+            brain = brain_in(mask, files, read)
         volumes["error"] = volumes["synthesis"] - volumes["target"]
         known = [contrast_of(file.path) for file in files]
         source_name, target_name = source_name or known[0], target_name or known[1]
         names = [source_name, target_name, target_name]
         titles = map(title_of, images, names)
         titles = dict(zip(images, titles, strict=True))
-        return cls(volumes, mask, files[0].affine, titles).plot(**plot_parameters)
+        return cls(volumes, brain, files[0].affine, titles).plot(**plot_parameters)
 
     @classmethod
     def from_estimator(
@@ -209,13 +217,14 @@ class SynthesisDisplay(Display):
             If an image cannot be used, or several contrasts would be predicted.
         """
         synthesis = synthesize_one(synthesizer, source, target, mask)
-        return cls.from_images(first_contrast(source), target, synthesis, **parameters)
+        images = first_contrast(source), target, synthesis
+        return cls.from_images(*images, mask=mask, **parameters)
 
     def plot(
         self,
-        figure: "Figure | None" = None,
-        *,
         ax: "Axes | np.ndarray | None" = None,
+        *,
+        figure: "Figure | None" = None,
         plane: str | None = None,
         cut_coords: int | Sequence[float] | str | None = None,
         outline: bool = False,
@@ -230,10 +239,11 @@ class SynthesisDisplay(Display):
 
         Parameters
         ----------
-        figure : matplotlib.figure.Figure, default=None
-            Where to draw; by default, a new figure of pyplot.
         ax : matplotlib.axes.Axes or ndarray of them, default=None
-            Axes whose place is taken, or an array like ``axes_``.
+            Axes whose place is taken, or an array like ``axes_``; what was drawn there
+            before goes.
+        figure : matplotlib.figure.Figure, default=None
+            What to fill instead; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default=None
             How slices lie; by default, all three.
         cut_coords : int, sequence of float or "worst", default=None
@@ -256,7 +266,8 @@ class SynthesisDisplay(Display):
         ImportError
             If matplotlib is missing.
         ValueError
-            If a slice is asked for where there is no brain.
+            If a slice is asked for where there is no brain, or ``ax`` and ``figure``
+            are both given.
         """
         if plane is not None and cut_coords is None:
             cut_coords = _SEVERAL
@@ -278,7 +289,7 @@ class SynthesisDisplay(Display):
         for i, panel in enumerate(panels * (len(cuts) if several else 1)):
             if several:
                 axes[i, 0].set_ylabel(panel.title, fontsize="small")
-                panel.scale(axes[i, -1], ax=[*axes[i]], location="right", pad=0.01)
+                panel.scale(axes[i, 0], ax=[*axes[i]], location="right", pad=0.01)
             else:
                 axes[0, i].set_title(panel.title, fontsize="medium")
                 panel.scale(axes[-1, i], ax=[*axes[:, i]], location="bottom", pad=0.01)

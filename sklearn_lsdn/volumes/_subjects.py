@@ -128,7 +128,7 @@ def _with_masks(subjects, masks, name, first):
     """The same, each with its mask, which hangs on its first image."""
     masks = list_masks(masks, subjects, name)
     opened = [
-        None if mask is None else _open_mask(mask, f"masks[{first + i}]", files[0])
+        None if mask is None else open_mask(mask, f"masks[{first + i}]", files[0])
         for i, (mask, files) in enumerate(zip(masks, subjects, strict=True))
     ]
     # A mask that its image brought stays.
@@ -141,7 +141,7 @@ def _with_masks(subjects, masks, name, first):
     return [[head, *rest] for head, (_, *rest) in zip(heads, subjects, strict=True)]
 
 
-def _open_mask(mask, label, scan):
+def open_mask(mask, label, scan):
     """A mask as an image; an array lies on the grid of the scan as it is stored."""
     if isinstance(mask, list | np.ndarray):
         voxels, shape = np.asarray(mask), scan.image.shape[:3]
