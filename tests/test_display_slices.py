@@ -162,15 +162,18 @@ def test_what_was_drawn_on_axes_before_goes(display, layout):
     np.testing.assert_allclose(again, shown, atol=0.02)  # labels are longer
 
 
-@pytest.mark.parametrize("in_a_grid", [True, False])
-def test_panels_take_the_place_of_axes(display, in_a_grid):
-    figure = plt.figure()
+@pytest.mark.parametrize(
+    ("in_a_grid", "layout"), [(True, None), (False, None), (False, "constrained")]
+)
+def test_panels_take_the_place_of_axes(display, in_a_grid, layout):
+    figure = plt.figure(layout=layout)
     places = figure.subplots(1, 2)
     place = places[0] if in_a_grid else figure.add_axes([0.1, 0.2, 0.3, 0.6])
     before = place.get_position()
     display.plot(ax=place)
     n_axes = len(figure.axes)
     assert display.figure_ is figure
+    figure.draw_without_rendering()
     for ax in display.axes_.flat:
         assert before.padded(1e-9).containsx(ax.get_position().x0)
         assert before.padded(1e-9).containsx(ax.get_position().x1)

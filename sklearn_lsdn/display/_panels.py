@@ -174,7 +174,7 @@ def _in_place(given, shape, ratios):
         _remove_bars(place)
         place.clear()
     place.set_axis_off()
-    axes = _spec_of(place).subgridspec(*shape, **ratios).subplots(squeeze=False)
+    axes = _within(place, shape, ratios)
     place.lsdn_panels = list(axes.flat)
     return axes
 
@@ -186,10 +186,19 @@ def _remove_bars(ax):
             image.colorbar.remove()
 
 
-def _spec_of(ax):
-    """The cell of a grid in which axes lie, or of one made for them."""
-    if spec := ax.get_subplotspec():
-        return spec
-    left, bottom, right, top = ax.get_position().extents
-    ends = dict(left=left, bottom=bottom, right=right, top=top)
-    return ax.figure.add_gridspec(1, 1, **ends)[0]
+def _within(place, shape, ratios):
+    """Axes in the cell of a grid that a place lies in, or where it is without one."""
+    if spec := place.get_subplotspec():
+        return spec.subgridspec(*shape, **ratios).subplots(squeeze=False)
+    figure = place.figure
+    ends = "left", "bottom", "right", "top"
+    box = dict(zip(ends, place.get_position().extents, strict=True))
+    grid = figure.add_gridspec(*shape, **ratios, **box)
+    bottoms, tops, lefts, rights = grid.get_grid_positions(figure)
+    # Not in that grid, which a layout engine would spread over the whole figure.
+    axes = [
+        figure.add_axes([left, bottom, right - left, top - bottom])
+        for bottom, top in zip(bottoms, tops, strict=True)
+        for left, right in zip(lefts, rights, strict=True)
+    ]
+    return np.reshape(axes, shape)
