@@ -259,8 +259,11 @@ def test_names_are_written_as_they_are():
         target, {"$^$": target}, source=target, **names
     )
     display.figure_.draw_without_rendering()
-    for ax in display.axes_[0]:
-        assert not ax.title.get_parse_math()
+    assert not any(ax.title.get_parse_math() for ax in display.axes_[0])
+    for how in ({}, {"plane": "axial", "cut_coords": 1}):
+        SynthesisDisplay.from_images(
+            target, target, target, **names, **how
+        ).figure_.draw_without_rendering()
     title = display.axes_[0, 1].get_title()
     assert title == "$T_1$ (target)"
 

@@ -116,9 +116,10 @@ def test_a_mask_limits_the_brain():
 def test_axes_and_scale_are_labelled():
     x, y, brain = _volumes()
     display = JointHistogramDisplay.from_images(
-        _image(x), _image(y), name_x="T1w", name_y="FLAIR"
+        _image(x), _image(y), name_x="$^$", name_y="FLAIR"
     )
-    assert display.ax_.get_xlabel() == "T1w (scanner units)"
+    display.figure_.draw_without_rendering()
+    assert display.ax_.get_xlabel() == "$^$ (scanner units)"
     assert display.ax_.get_ylabel() == "FLAIR (scanner units)"
     assert display.ax_.get_title() == f"whole brain\n{brain.sum()} voxels"
     assert display.im_.colorbar.ax.get_ylabel() == "voxels per bin"
@@ -150,6 +151,17 @@ def test_drawn_on_given_axes_without_a_new_figure():
     assert len(figure.axes) == 2
     assert display.im_.get_clim() == (0, 7)
     assert display.im_.get_cmap().name == "gray"
+
+
+def test_what_was_drawn_on_axes_before_goes():
+    display = JointHistogramDisplay(np.ones((2, 2)), np.arange(3), np.arange(3)).plot()
+    figure, shown = display.figure_, display.ax_.get_position().bounds
+    more = JointHistogramDisplay(np.full((2, 2), 9), np.arange(3), np.arange(3))
+    more.plot(ax=display.ax_)
+    assert len(figure.axes) == 2
+    assert more.ax_.collections[:] == [more.im_]
+    assert more.im_.colorbar.ax.get_ylim() == pytest.approx((0, 9))
+    assert more.ax_.get_position().bounds == pytest.approx(shown)
 
 
 def test_paths_are_read(tmp_path):

@@ -13,7 +13,7 @@ from ..metrics import snr_score
 from ..volumes import VolumeSynthesizer
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
-from ._figures import Display
+from ._figures import Display, as_written
 from ._panels import Panel, draw_panels, window_of
 from ._reading import brain_in, check_named
 from ._slices import choose_slices
@@ -258,7 +258,7 @@ class ComparisonDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to fill instead; by default, a new figure of pyplot.
+            What to empty and fill instead; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default="axial"
             How the slice lies.
         cut_coords : float, sequence of one float or "worst", default=None
@@ -327,7 +327,7 @@ class ComparisonDisplay(Display):
         ]
         axes = draw_panels(cells, figure=figure, ax=ax, room=(0.8, 0.5))
         for ax, (panel, _) in zip(axes[0], columns, strict=True):
-            ax.set_title(panel.title, fontsize="medium")
+            as_written(ax.set_title(panel.title, fontsize="medium"))
         for (above, below), (panel, _) in zip(
             axes.T[:n_scans], columns[:n_scans], strict=True
         ):

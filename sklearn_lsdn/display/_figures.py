@@ -81,10 +81,26 @@ def figure_for(figsize, figure=None, ax=None):
     return figure
 
 
+def empty(ax):
+    """Remove what is drawn on axes, and the colour bars of that."""
+    for drawn in (*ax.images, *ax.collections):
+        if drawn.colorbar:
+            drawn.colorbar.remove()
+    ax.clear()
+    if spec := ax.get_subplotspec():
+        ax.set_subplotspec(spec)  # as large as before there were bars
+
+
 def _encoded(figure, **parameters):
     file = io.BytesIO()
     figure.savefig(file, **parameters)
     return file.getvalue()
+
+
+def as_written(*texts):
+    """Take dollars in these texts of a figure, which hold names, for dollars."""
+    for text in texts:
+        text.set_parse_math(False)
 
 
 class Display:
@@ -94,12 +110,6 @@ class Display:
         """Say where it was drawn."""
         self.axes_ = np.atleast_1d(axes)
         self.figure_ = self.axes_.flat[0].figure
-        for ax in self.axes_.flat:
-            texts = [ax.title, ax.xaxis.label, ax.yaxis.label]
-            if legend := ax.get_legend():
-                texts += legend.get_texts()
-            for text in texts:
-                text.set_parse_math(False)  # names may hold dollars
         return self
 
     def _on_one(self, ax):

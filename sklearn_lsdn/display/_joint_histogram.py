@@ -12,7 +12,7 @@ from .._utils.names import contrast_of
 from .._utils.sklearn_private import Interval, validate_params
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
-from ._figures import Display, axes_or_new
+from ._figures import Display, as_written, axes_or_new, empty
 from ._reading import brain_in
 
 if TYPE_CHECKING:
@@ -171,9 +171,10 @@ class JointHistogramDisplay(Display):
         Parameters
         ----------
         ax : matplotlib axes, default=None
-            Where to draw; by default, the axes of a new figure.
+            Where to draw, in place of what was there; by default, the axes of a new
+            figure.
         figure : matplotlib.figure.Figure, default=None
-            What to fill instead.
+            What to empty and fill instead.
         cmap : str or matplotlib Colormap, default="viridis"
             From empty bins to the fullest.
         vmax : float, default=None
@@ -196,6 +197,7 @@ class JointHistogramDisplay(Display):
         if vmax is not None and not vmax > 0:
             raise ValueError(f"vmax must be above 0, got {vmax}.")
         ax = axes_or_new(ax, figure, (5.2, 4.2))
+        empty(ax)
         from matplotlib.colors import SymLogNorm
 
         # Linear from 0 to 1, so that empty bins have a place on the scale.
@@ -213,6 +215,7 @@ class JointHistogramDisplay(Display):
             ylabel=f"{self.name_y} (scanner units)",
             title=self.title,
         )
+        as_written(ax.xaxis.label, ax.yaxis.label)
         if colorbar:
             full = "max" if self.counts.max() > highest else "neither"
             look = dict(label="voxels per bin", format="{x:g}", extend=full)

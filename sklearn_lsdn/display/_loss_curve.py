@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import NetworkRole, role_of
-from ._figures import Display, axes_or_new
+from ._figures import Display, as_written, axes_or_new
 from ._reading import check_named
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class LossCurveDisplay(Display):
         ax : matplotlib axes, default=None
             Where to draw; by default, the axes of a new figure.
         figure : matplotlib.figure.Figure, default=None
-            What to fill instead.
+            What to empty and fill instead.
         yscale : {"log", "linear"}, default="log"
             Scale of the errors.
 
@@ -220,7 +220,8 @@ class LossCurveDisplay(Display):
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(visible=True, which="both", color="0.9")
         many = len(ax.lines) > len(_COLORS)
-        ax.legend(fontsize="small" if many else None, ncols=1 + many)
+        legend = ax.legend(fontsize="small" if many else None, ncols=1 + many)
+        as_written(*legend.get_texts())
         return self._on_one(ax)
 
 

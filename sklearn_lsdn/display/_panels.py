@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from ._figures import figure_for
+from ._figures import empty, figure_for
 
 _BLACK, _WHITE = 0.5, 99.5  # percentiles of the brain that are drawn so, or 0 is black
 _ERROR = 0.5  # of what lies between: the error, or deviation, with the last colour
@@ -160,30 +160,19 @@ def _in_place(given, shape, ratios):
         )
     for ax in given:
         for panel in vars(ax).pop("lsdn_panels", ()):
-            _remove_bars(panel)
+            empty(panel)
             panel.remove()
     if len(given) == n_panels:
         for ax in given:
-            _remove_bars(ax)
-            ax.clear()
-            if spec := ax.get_subplotspec():
-                ax.set_subplotspec(spec)  # as large as before there were bars
+            empty(ax)
         return given.reshape(shape)
     (place,) = given
     if place.images:
-        _remove_bars(place)
-        place.clear()
+        empty(place)
     place.set_axis_off()
     axes = _within(place, shape, ratios)
     place.lsdn_panels = list(axes.flat)
     return axes
-
-
-def _remove_bars(ax):
-    """Remove the colour bars of what is drawn."""
-    for image in ax.images:
-        if image.colorbar:
-            image.colorbar.remove()
 
 
 def _within(place, shape, ratios):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image
-from ._figures import Display
+from ._figures import Display, as_written
 from ._panels import Panel, draw_panels, window_of
 from ._slices import Brain, Slice, approach, choose_slices
 
@@ -116,7 +116,7 @@ class RegistrationDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to fill instead; by default, a new figure of pyplot.
+            What to empty and fill instead; by default, a new figure of pyplot.
         title : str, default=None
             Over the whole figure.
 
@@ -164,7 +164,7 @@ class RegistrationDisplay(Display):
 
     def _draw_lines(self, axes, cells, name, above, mask, closer):
         """Edges or, of a mask, its outline and lines through its middle."""
-        axes[1].set_title(name, fontsize="medium")
+        as_written(axes[1].set_title(name, fontsize="medium"))
         for axis, (ax, (_, cut)) in enumerate(zip(axes, cells, strict=True)):
             width = 0.6 * closer if mask is None else 1
             cut.draw_edges(ax, above, colors=_RED, linewidths=width)

@@ -14,7 +14,7 @@ from ..volumes import VolumeSynthesizer
 from ..volumes._brain import recorded
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
-from ._figures import Display
+from ._figures import Display, as_written
 from ._panels import Panel, draw_panels, window_of
 from ._reading import brain_in
 from ._slices import choose_slices
@@ -243,7 +243,7 @@ class SynthesisDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to fill instead; by default, a new figure of pyplot.
+            What to empty and fill instead; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default=None
             How slices lie; by default, all three.
         cut_coords : int, sequence of float or "worst", default=None
@@ -288,10 +288,10 @@ class SynthesisDisplay(Display):
         axes = draw_panels(cells, figure=figure, ax=ax, outline=outline, room=room)
         for i, panel in enumerate(panels * (len(cuts) if several else 1)):
             if several:
-                axes[i, 0].set_ylabel(panel.title, fontsize="small")
+                as_written(axes[i, 0].set_ylabel(panel.title, fontsize="small"))
                 panel.scale(axes[i, 0], ax=[*axes[i]], location="right", pad=0.01)
             else:
-                axes[0, i].set_title(panel.title, fontsize="medium")
+                as_written(axes[0, i].set_title(panel.title, fontsize="medium"))
                 panel.scale(axes[-1, i], ax=[*axes[:, i]], location="bottom", pad=0.01)
         self._on(axes)
         if title:
