@@ -49,6 +49,10 @@ class UnlikeWarning(ScanWarning):
     """A scan is unlike those that the model was trained on."""
 
 
+class UnitsWarning(ScanWarning):
+    """A synthesis seems to be in other units than the scan that it is compared with."""
+
+
 class TrainingInterrupted(UserWarning):
     """Training was interrupted; the network is that of the last whole epoch."""
 

@@ -270,6 +270,9 @@ def test_save_writes_a_picture_with_panels(display, tmp_path):
     picture = matplotlib.image.imread(path)[..., :3]
     assert picture.shape[0] > 500
     assert len(np.unique(picture[..., 0])) > 100
+    display.save(path, dpi=300, overwrite=True)
+    sharp = matplotlib.image.imread(path)
+    assert sharp.shape[:2] == pytest.approx(2 * np.array(picture.shape[:2]), abs=1)
 
 
 def test_save_overwrites_only_upon_request(display, tmp_path):

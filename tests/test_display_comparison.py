@@ -14,6 +14,7 @@ from sklearn.metrics import r2_score
 from sklearn_lsdn import VDNRegressor, VolumeSynthesizer, snr_score
 from sklearn_lsdn.datasets import make_brain_cohort
 from sklearn_lsdn.display import ComparisonDisplay, SynthesisDisplay
+from sklearn_lsdn.exceptions import UnitsWarning
 
 SHAPE, ZOOMS = (9, 11, 7), (1.0, 2.0, 3.0)
 AFFINE = nib.affines.from_matvec(np.diag(ZOOMS), [-4, -9, -8])
@@ -87,7 +88,7 @@ def test_titles_have_the_scores_over_the_whole_brain():
         assert display.snr_[name] == pytest.approx(snr)
         r2 = r2_score(target[brain], volume[brain])
         assert display.r2_[name] == pytest.approx(r2)
-        title = f"{name}\n{snr:.1f} dB, R2 {r2:.2f}"
+        title = f"{name}\nSNR {snr:.2f} dB, R2 {r2:.3f}"
         assert display.axes_[0, i + 2].get_title() == title
     assert display.snr_["good"] > display.snr_["poor"] + 6
 
@@ -139,7 +140,7 @@ def test_errors_share_a_symmetric_scale_with_a_neutral_zero():
 def test_perfect_syntheses_have_a_scale_as_well():
     target = _image(_volumes()[0])
     display = ComparisonDisplay.from_predictions(target, {"copy": target})
-    assert display.axes_[0, 1].get_title() == "copy\ninf dB, R2 1.00"
+    assert display.axes_[0, 1].get_title() == "copy\nSNR inf dB, R2 1.000"
     low, high = display.axes_[1, 1].images[0].get_clim()
     assert low == -high < 0
 
@@ -195,12 +196,31 @@ def test_places_without_brain_are_refused():
 
 def test_the_worst_slice_is_where_errors_are():
     target, syntheses, _, _ = _volumes()
-    syntheses["poor"][:, :, 4] += 500
+    syntheses["poor"][3:6, 3:6, 4] += 500
     display = ComparisonDisplay.from_predictions(
         _image(target), {"poor": _image(syntheses["poor"])}, cut_coords="worst"
     )
     shown = display.axes_[0, 1].images[0].get_array()
     np.testing.assert_array_equal(shown, syntheses["poor"][:, :, 4].T)
+
+
+def test_other_units_than_the_targets_are_told_and_mended():
+    target, syntheses, _, brain = _volumes()
+    made = np.where(brain, 0.5 * syntheses["good"] + 300, 0).astype("f4")
+    images = _image(target), {"good": _image(made)}
+    with pytest.warns(UnitsWarning, match="the synthesis by good has other units"):
+        display = ComparisonDisplay.from_predictions(*images)
+    as_given = snr_score(target[brain], made[brain])
+    assert display.snr_["good"] == pytest.approx(as_given)
+    display = ComparisonDisplay.from_predictions(*images, scale_to_target=True)
+    whole = snr_score(target[brain], syntheses["good"][brain])
+    assert display.snr_["good"] == pytest.approx(whole, abs=0.3)
+    given = [_image(target)] * 2 + [_image(made)]
+    with pytest.warns(UnitsWarning, match="scale_to_target=True"):
+        SynthesisDisplay.from_images(*given)
+    display = SynthesisDisplay.from_images(*given, scale_to_target=True)
+    error = display.volumes["error"][brain]
+    assert abs(error).mean() < 30 < abs(made - target)[brain].mean()
 
 
 def test_a_mask_limits_brain_and_snr():

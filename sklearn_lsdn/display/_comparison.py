@@ -18,6 +18,7 @@ from ._panels import Panel, draw_panels, window_of
 from ._reading import brain_in, check_named
 from ._slices import choose_slices
 from ._synthesis import first_contrast, synthesize_one, title_of
+from ._units import as_given, doubted, in_units_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,6 +103,7 @@ class ComparisonDisplay(Display):
         *,
         source: Image | None = None,
         mask: Mask | None = None,
+        scale_to_target: bool = False,
         source_name: str | None = None,
         target_name: str | None = None,
         **plot_parameters: Any,
@@ -115,6 +117,10 @@ class ComparisonDisplay(Display):
         syntheses : dict of str to path or nibabel image
             For each method what it makes of the scan, on its grid and in its units
             (``scale_to=`` of `VolumeSynthesizer.predict`).
+        scale_to_target : bool, default=False
+            Bring each to the target's mean and standard deviation over the brain
+            first, where it is in other units, such as those of a typical training
+            scan, which `predict` gives.
         source : path or nibabel image, default=None
             What the syntheses were made from, to be shown as well.
         mask : path, image, array, "mni152" or None, default=None
@@ -135,6 +141,24 @@ class ComparisonDisplay(Display):
             If an image cannot be used, the images lie on different grids, or there
             is no synthesis.
         """
+        units = in_units_of if scale_to_target else doubted
+        parameters = dict(source=source, mask=mask, **plot_parameters)
+        parameters |= dict(source_name=source_name, target_name=target_name)
+        return cls._of_images(target, syntheses, units, **parameters)
+
+    @classmethod
+    def _of_images(
+        cls,
+        target,
+        syntheses,
+        units,
+        *,
+        source=None,
+        mask=None,
+        source_name=None,
+        target_name=None,
+        **plot_parameters,
+    ):
         check_named(syntheses, "syntheses")
         labelled = [("target", target)]
         for name, synthesis in syntheses.items():
@@ -142,10 +166,14 @@ class ComparisonDisplay(Display):
         if source is not None:
             labelled.append(("source", source))
         files, volumes = read_on_one_grid(labelled)
+        brain = brain_in(mask, files, volumes)
+        target = volumes[0]
+        made = zip(syntheses, files[1:], volumes[1:], strict=False)
+        made = {name: units(target, y, brain, file.name) for name, file, y in made}
         return cls(
-            volumes[0],
-            dict(zip(syntheses, volumes[1:], strict=False)),
-            brain_in(mask, files, volumes),
+            target,
+            made,
+            brain,
             files[0].affine,
             source=volumes[-1] if source is not None else None,
             source_name=source_name or contrast_of(files[-1].path),
@@ -175,7 +203,8 @@ class ComparisonDisplay(Display):
         name : str, default=None
             The method's name; by default, the class of its regressor.
         **parameters
-            Further parameters of `from_predictions`, but ``source``.
+            Further parameters of `from_predictions`, but ``source`` and
+            ``scale_to_target``.
 
         Returns
         -------
@@ -216,7 +245,8 @@ class ComparisonDisplay(Display):
         mask : path, image or array, default=None
             The brain, as an entry of ``masks`` of `VolumeSynthesizer.predict`.
         **parameters
-            Further parameters of `from_predictions`, but ``source``.
+            Further parameters of `from_predictions`, but ``source`` and
+            ``scale_to_target``.
 
         Returns
         -------
@@ -234,7 +264,7 @@ class ComparisonDisplay(Display):
             for name, synthesizer in synthesizers.items()
         }
         parameters |= dict(source=first_contrast(source), mask=mask)
-        return cls.from_predictions(target, syntheses, **parameters)
+        return cls._of_images(target, syntheses, as_given, **parameters)
 
     def plot(
         self,
@@ -289,8 +319,6 @@ class ComparisonDisplay(Display):
             If the plane is unknown or holds no brain, ``error_limit`` is not above 0,
             or ``ax`` and ``figure`` are both given.
         """
-        if error_limit is not None and not error_limit > 0:
-            raise ValueError(f"error_limit must be above 0, got {error_limit}.")
         errors = {name: each - self.target for name, each in self.syntheses.items()}
         total = np.sum([abs(error) for error in errors.values()], axis=0)
         (cuts,) = choose_slices(self.mask, self.affine, plane, cut_coords, total)
@@ -317,7 +345,7 @@ class ComparisonDisplay(Display):
             columns.insert(0, (Panel.of_scan(title, self.source, own, **look), None))
         n_scans = len(columns)
         for name, synthesis in self.syntheses.items():
-            title = f"{name}\n{self.snr_[name]:.1f} dB, R2 {self.r2_[name]:.2f}"
+            title = f"{name}\nSNR {self.snr_[name]:.2f} dB, R2 {self.r2_[name]:.3f}"
             shown = Panel.of_scan(title, synthesis, window, **look)
             error = Panel.of_map("error", errors[name], self.mask, window, **of_error)
             columns.append((shown, error))

@@ -117,13 +117,17 @@ class Display:
         self.ax_ = ax
         return self._on(ax)
 
-    def save(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    def save(
+        self, path: str | os.PathLike, *, dpi: float = _DPI, overwrite: bool = False
+    ) -> None:
         """Write the drawn figure, all of it, to a file.
 
         Parameters
         ----------
         path : str or path-like
             Its ending says in which of matplotlib's formats, as .png, .pdf or .svg.
+        dpi : float, default=150
+            Pixels per inch; journals ask for 300 or more.
         overwrite : bool, default=False
             Replace an existing file.
 
@@ -150,7 +154,7 @@ class Display:
             )
         more = {"metadata": {"Software": None}} if suffix == ".png" else {}
         with written_whole(path, suffix=suffix, overwrite=overwrite) as temporary:
-            data = _encoded(figure, format=suffix[1:], dpi=_DPI, **more)
+            data = _encoded(figure, format=suffix[1:], dpi=dpi, **more)
             temporary.write_bytes(data)
 
 

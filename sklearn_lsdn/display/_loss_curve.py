@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # From dark to light, so that grey keeps them apart.
+_FEW = 10  # times the lowest error: below this, all ticks between have numbers
 _COLORS = "#000000", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00"
 _LINES = "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))
 _MARKERS = "o", "s", "^", "D", "v", "P"
@@ -35,7 +36,7 @@ class LossCurveDisplay(Display):
     ----------
     curves : dict of str to list of float
         For each network its ``loss_curve_``: half the mean squared error of each
-        epoch, with targets scaled into the range of the logistic output; or, of a
+        epoch, summed over outputs, with targets scaled to 0.05 to 0.95; or, of a
         classifier, the cross-entropy.
     validation_curves : dict of str to list of float, default=None
         The same on data held back, of those networks that have it.
@@ -218,6 +219,12 @@ class LossCurveDisplay(Display):
         )
         ax.set_xlim(left=0)
         ax.xaxis.get_major_locator().set_params(integer=True)
+        if yscale == "log":
+            low, high = ax.get_ylim()
+            few = high < _FEW * low
+            ax.yaxis.get_major_locator().set_params(subs=(1,) if few else (1, 2, 5))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter("{x:g}" if few else "")
         ax.grid(visible=True, which="both", color="0.9")
         many = len(ax.lines) > len(_COLORS)
         legend = ax.legend(fontsize="small" if many else None, ncols=1 + many)

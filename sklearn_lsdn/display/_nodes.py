@@ -28,7 +28,8 @@ class NodesDisplay(Display):
     """Where the first layer of a location-sensitive network answers, over a brain.
 
     Colours are the mean over nodes of how much of its answer each gives at a place:
-    1 where all answer in full. Dots are the latent coordinates of nodes near the slice.
+    1 where all answer in full, with lines where the scan changes most. Dots are the
+    latent coordinates of nodes within 10 mm of the slice, but of none below the brain.
 
     Create it with `from_estimator`, which draws it.
 
@@ -177,12 +178,15 @@ class NodesDisplay(Display):
         nodes = apply_affine(np.linalg.inv(self.world_to_places), self.nodes)
         most = max(map(np.nanmax, drawn))
         for ax, cut, answers in zip(axes[0], cuts, drawn, strict=True):
-            look = dict(cmap="viridis", vmin=0, vmax=most, alpha=0.5)
-            image = cut.draw_over(ax, answers, **look)
+            image = cut.draw_over(ax, answers, cmap="viridis", vmin=0, vmax=most)
+            look = dict(colors="black", linewidths=0.4, zorder=2.5)
+            cut.draw_edges(ax, self.volume, **look)
             near = nodes[abs(cut.distance(nodes)) < _NEAR]
             look = dict(color="white", edgecolors="black", linewidths=0.6)
-            ax.scatter(*cut.flat(near).T, s=12, zorder=3, **look)
-        label = "mean answer of the nodes"
+            dots = cut.flat(near)
+            dots = dots[cut.is_above_the_position(dots)]
+            ax.scatter(*dots.T, s=12, zorder=3, **look)
+        label = f"mean answer of the nodes\n(dots: those within {_NEAR:g} mm)"
         axes[0, 0].figure.colorbar(image, ax=[*axes.flat], label=label, pad=0.01)
         return self._on(axes)
 

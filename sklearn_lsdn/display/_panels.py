@@ -60,6 +60,8 @@ class Panel:
         method, so that pictures can be compared.
         """
         top = _ERROR * (window[1] - window[0]) if limit is None else limit
+        if not top > 0:
+            raise ValueError(f"error_limit must be above 0, got {limit}.")
         colors, low, high, unit = {
             "error": ("RdBu_r", -top, top, SCANNER),
             "standard deviation": ("magma", 0, top, SCANNER),

@@ -158,6 +158,10 @@ class Slice:
         """Of points in world mm from the plane, in mm."""
         return self._whole.through(points)[:, self._axis] - self.position
 
+    def is_above_the_position(self, flat):
+        """Whether points in the picture lie above what is written below the brain."""
+        return flat[:, 1] > self.window[1, 0] + _FOOT - _MARGIN
+
     def _of(self, volume):
         return np.moveaxis(volume, self._axis, 0)[self._index].T  # no copy
 

@@ -18,9 +18,11 @@ from ._figures import Display, as_written
 from ._panels import Panel, draw_panels, window_of
 from ._reading import brain_in
 from ._slices import choose_slices
+from ._units import as_given, doubted, in_units_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 
@@ -138,6 +140,7 @@ class SynthesisDisplay(Display):
         synthesis: Image,
         *,
         mask: Mask | None = None,
+        scale_to_target: bool = False,
         source_name: str | None = None,
         target_name: str | None = None,
         **plot_parameters: Any,
@@ -147,9 +150,14 @@ class SynthesisDisplay(Display):
         Parameters
         ----------
         source, target, synthesis : path or nibabel image
-            On one grid; the synthesis in the units of the target.
+            On one grid; the synthesis in the units of the target (``scale_to=`` of
+            `VolumeSynthesizer.predict`).
         mask : path, image, array, "mni152" or None, default=None
             The brain; None takes what differs from the background of the synthesis.
+        scale_to_target : bool, default=False
+            Bring the synthesis to the target's mean and standard deviation over the
+            brain first, where it is in other units, such as those of a typical
+            training scan, which `predict` gives.
         source_name, target_name : str, default=None
             Their contrasts; by default, what the files' names end in, such as T1w.
         **plot_parameters
@@ -166,6 +174,24 @@ class SynthesisDisplay(Display):
             If an image cannot be used, the images lie on different grids, or there
             is no brain.
         """
+        units = in_units_of if scale_to_target else doubted
+        parameters = dict(mask=mask, **plot_parameters)
+        parameters |= dict(source_name=source_name, target_name=target_name)
+        return cls._of_images(source, target, synthesis, units, **parameters)
+
+    @classmethod
+    def _of_images(
+        cls,
+        source,
+        target,
+        synthesis,
+        units,
+        *,
+        mask=None,
+        source_name=None,
+        target_name=None,
+        **plot_parameters,
+    ):
         images = {"source": source, "target": target, "synthesis": synthesis}
         files, read = read_on_one_grid(images.items())
         volumes = dict(zip(images, read, strict=True))
@@ -173,6 +199,8 @@ class SynthesisDisplay(Display):
             brain = recorded(volumes["synthesis"])
         else:
             brain = brain_in(mask, files, read)
+        given = volumes["target"], volumes["synthesis"]
+        volumes["synthesis"] = units(*given, brain, files[2].name)
         volumes["error"] = volumes["synthesis"] - volumes["target"]
         known = [contrast_of(file.path) for file in files]
         source_name, target_name = source_name or known[0], target_name or known[1]
@@ -204,7 +232,7 @@ class SynthesisDisplay(Display):
         mask : path, image or array, default=None
             The brain, as an entry of ``masks`` of `VolumeSynthesizer.predict`.
         **parameters
-            Further parameters of `from_images`.
+            Further parameters of `from_images`, but ``scale_to_target``.
 
         Returns
         -------
@@ -218,7 +246,7 @@ class SynthesisDisplay(Display):
         """
         synthesis = synthesize_one(synthesizer, source, target, mask)
         images = first_contrast(source), target, synthesis
-        return cls.from_images(*images, mask=mask, **parameters)
+        return cls._of_images(*images, as_given, mask=mask, **parameters)
 
     def plot(
         self,
@@ -227,6 +255,9 @@ class SynthesisDisplay(Display):
         figure: "Figure | None" = None,
         plane: str | None = None,
         cut_coords: int | Sequence[float] | str | None = None,
+        cmap: "str | Colormap" = "gray",
+        error_cmap: "str | Colormap" = "RdBu_r",
+        error_limit: float | None = None,
         outline: bool = False,
         title: str | None = None,
     ) -> Self:
@@ -251,6 +282,13 @@ class SynthesisDisplay(Display):
             fissure. Numbers are world mm along the axis across the plane or, for all
             three planes, x, y and z. "worst" is where the mean absolute error is
             largest. By default, one slice of each plane, and 7 of a named one.
+        cmap : str or matplotlib Colormap, default="gray"
+            Of the images.
+        error_cmap : str or matplotlib Colormap, default="RdBu_r"
+            Of synthesis - target.
+        error_limit : float, default=None
+            Error that gets the last colour on either side; by default, half of what
+            is drawn white.
         outline : bool, default=False
             Draw an outline of the brain on scans; maps have one.
         title : str, default=None
@@ -266,15 +304,15 @@ class SynthesisDisplay(Display):
         ImportError
             If matplotlib is missing.
         ValueError
-            If a slice is asked for where there is no brain, or ``ax`` and ``figure``
-            are both given.
+            If a slice is asked for where there is no brain, ``error_limit`` is not
+            above 0, or ``ax`` and ``figure`` are both given.
         """
         if plane is not None and cut_coords is None:
             cut_coords = _SEVERAL
         cuts = choose_slices(
             self.mask, self.affine, plane, cut_coords, self.volumes.get("error")
         )
-        panels = self.panels()
+        panels = self.panels(cmap, error_cmap, error_limit)
         several = plane is not None or len(cuts[0]) > 1
         if several:
             cells = [[(p, cut) for cut in row] for row in cuts for p in panels]
@@ -298,8 +336,20 @@ class SynthesisDisplay(Display):
             self.figure_.suptitle(title, fontsize="medium")
         return self
 
-    def panels(self) -> list[Panel]:
+    def panels(
+        self,
+        cmap: "str | Colormap" = "gray",
+        error_cmap: "str | Colormap" = "RdBu_r",
+        error_limit: float | None = None,
+    ) -> list[Panel]:
         """Say how each volume is drawn.
+
+        Parameters
+        ----------
+        cmap, error_cmap : str or matplotlib Colormap, default="gray" and "RdBu_r"
+            As of `plot`.
+        error_limit : float, default=None
+            As of `plot`.
 
         Returns
         -------
@@ -312,11 +362,13 @@ class SynthesisDisplay(Display):
         for name, volume in self.volumes.items():
             title = (self.names or {}).get(name)
             if name in ("error", "standard deviation", "novelty"):
-                panel = Panel.of_map(name, volume, self.mask, window, title=title)
-            elif name.startswith("source"):
-                own = window_of(volume, self.mask)
-                panel = Panel.of_scan(title or name, volume, own)
+                look = dict(title=title)
+                if name == "error":
+                    look |= dict(limit=error_limit, cmap=error_cmap)
+                panel = Panel.of_map(name, volume, self.mask, window, **look)
             else:
-                panel = Panel.of_scan(title or name, volume, window)
+                is_source = name.startswith("source")
+                own = window_of(volume, self.mask) if is_source else window
+                panel = Panel.of_scan(title or name, volume, own, cmap=cmap)
             panels.append(panel)
         return panels
