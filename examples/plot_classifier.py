@@ -45,20 +45,21 @@ print(classification_report(y_new, found, digits=3))
 
 # %%
 # A slice of the third subject, with the probability of grey matter, which is high
-# where it is sure and near one half along borders.
+# where it is sure and near one half along borders. The display is one for scans: labels
+# and probabilities get colours of their own.
 import matplotlib.pyplot as plt
 from matplotlib.colors import ListedColormap
 
+from sklearn_lsdn.display import SynthesisDisplay
+
 brain = cohort.masks[2].get_fdata() > 0
-k = brain.shape[2] // 2
-colours = ListedColormap(["#bdbdbd", "#f5f0e1", "#3182bd"])
 
 
 def volume(values):
     """Values of the voxels of the brain, as a volume; NaN outside."""
     filled = np.full(brain.shape, np.nan)
     filled[brain] = values
-    return filled[:, :, k].T
+    return filled
 
 
 def number(labels):
@@ -66,18 +67,25 @@ def number(labels):
 
 
 grey = network.predict_proba(X_new)[:, list(network.classes_).index("grey matter")]
-PANELS = {
-    "T1w": (volume(X_new[:, 13]), dict(cmap="gray")),
-    "tissue": (volume(number(y_new)), dict(cmap=colours, vmin=0, vmax=2)),
-    "tissue predicted": (volume(number(found)), dict(cmap=colours, vmin=0, vmax=2)),
-    "probability of grey matter": (volume(grey), dict(cmap="viridis", vmin=0, vmax=1)),
+volumes = {
+    "source": cohort.images["T1w"][2].get_fdata(),
+    "source 2": volume(number(y_new)),
+    "source 3": volume(number(found)),
+    "synthesis": volume(grey.round(2)),  # so that none lies beyond its window
 }
-figure, axes = plt.subplots(2, 2, figsize=(7, 8), layout="constrained")
-for ax, (name, (shown, look)) in zip(axes.flat, PANELS.items(), strict=True):
-    drawn = ax.imshow(shown, origin="lower", **look)
-    ax.set_title(name)
-    ax.set_axis_off()
-figure.colorbar(drawn, ax=axes[1, 1], shrink=0.8).set_label("probability")
-handles = [plt.Rectangle((0, 0), 1, 1, color=colours(i)) for i in range(3)]
-figure.legend(handles, TISSUES, loc="outside lower center", ncols=3, frameon=False)
+titles = ["T1w", "tissue", "tissue predicted", "probability of grey matter"]
+names = dict(zip(volumes, titles, strict=True))
+figure, axes = plt.subplots(2, 2, figsize=(9, 7.6), layout="constrained")
+display = SynthesisDisplay(volumes, brain, cohort.masks[2].affine, names)
+display.plot(ax=axes, plane="axial", cut_coords=1)
+
+colours = ListedColormap(["#bdbdbd", "#f5f0e1", "#3182bd"])
+looks = [(colours, (-0.5, 2.5), "tissue")] * 2 + [("viridis", (0, 1), "probability")]
+for ax, (cmap, clim, label) in zip(axes.flat[1:], looks, strict=True):
+    shown = ax.images[0]
+    shown.set(cmap=cmap, clim=clim)
+    shown.colorbar.set_label(label)
+    if cmap is colours:
+        shown.colorbar.set_ticks(range(3), labels=TISSUES)
 plt.show()
+# sphinx_gallery_thumbnail_path = 'images/thumbnails/classifier.webp'

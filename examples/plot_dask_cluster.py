@@ -60,7 +60,7 @@ work = [
 ]
 start = min((begin for _, begin, _ in work), default=0)
 workers = sorted({worker for worker, *_ in work})
-figure, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(5, 2.4), layout="constrained")
 for worker, begin, end in work:
     row = workers.index(worker)
     colour = ["#0072b2", "#d55e00"][row % 2]

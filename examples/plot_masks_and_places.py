@@ -9,7 +9,7 @@ like.
 """
 
 # %%
-# Four subjects. Around each brain comes a rim as bright as fat, and the head is moved
+# Five subjects. Around each brain comes a rim as bright as fat, and the head is moved
 # within its volume, as on another scanner's bed.
 import numpy as np
 from nibabel import Nifti1Image
@@ -17,8 +17,8 @@ from scipy.ndimage import binary_dilation
 
 from sklearn_lsdn.datasets import make_brain_cohort
 
-cohort = make_brain_cohort(4, voxel_size=4, random_state=0)
-moves = np.random.RandomState(0).randint(-2, 3, (4, 3))
+cohort = make_brain_cohort(5, voxel_size=4, random_state=0)
+moves = np.random.RandomState(0).randint(-2, 3, (5, 3))
 
 
 def moved_head(image, mask, move):
@@ -41,53 +41,49 @@ t2w, _ = zip(*heads["T2w"], strict=True)
 
 # %%
 # Training on three of them, with their masks, and without. Without, the skull counts as
-# brain: it takes voxels, and sets the scale of every scan. Both are scored over the
-# brain of the fourth.
+# brain: it takes voxels, and sets the scale of every scan. Both predict the last
+# subject, and are scored over its brain.
 import warnings
 
-from sklearn_lsdn import VolumeSynthesizer, snr_score
+import matplotlib.pyplot as plt
+
+from sklearn_lsdn import VolumeSynthesizer
+from sklearn_lsdn.display import ComparisonDisplay, SynthesisDisplay
 
 masked = VolumeSynthesizer(n_voxels=10_000, random_state=0)
-masked.fit(t1w[:-1], t2w[:-1], masks=masks[:-1])
-(synthesis,) = masked.predict(t1w[-1:], masks=masks[-1:], scale_to=t2w[-1:])
+masked.fit(t1w[:3], t2w[:3], masks=masks[:3])
+syntheses = masked.predict(t1w[3:], masks=masks[3:], scale_to=t2w[3:])
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it is told that this is hardly a brain
-    whole = VolumeSynthesizer(n_voxels=10_000, random_state=0).fit(t1w[:-1], t2w[:-1])
-    (careless,) = whole.predict(t1w[-1:], scale_to=t2w[-1:])
+    whole = VolumeSynthesizer(n_voxels=10_000, random_state=0).fit(t1w[:3], t2w[:3])
+    (careless,) = whole.predict(t1w[4:], scale_to=t2w[4:])
 
-brain = masks[-1].get_fdata() > 0
-truth = t2w[-1].get_fdata()[brain]
-snr = [snr_score(truth, each.get_fdata()[brain]) for each in (synthesis, careless)]
-print(f"with masks {snr[0]:.1f} dB, without {snr[1]:.1f} dB")
+ComparisonDisplay.from_predictions(
+    t2w[4],
+    {"with masks": syntheses[1], "without": careless},
+    mask=masks[4],
+    target_name="T2w",
+)
+plt.show()
 
 # %%
-# Left and middle: two heads, the outline of the mask, and lines where places are 20 mm
-# apart. The lines go with the brain, wherever it lies and however large it is. Right:
-# the synthesis, which has the brain alone.
-import matplotlib.pyplot as plt
+# Two heads that training has not seen, with the outline of the mask and lines where
+# places are 20 mm apart, and what is made of them. The lines go with the brain,
+# wherever it lies and however large it is.
+from nibabel.affines import apply_affine
 
-figure, axes = plt.subplots(1, 3, figsize=(10, 4.2), layout="constrained")
-for ax, image, mask in zip(axes, t1w[-2:], masks[-2:], strict=False):
-    to_places = masked.synthesize(image, mask=mask).world_to_places @ image.affine
-    scan, brain = image.get_fdata(), mask.get_fdata() > 0
-    white, k = np.percentile(scan[brain], 99), int(np.argwhere(brain)[:, 2].mean())
-    ax.imshow(scan[:, :, k].T, cmap="gray", origin="lower", vmax=white)
-    ax.contour(brain[:, :, k].T, [0.5], colors="#56b4e9")
-    grid = np.indices((*image.shape[:2], 1)) + np.reshape([0, 0, k], (3, 1, 1, 1))
-    places = np.einsum("ij,jxyz->ixyz", to_places[:3, :3], grid)[..., 0]
-    places += to_places[:3, 3, None, None]
-    for axis in (0, 1):
-        ax.contour(
-            places[axis].T,
-            np.arange(-140, 141, 20),
-            colors="#e69f00",
-            linewidths=0.8,
-            linestyles="solid",
-        )
-    ax.set_title("mask, and lines of one place")
-axes[2].imshow(synthesis.get_fdata()[:, :, k].T, cmap="gray", origin="lower")
-axes[2].set_title(f"T2w synthesised, {snr[0]:.1f} dB")
-for ax in axes:
-    ax.set_axis_off()
+TITLES = {"source": "T1w, mask and places", "synthesis": "T2w (synthesis)"}
+figure, axes = plt.subplots(2, 2, figsize=(8, 7.6), layout="constrained")
+for row, head, mask, synthesis in zip(axes, t1w[3:], masks[3:], syntheses, strict=True):
+    volumes = {"source": head.get_fdata(), "synthesis": synthesis.get_fdata()}
+    display = SynthesisDisplay(volumes, mask.get_fdata() > 0, head.affine, TITLES)
+    display.plot(ax=row, plane="axial", cut_coords=1, outline=True)
+    to_world = np.linalg.inv(masked.synthesize(head, mask=mask).world_to_places)
+    for x, y, _ in apply_affine(to_world, np.outer(range(-140, 141, 20), [1, 1, 1])):
+        row[0].axvline(x, color="#e69f00", linewidth=0.8)
+        row[0].axhline(y, color="#e69f00", linewidth=0.8)
+    for ax in row:
+        ax.set(xlim=(-80, 120), ylim=(-110, 115))  # mm, the same for both
 plt.show()
+# sphinx_gallery_thumbnail_path = 'images/thumbnails/masks_and_places.webp'

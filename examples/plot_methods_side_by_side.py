@@ -77,8 +77,9 @@ def compare(*names):
     plt.show()
 
 
-compare("linear", "modality propagation", "coupled sparse")
+compare("coupled sparse", "modality propagation", "linear")
 
 # %%
 # The networks:
 compare("VDN", "CDN", "LSDN")
+# sphinx_gallery_thumbnail_path = 'images/thumbnails/methods_side_by_side.webp'

@@ -72,7 +72,7 @@ for fold, (sigma, r2) in enumerate(zip(chosen, outer, strict=True)):
 # What the search expected of its choice in each fold, and what became of it:
 import matplotlib.pyplot as plt
 
-figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
 folds = np.arange(len(outer))
 ax.plot(folds, inner, "s", color="#0072b2", label="best score of the search")
 ax.plot(folds, outer, "o", color="#d55e00", label="subject held out")

@@ -43,8 +43,8 @@ network = LSDNRegressor((50, 10), max_iter=30, random_state=0).fit(X, y)
 # The model is bytes, to be written to a file and taken elsewhere, where none of what
 # is imported above is needed but NumPy. Without a runtime, this page shows the
 # network's own answer.
-X_new, y_new = table(2)
-answers = {"T2w scan": y_new, "this package": network.predict(X_new)}
+X_new, _ = table(2)
+answers = {"this package": network.predict(X_new)}
 try:
     import onnxruntime
 
@@ -59,16 +59,23 @@ else:
     print(f"{len(model) / 1024:.0f} KiB; answers differ by at most {difference:.0e}")
 
 # %%
-# The same slice of all of them, in standard deviations of the scan.
+# The same slice of the scan and of both, in the units of the scan, and their errors.
 import matplotlib.pyplot as plt
+from nibabel import Nifti1Image
 
-brain = cohort.masks[2].get_fdata() > 0
-k = brain.shape[2] // 2
-figure, axes = plt.subplots(1, len(answers), figsize=(9, 4), layout="constrained")
-for ax, (name, values) in zip(axes, answers.items(), strict=True):
-    volume = np.full(brain.shape, -3.0)
-    volume[brain] = values
-    ax.imshow(volume[:, :, k].T, cmap="gray", origin="lower", vmin=-2, vmax=3)
-    ax.set_title(name)
-    ax.set_axis_off()
+from sklearn_lsdn.display import ComparisonDisplay
+
+t2w, mask = cohort.images["T2w"][2], cohort.masks[2]
+brain, scan = mask.get_fdata() > 0, t2w.get_fdata()
+
+
+def image(values):
+    volume = np.zeros(brain.shape)
+    volume[brain] = values * scan[brain].std() + scan[brain].mean()
+    return Nifti1Image(volume, t2w.affine)
+
+
+syntheses = {name: image(values) for name, values in answers.items()}
+ComparisonDisplay.from_predictions(t2w, syntheses, mask=mask, target_name="T2w")
 plt.show()
+# sphinx_gallery_thumbnail_path = 'images/thumbnails/onnx_without_this_package.webp'

@@ -56,4 +56,4 @@ if there:
     )
     print(f"SNR over the brain: {synthesizer.score([source], [target]):.1f} dB")
     plt.show()
-# sphinx_gallery_thumbnail_path = 'images/real_scans.webp'
+# sphinx_gallery_thumbnail_path = 'images/thumbnails/real_scans.webp'

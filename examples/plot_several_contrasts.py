@@ -42,3 +42,4 @@ syntheses = {
 }
 ComparisonDisplay.from_predictions(t2w[-1], syntheses, target_name="T2w")
 plt.show()
+# sphinx_gallery_thumbnail_path = 'images/thumbnails/several_contrasts.webp'

@@ -46,7 +46,7 @@ def scores(synthesizers):
     return [each.score(t1w[-1:], t2w[-1:]) for each in every]
 
 
-figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
 percent = [100 * share for share in (*KEEP, 1)]
 ax.plot(percent, scores(shrunken), "o-", color="#d55e00", label="shrunken")
 ax.plot(percent, scores(small), "s--", color="#0072b2", label="small from the start")

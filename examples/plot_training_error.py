@@ -53,11 +53,10 @@ import matplotlib.pyplot as plt
 
 from sklearn_lsdn.display import LossCurveDisplay
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-for (solver, synthesizers), ax in zip(trained.items(), axes, strict=True):
+for solver, synthesizers in trained.items():
+    figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
     display = LossCurveDisplay.from_estimators(synthesizers, ax=ax)
     ax.set_title(solver)
-    ax.label_outer()
     last = {name: curve[-1] for name, curve in display.curves.items()}
     print(f"{solver}:", ", ".join(f"{name} {last[name]:.2e}" for name in last))
 plt.show()
