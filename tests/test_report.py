@@ -440,6 +440,13 @@ def test_two_visits_of_a_subject_are_no_two_methods(cohort, synthesizer, tmp_pat
     assert roles == 2 * ["source", "target", "synthesis", "target"]
 
 
+def test_a_subject_without_a_name_is_numbered(cohort, tmp_path):
+    given = cohort.images["T1w"][2:], cohort.images["T2w"][2:]
+    synthesizer = fitted(cohort, LinearRegression())
+    page = report(synthesizer, *given, path=tmp_path / "a.html", subjects=["A", " "])
+    assert [h for h in page.headings if h in ("A", "subject 2")] == ["A", "subject 2"]
+
+
 def test_lists_must_match(cohort, synthesizer, tmp_path):
     sources, path = cohort.images["T1w"][2:], tmp_path / "a.html"
     with pytest.raises(ValueError, match="2, 1 and 2"):

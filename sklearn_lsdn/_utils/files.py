@@ -169,32 +169,37 @@ def written_whole(path, *, suffix="", overwrite=False):
 
 
 @contextmanager
-def folder_written_whole(path):
-    """Give a temporary folder to fill; let it take the place of ``path`` in the end.
+def written_with_folder(path, folder, *, suffix="", overwrite=False):
+    """Give a temporary file and folder to write to; rename both once that is done.
+
+    If that fails, or is interrupted, both are what they were.
 
     Parameters
     ----------
-    path : Path
-        The folder to be, in one that is there. What it held is gone.
+    path, folder : Path
+        What they shall be. What the folder held is gone.
+    suffix, overwrite
+        Of the file, as `written_whole` takes them.
 
     Raises
     ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
     OSError
-        If it cannot be written.
+        If one of them cannot be written.
     """
-    try:
-        with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as temporary:
-            new, old = Path(temporary) / "new", Path(temporary) / "old"
-            new.mkdir()
-            yield new
-            if path.exists():
-                os.rename(path, old)
-            try:
-                os.rename(new, path)
-            except OSError:
-                if old.exists():
-                    os.rename(old, path)
-                raise
-    except OSError as error:
-        reason = getattr(error.__cause__, "strerror", None) or error.strerror or error
-        raise OSError(f"{path} cannot be written: {reason}.") from error
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as temporary:
+        new, old = Path(temporary) / "new", Path(temporary) / "old"
+        new.mkdir()
+        try:
+            with written_whole(path, suffix=suffix, overwrite=overwrite) as file:
+                yield file, new
+                if folder.exists():
+                    os.rename(folder, old)
+                os.rename(new, folder)
+        except BaseException:
+            if not new.exists():
+                os.rename(folder, new)
+            if old.exists():
+                os.rename(old, folder)
+            raise

@@ -117,7 +117,10 @@ def generate_report(
     targets = [None] * len(sources) if targets is None else as_list(targets, "targets")
     masks = list_masks(masks, sources)
     if subjects is not None:
-        subjects = [str(each) for each in as_list(subjects, "subjects")]
+        subjects = [
+            str(each).strip() or f"subject {i}"
+            for i, each in enumerate(as_list(subjects, "subjects"), start=1)
+        ]
     else:
         firsts = [open_image(first_contrast(each), "source") for each in sources]
         subjects = subject_labels([file.path for file in firsts])

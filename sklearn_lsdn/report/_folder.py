@@ -1,10 +1,10 @@
 """The folder of subjects' pages, beside a page that cannot hold all."""
 
-import re
 import shutil
 from pathlib import Path
 
-_PAGE = re.compile(r"\d+_.+\.html")
+MARK = "sklearn_lsdn, a subject"  # of a page of this folder, at its beginning,
+_BEGINNING = 500  # which is so many bytes
 
 
 def folder_beside(path) -> Path:
@@ -27,12 +27,14 @@ def check_folder(path, *, overwrite=False):
     folder = folder_beside(path)
     if not folder.is_symlink() and not folder.exists():
         return
-    if not _holds_pages(folder):
+    ours = folder.is_dir() and not folder.is_symlink()
+    pages = _are_pages(folder) if ours else []
+    if not ours or not all(pages):
         raise FileExistsError(
             f"{folder} is in the way: pages of subjects may have to go there, and it "
             f"holds something else. Choose another name than {path}."
         )
-    if not overwrite:
+    if pages and not overwrite:
         raise FileExistsError(
             f"{folder} holds pages of an older report. Choose another name than "
             f"{path}, or allow overwriting both (overwrite=True, of commands "
@@ -42,14 +44,16 @@ def check_folder(path, *, overwrite=False):
 
 def remove_folder(path):
     """Remove the pages of an older report that a page replaces."""
-    if _holds_pages(folder := folder_beside(path)):
+    folder = folder_beside(path)
+    if folder.is_dir() and (pages := _are_pages(folder)) and all(pages):
         shutil.rmtree(folder)
 
 
-def _holds_pages(folder):
-    """Whether it is a folder of pages, and of nothing else."""
-    return (
-        folder.is_dir()
-        and not folder.is_symlink()
-        and all(_PAGE.fullmatch(each.name) for each in folder.iterdir())
-    )
+def _are_pages(folder):
+    """Of each thing in a folder whether it is a page of a subject."""
+    return [each.is_file() and _begins_as_page(each) for each in folder.iterdir()]
+
+
+def _begins_as_page(path):
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(_BEGINNING)

@@ -5,7 +5,6 @@ import os
 import platform
 from collections import Counter
 from datetime import datetime
-from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from operator import attrgetter
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .._utils.files import folder_written_whole, written_whole
+from .._utils.files import written_whole, written_with_folder
 from .._utils.optional import require
 from .._version import __version__
 from ..jobs._evaluation import WHAT_COUNTS
-from ._folder import check_folder, folder_beside, remove_folder
+from ._folder import MARK, check_folder, folder_beside, remove_folder
 from ._methods import CHECKLIST, CITATION, methods_of
 from ._pictures import draw_losses
 from ._subject import Shown
@@ -90,10 +89,7 @@ def write_page(
     if worst_first:
         subjects.sort(key=attrgetter("rank"))
     versions = versions_of(*_PACKAGES)
-    page = partial(
-        write_html,
-        path,
-        "report.html",
+    shown = dict(
         title=title,
         notes=notes,
         results=results,
@@ -106,20 +102,22 @@ def write_page(
         checklist=CHECKLIST,
         versions=versions,
         worst_first=worst_first,
-        overwrite=overwrite,
     )
     if sum(subject.n_bytes for subject in subjects) <= _AFFORDABLE:
-        page(subjects=subjects)
+        write_html(path, "report.html", overwrite=overwrite, subjects=subjects, **shown)
         remove_folder(path)
         return Path(path)
     folder, links, digits = folder_beside(path), [], len(str(len(subjects)))
-    with folder_written_whole(folder) as temporary:
+    to = dict(suffix=".html", overwrite=overwrite)
+    with written_with_folder(Path(path), folder, **to) as (page, pages):
         for number, subject in enumerate(subjects, start=1):
             name = f"{number:0{digits}}_{subject.file_name}"
-            shown = dict(title=subject.name, subject=subject, back=Path(path).name)
-            write_html(temporary / name, "subject.html", **shown)
+            of = dict(title=subject.name, subject=subject, back=Path(path).name)
+            (pages / name).write_bytes(_html("subject.html", mark=MARK, **of))
             links.append(f"{folder.name}/{name}")
-    return page(subjects=_as_thumbnails(subjects, links))
+        small = _as_thumbnails(subjects, links)
+        page.write_bytes(_html("report.html", subjects=small, **shown))
+    return Path(path)
 
 
 def _as_thumbnails(subjects, links):
@@ -145,6 +143,12 @@ def _facts(results, command):
 
 def write_html(path, template, *, overwrite=False, **shown) -> Path:
     """Fill a template of this folder in, and write it whole or not at all."""
+    with written_whole(path, suffix=".html", overwrite=overwrite) as temporary:
+        temporary.write_bytes(_html(template, **shown))
+    return Path(path)
+
+
+def _html(template, **shown):
     jinja2 = require("jinja2")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
@@ -153,10 +157,7 @@ def write_html(path, template, *, overwrite=False, **shown) -> Path:
     )
     environment.filters["uri"] = _data_uri
     html = environment.get_template(template).render(**shown)
-    with written_whole(path, suffix=".html", overwrite=overwrite) as temporary:
-        # Names of files need not be text.
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
-    return Path(path)
+    return html.encode(errors="backslashreplace")  # names of files need not be text
 
 
 def _template(name):

@@ -8,7 +8,7 @@ import numpy as np
 from ._pictures import Drawn, Picture
 
 _NO_NAME = re.compile(r"[^\w.-]+")  # what names of files had better not have,
-_LONGEST = 80  # and how long they may be
+_LONGEST = 80  # and of how many bytes they may be
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Shown:
     @property
     def file_name(self) -> str:
         """Of the subject's own page."""
-        return f"{_NO_NAME.sub('-', self.name)[:_LONGEST]}.html"
+        name = _NO_NAME.sub("-", self.name).encode()[:_LONGEST]
+        return f"{name.decode(errors='ignore')}.html"
 
     @property
     def rank(self) -> tuple[float, int]:
