@@ -22,6 +22,9 @@ class Guess:
 
     millilitres, doubts = 1200.0, []
 
+    def __init__(self, source, target):
+        self.source, self.target = source, target
+
     def scores(self, metric):
         return [metric(np.array([3.0, 4.0]), np.array([3.0, 3.0]))]
 
@@ -37,14 +40,16 @@ class Recorder(BaseEstimator):
 
     def fit(self, sources, targets):
         self.trained_on_ = _paths(sources)
+        self.estimator_ = LinearRegression()
         self.fits.append((self.name, self.trained_on_, _paths(targets)))
         return self
 
-    def synthesize(self, source, target):
+    def synthesize(self, source, target, return_std=False):
+        assert not return_std  # which takes an ensemble
         (scanned,), (wanted,) = _paths([source]), _paths([target])
         assert scanned not in self.trained_on_
         self.scored.append((self.name, [scanned], [wanted]))
-        return Guess()
+        return Guess(scanned, wanted)
 
 
 def _paths(subjects):
@@ -125,11 +130,12 @@ def test_each_method_is_trained_in_each_fold(recorder, paths):
 def test_inspections_are_of_subjects_not_seen(recorder, paths):
     sources, targets = paths
 
-    def inspect(model, synthesizer, source, target, subject):
-        assert source not in synthesizer.trained_on_
-        assert target == targets[sources.index(source)]
-        return model, source, subject
+    def inspect(synthesizer, synthesis, subject, model):
+        assert synthesis.source not in synthesizer.trained_on_
+        assert synthesis.target == targets[sources.index(synthesis.source)]
+        return model, synthesis.source, subject
 
+    Recorder.scored.clear()
     evaluation = leave_one_subject_out(
         {"a": recorder}, sources, targets, LABELS, inspect=inspect
     )
@@ -137,9 +143,20 @@ def test_inspections_are_of_subjects_not_seen(recorder, paths):
     assert sorted(inspected) == sources
     assert list(subjects) == [record["subject"] for record in evaluation.records]
     assert set(models) == {"a"}
+    assert len(Recorder.scored) == len(sources)  # each was predicted once
     without = leave_one_subject_out({"a": recorder}, sources, targets, LABELS)
     assert without.inspections == []
     assert "inspections" not in evaluation.to_dict()
+
+
+def test_what_is_inspected_of_an_ensemble_has_deviations(paths):
+    given = {"a": _linear(n_estimators=2), "b": _linear()}, *paths, LABELS
+    seen = leave_one_subject_out(*given, inspect=_deviations).inspections
+    assert [each is None for each in seen] == 4 * [False] + 4 * [True]
+
+
+def _deviations(synthesizer, synthesis, subject, model):
+    return synthesis.deviations
 
 
 def test_scores_are_those_of_the_metric(recorder, paths):

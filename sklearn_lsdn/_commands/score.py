@@ -53,13 +53,14 @@ def run(arguments):
         places = checked_places(arguments.cut_coords)
         inspect = partial(inspect_synthesis, cut_coords=places)
     sources = by_subject(arguments.source)
+    masks = masks_of_each(arguments, len(sources))
     with shown(arguments) as verbose:
         evaluation = score_subjects(
             synthesizer,
             sources,
             by_subject(arguments.target),
             labels_of(arguments),
-            masks=masks_of_each(arguments, len(sources)),
+            masks=masks,
             model=Path(arguments.model).stem,
             verbose=verbose,
             inspect=inspect,
@@ -67,7 +68,8 @@ def run(arguments):
     pages = ()
     if inspect:
         name = evaluation.records[0]["model"]
-        networks = [inspect_network(synthesizer, sources[0], name)]
+        mask = masks and masks[0]
+        networks = [inspect_network(synthesizer, sources[0], name, mask=mask)]
         pages = evaluation.inspections, networks
     title = f"Scans and their syntheses by {Path(arguments.model).name}"
     return written_scores(arguments, evaluation, title, *pages)

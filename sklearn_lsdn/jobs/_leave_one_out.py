@@ -22,10 +22,8 @@ from ..volumes._images import fingerprints
 from ..volumes._masks import Masker
 from ..volumes._normalizer import resolve_normalizer
 from ..volumes._subjects import (
-    absolute_paths,
     check_each_contrast,
     check_voxels,
-    list_masks,
     pair_subjects,
 )
 from ._evaluation import Evaluation
@@ -68,9 +66,10 @@ def leave_one_subject_out(
     verbose : int, default=0
         Whether to print each fold's result as it comes.
     inspect : callable, default=None
-        ``inspect(model, synthesizer, source, target, subject)``, called in each fold
-        with the fitted synthesizer and what it has not seen, and with ``masks`` also
-        ``mask=``. It and what it returns go from process to process.
+        ``inspect(synthesizer, synthesis, subject, model)``, called in each fold with
+        the fitted synthesizer, what its `~VolumeSynthesizer.synthesize` made of the
+        subject that it has not seen, with the standard deviation of an ensemble, and
+        their names. It and what it returns go from process to process.
     resume : path-like, default=None
         Folder in which the scores of each fold are kept, a cache of joblib. Folds
         whose scores are there, of the same images, parameters and versions, are not
@@ -139,12 +138,7 @@ def leave_one_subject_out(
     progress = Progress("Leaving one subject out", len(tasks), verbose)
     progress.tell(0, line)
 
-    # Whoever does the work may do it in another folder.
-    places = absolute_paths(sources), absolute_paths(targets)
-    more = [{}] * len(sources)
-    if masks is not None:
-        more = [{"mask": absolute_paths(mask)} for mask in list_masks(masks, sources)]
-    cases = list(zip(*pairs, *places, subjects, more, strict=True))
+    cases = list(zip(*pairs, subjects, strict=True))
     shared = store, cases, inspect
     jobs = [(key, *task, share) for key, task in zip(keys, tasks, strict=True)]
     left = [job for job, done in zip(jobs, before, strict=True) if not done]
@@ -291,12 +285,11 @@ def _evaluate_fold(cases, inspect, name, synthesizer, fold, share):
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
-        *opened, source, target, subject, given = cases[i]
+        case = fitted, *cases[i], inspect
         with doubts_kept() as found:
-            record, _ = score_subject(name, fitted, *opened, subject, fit_seconds)
-            records.append(record)
-            if inspect is not None:
-                seen = inspect(name, fitted, source, target, subject, **given)
-                inspections.append(seen)
+            record, _, seen = score_subject(name, *case, fit_seconds)
+        records.append(record)
+        if inspect is not None:
+            inspections.append(seen)
         doubts += found
     return records, inspections, doubts

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import r2_score
@@ -18,6 +19,12 @@ from ..volumes._synthesis import Synthesis
 from ._evaluation import Evaluation
 
 MEASURES = {"snr": snr_score, "psnr": psnr_score, "r2": r2_score}
+
+
+def measured(y_true, y_pred) -> dict:
+    """Each of the `MEASURES` of a brain's voxels, in float64."""
+    pair = np.float64(y_true), np.float64(y_pred)
+    return {name: measure(*pair) for name, measure in MEASURES.items()}
 
 
 def score_subjects(
@@ -95,16 +102,14 @@ def score_subjects(
 
 def _scored(synthesizer, model, inspect, source, target, subject):
     """A record, what is doubtful, and what there is to see."""
-    std = inspect is not None and role_of(synthesizer.estimator_).noise is not None
     case = source, target, subject
-    record, synthesis = score_subject(model, synthesizer, *case, return_std=std)
-    seen = inspect and inspect(synthesizer, synthesis, subject, model)
+    record, synthesis, seen = score_subject(model, synthesizer, *case, inspect)
     return record, synthesis.doubts, seen
 
 
 def score_subject(
-    model, fitted, source, target, subject, fit_seconds=None, **asked
-) -> tuple[dict, Synthesis]:
+    model, fitted, source, target, subject, inspect=None, fit_seconds=None
+) -> tuple[dict, Synthesis, Any]:
     """Predict a subject who has a scan of the target.
 
     Parameters
@@ -113,33 +118,34 @@ def score_subject(
     fitted : VolumeSynthesizer
     source, target : path, image or list of them
     subject : str
+    inspect : callable, default=None
+        As `score_subjects` takes it.
     fit_seconds : float, default=None
         What training took, if it is to be told.
-    **asked
-        What else to find, as `VolumeSynthesizer.synthesize` takes it.
 
     Returns
     -------
     record : dict
         Of an `Evaluation`.
     synthesis : Synthesis
+    seen : object
+        What ``inspect`` returned.
     """
+    asked = {}
+    if inspect is not None:
+        asked["return_std"] = role_of(fitted.estimator_).noise is not None
     start = time.perf_counter()
     synthesis = fitted.synthesize(source, target, **asked)
-    scores = np.mean(synthesis.scores(_measured), axis=0)
+    scores = synthesis.scores(measured)
     record = {
         "model": model,
         "subject": subject,
-        **dict(zip(MEASURES, scores.tolist(), strict=True)),
+        **{name: float(np.mean([s[name] for s in scores])) for name in MEASURES},
         "brain_ml": round(synthesis.millilitres, 3),
         "warnings": [str(doubt) for doubt in synthesis.doubts],
     }
     if fit_seconds is not None:
         record["fit_seconds"] = fit_seconds
     record["predict_seconds"] = time.perf_counter() - start
-    return record, synthesis
-
-
-def _measured(y_true, y_pred):
-    pair = np.float64(y_true), np.float64(y_pred)
-    return [measure(*pair) for measure in MEASURES.values()]
+    seen = inspect and inspect(fitted, synthesis, subject, model)
+    return record, synthesis, seen

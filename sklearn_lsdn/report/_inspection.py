@@ -4,14 +4,14 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted
 
 from .._regressors.roles import facts_of_part, role_of
 from .._utils.names import contrast_of
 from .._utils.store import identity
 from ..display._nodes import located_network
-from ..metrics import psnr_score, snr_score, ssim_score
+from ..jobs._scoring import measured
+from ..metrics import ssim_score
 from ..volumes._patches import in_brain
 from ._pictures import draw_nodes, draw_subject
 
@@ -74,14 +74,8 @@ def inspect_synthesis(
     def shown(values):
         return [in_brain(each, mask) for each in values]
 
-    def scored(y_true, y_pred):
-        pair = np.float64(y_true), np.float64(y_pred)
-        return {
-            "snr": snr_score(*pair),
-            "psnr": psnr_score(*pair),
-            "ssim": _ssim(*shown(pair), mask),
-            "r2": r2_score(*pair),
-        }
+    def scored(*pair):
+        return measured(*pair) | {"ssim": _ssim(*shown(pair), mask)}
 
     truths = shown(scan[mask] for scan in read.scans)
     drawn = [truths, shown(synthesis.intensities), shown(synthesis.deviations or [])]
@@ -111,18 +105,15 @@ def inspect_synthesis(
 
 
 def inspect_fold(
-    model, synthesizer, source, target, subject, mask=None, *, first, cut_coords=None
-):
+    synthesizer, synthesis, subject, model, *, first, cut_coords=None
+) -> tuple[dict, dict]:
     """What a report shows of a subject held back, and of the network.
 
     Its places are drawn over the ``first`` subject alone: a page shows no others.
     """
-    case = synthesizer, source, target, subject, model, mask, cut_coords
-    shown = source if subject == first else None
-    return (
-        inspect_subject(*case),
-        inspect_network(synthesizer, shown, model, subject, mask),
-    )
+    case = synthesizer, synthesis, subject, model, cut_coords
+    shown = synthesis.subject.sources if subject == first else None
+    return inspect_synthesis(*case), inspect_network(synthesizer, shown, model, subject)
 
 
 def _sources(files, synthesizer):
