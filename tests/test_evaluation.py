@@ -1,6 +1,7 @@
 """Leaving one subject out: who is trained on, who is scored, and the table."""
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import r2_score
 from small_volumes import framed
 
 from sklearn_lsdn import VolumeSynthesizer, psnr_score, snr_score
+from sklearn_lsdn.exceptions import PairWarning
 from sklearn_lsdn.jobs import Evaluation, leave_one_subject_out
 from sklearn_lsdn.jobs import _leave_one_out as evaluation_module
 
@@ -382,6 +384,50 @@ def test_the_table_has_brains_and_warnings_where_records_do():
     assert table == f"{TABLE}\nbrain (ml)     1000    1250    1125 +- 125"
     assert below.splitlines()[1:] == ["sub-01: is dark", "sub-02: is flat"]
     assert evaluation.to_dict()["volumes"] == records
+
+
+def test_records_of_one_subject_for_one_model_or_none_at_all():
+    table = Evaluation([RECORDS[0], RECORDS[4]]).table().split("\n\n")[0]
+    rows = [re.split("  +", line)[1:4] for line in table.splitlines()[1:]]
+    assert rows == [["10.00", "-", "10.00"], ["-", "1.25", "1.25"]]
+    assert Evaluation([]).table().startswith("SNR (dB)")
+    assert Evaluation([]).to_dict()["volumes"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("the brain has 1200 ml", "1: the brain has 1200 ml"),
+        ("the mask: ends 1 mm off", "1: the mask: ends 1 mm off"),
+        ("/data/sub-1_T1w.nii: is dark", "/data/sub-1_T1w.nii: is dark"),
+        ("sources[0] (sub-1_T1w.nii) is dark", "sources[0] (sub-1_T1w.nii) is dark"),
+        ("/data/sub-11_T1w.nii: is dark", "1: /data/sub-11_T1w.nii: is dark"),
+    ],
+)
+def test_each_warning_names_its_subject(text, told):
+    evaluation = Evaluation([_record("LSDN", "1", 10.0, warnings=[text])])
+    assert evaluation.table().splitlines()[-1] == told
+
+
+def test_warning_of_poor_scores_needs_no_list_and_adds_once():
+    names = [f"sub-{i}" for i in range(4)]
+    records = [_record("LSDN", name, 10.0, r2=0.9) for name in names]
+    records[1]["r2"] = -0.5
+    evaluation = Evaluation(records)
+    for _ in range(2):
+        with pytest.warns(PairWarning, match="sub-1: predicted no better"):
+            evaluation.warn()
+    assert [len(record.get("warnings", [])) for record in records] == [0, 1, 0, 0]
+
+
+def test_what_json_has_no_number_for_is_null():
+    scores = dict(snr=np.inf, psnr=np.nan)
+    evaluation = Evaluation([_record("a", s, **scores) for s in ("sub-1", "sub-2")])
+    content = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+    assert [each["snr"] for each in content["volumes"]] == [None, None]
+    assert content["summary"]["a"]["snr_mean"] is None
+    assert content["summary"]["a"]["r2_mean"] == 0.5
+    assert "inf +- nan" in evaluation.table()
 
 
 def test_to_dict_is_json_with_every_volume():

@@ -1,5 +1,6 @@
 """What an evaluation says: scores of methods on subjects held back."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,9 +74,9 @@ class Evaluation:
             rows = [record for record in self.records if record["model"] == model]
             summary[model] = {}
             for key in ("snr", "psnr", "r2"):
-                values = [row[key] for row in rows]
-                summary[model][f"{key}_mean"] = float(np.mean(values))
-                summary[model][f"{key}_sd"] = float(np.std(values))
+                mean, deviation = _mean_and_deviation([row[key] for row in rows])
+                summary[model][f"{key}_mean"] = mean
+                summary[model][f"{key}_sd"] = deviation
             for key in _seconds(rows):
                 summary[model][key] = float(np.mean([row[key] for row in rows]))
         return summary
@@ -99,16 +100,16 @@ class Evaluation:
             rows.append(
                 [
                     model,
-                    *(f"{snr:.2f}" for snr in _by_subject(of_model, "snr", subjects)),
+                    *_cells(_by_subject(of_model, "snr", subjects), 2),
                     _spread([each["snr"] for each in of_model], 2),
                     f"{mean['psnr_mean']:.2f}",
                     f"{mean['r2_mean']:.3f}",
                     *(f"{mean[key]:.1f}" for key in seconds),
                 ]
             )
-        if all("brain_ml" in record for record in self.records):
+        if self.records and all("brain_ml" in record for record in self.records):
             brains = _by_subject(self.records, "brain_ml", subjects)
-            cells = [*(f"{brain:.0f}" for brain in brains), _spread(brains, 0)]
+            cells = [*_cells(brains, 0), _spread(brains, 0)]
             rows.append(["brain (ml)", *cells, *[""] * (2 + len(seconds))])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
@@ -124,8 +125,7 @@ class Evaluation:
         told = dict.fromkeys(self.warnings)
         for record in self.records:
             for text in record.get("warnings", []):
-                named = record["subject"] in text
-                told[text if named else f"{record['subject']}: {text}"] = None
+                told[_of_subject(record["subject"], text)] = None
         return told
 
     def doubts(self) -> list[tuple[int, PairWarning]]:
@@ -163,7 +163,9 @@ class Evaluation:
         """
         found = self.doubts()
         for i, doubt in found:
-            self.records[i]["warnings"].append(str(doubt))
+            texts = self.records[i].setdefault("warnings", [])
+            if str(doubt) not in texts:
+                texts.append(str(doubt))
         try:
             warn_of({str(doubt): doubt for _, doubt in found}.values())
         except PairWarning as error:
@@ -172,20 +174,25 @@ class Evaluation:
         return self
 
     def to_dict(self) -> dict:
-        """Give everything, for JSON.
+        """Give everything, for JSON: None for numbers that are not finite.
 
         Returns
         -------
         content : dict
         """
         content = {"unit": "dB", "summary": self.summary(), "volumes": self.records}
-        return content | {"warnings": self.warnings}
+        return _finite(content | {"warnings": self.warnings})
+
+
+def _mean_and_deviation(values):
+    with np.errstate(invalid="ignore"):  # perfect predictions deviate by inf - inf
+        return float(np.mean(values)), float(np.std(values))
 
 
 def _spread(values, digits):
     """Mean and standard deviation; of a single value, that."""
-    text = f"{np.mean(values):.{digits}f}"
-    return f"{text} +- {np.std(values):.{digits}f}" if len(values) > 1 else text
+    mean, deviation = (f"{each:.{digits}f}" for each in _mean_and_deviation(values))
+    return f"{mean} +- {deviation}" if len(values) > 1 else mean
 
 
 def _seconds(records):
@@ -194,8 +201,28 @@ def _seconds(records):
 
 
 def _by_subject(records, key, subjects):
-    """Mean over the volumes of each subject."""
-    return [
-        np.mean([record[key] for record in records if record["subject"] == subject])
-        for subject in subjects
-    ]
+    """Mean over the volumes of each subject who has some."""
+    values = [[r[key] for r in records if r["subject"] == each] for each in subjects]
+    return [np.mean(each) if each else None for each in values]
+
+
+def _cells(values, digits):
+    return ["-" if value is None else f"{value:.{digits}f}" for value in values]
+
+
+def _of_subject(subject, text):
+    """A warning with the subject's name, if it does not begin with what tells it."""
+    name = rf"(?<![^\W_]){re.escape(subject)}(?![^\W_])"
+    return text if re.search(name, text.partition(": ")[0]) else f"{subject}: {text}"
+
+
+def _finite(content):
+    """The same with None for numbers that JSON lacks."""
+    match content:
+        case dict():
+            return {key: _finite(value) for key, value in content.items()}
+        case list():
+            return [*map(_finite, content)]
+        case float() if not np.isfinite(content):
+            return None
+    return content
