@@ -23,6 +23,7 @@ from sklearn_lsdn import (
     VDNRegressor,
     VolumeSynthesizer,
     psnr_score,
+    snr_score,
     ssim_score,
 )
 from sklearn_lsdn._commands.main import main
@@ -357,11 +358,74 @@ def test_several_contrasts(cohort, tmp_path):
     )
     page = report(both, t1w[2:3], pairs[2:3], path=tmp_path / "a.html")
     expected = both.score_volumes(t1w[2:3], pairs[2:3])[0]
-    rows = [row for row in page.rows if row[0] == "subject 1"]
-    assert [row[1] for row in rows] == [f"{snr:.2f}" for snr in expected]
+    rows = [row for row in page.rows if row[1:2] == ["subject 1"]]
+    assert [row[0] for row in rows] == ["contrast 1", "contrast 2"]
+    assert [row[2] for row in rows] == [f"{snr:.2f}" for snr in expected]
     two = VolumeSynthesizer(network, n_voxels=800, random_state=0)
     two.fit(pairs[:2], t1w[:2])
     assert report(two, pairs[2:3], t1w[2:3], path=tmp_path / "b.html").images
+
+
+def test_means_are_of_a_contrast_and_known_by_no_name_of_a_subject(cohort, tmp_path):
+    t1w, t2w, flair = (
+        [_saved(tmp_path / f"sub-{i}_{contrast}.nii", image) for i, image in where]
+        for contrast, images in cohort.images.items()
+        for where in [enumerate(images[:3])]
+    )
+    pairs = [list(each) for each in zip(t2w, flair, strict=True)]
+    both = VolumeSynthesizer(LinearRegression(), n_voxels=800, random_state=0)
+    both.fit(t1w, pairs)
+    names = ["meaning", "mean ± sd", "Ann"]
+    page = report(both, t1w, pairs, path=tmp_path / "a.html", subjects=names)
+    header, *rows = page.rows[:9]
+    assert header[:3] == ["contrast", "subject", "SNR (dB)"]
+    shown = [["T2w", name] for name in (*names, "mean ± sd")]
+    assert [row[:2] for row in rows] == shown + [["FLAIR", name] for _, name in shown]
+    scores = [
+        both.score_volumes(t1w, pairs, metric=metric)
+        for metric in (snr_score, psnr_score, r2_score)
+    ]
+    methods = re.search('class="methods">(.*?)</p>', page.html)[1]
+    assert methods.count("(mean ± sd)") == 2
+    assert methods.startswith("T2w and FLAIR were synthesised from T1w for 3 subjects.")
+    for i, contrast in enumerate(("T2w", "FLAIR")):
+        snr, psnr, r2 = (
+            f"{each[:, i].mean():.{digits}f} ± {each[:, i].std():.{digits}f}"
+            for each, digits in zip(scores, (2, 2, 3), strict=True)
+        )
+        ssim = rows[4 * i + 3][4]
+        means = f"SNR {snr} dB, PSNR {psnr} dB, SSIM {ssim}, R2 {r2} (mean ± sd)."
+        assert f"{contrast}: {means}" in methods
+        assert rows[4 * i + 3][2:] == [snr, psnr, ssim, r2]
+
+
+def _saved(path, image):
+    nib.save(_nameless(image), path)
+    return str(path)
+
+
+def _nameless(image):
+    """A copy that was not saved, and so knows no file."""
+    return nib.Nifti1Image(image.get_fdata(), image.affine)
+
+
+def test_contrasts_in_memory_are_called_as_training_asked_for_them(cohort, tmp_path):
+    synthesizer = fitted(cohort, LinearRegression())
+    synthesizer.bids_query_ = {"source": ["T1w"], "target": ["T2w"]}
+    given = [[_nameless(cohort.images[contrast][2])] for contrast in ("T1w", "T2w")]
+    page = report(synthesizer, *given, path=tmp_path / "a.html")
+    assert "T2w was synthesised from T1w for 1 subject." in page.html
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page.html)
+    assert titles[:3] == ["T1w (source)", "T2w (target)", "T2w (synthesis)"]
+
+
+def test_a_scan_given_twice_is_shown_twice(cohort, tmp_path):
+    pairs = [[image, image] for image in map(_nameless, cohort.images["T1w"])]
+    synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=800, random_state=0)
+    synthesizer.fit(pairs[:2], cohort.images["T2w"][:2])
+    page = report(synthesizer, pairs[2:3], path=tmp_path / "a.html")
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page.html)
+    assert titles == ["source 1", "source 2", "synthesis"]
 
 
 # Warnings

@@ -74,7 +74,7 @@ class Evaluation:
             rows = [record for record in self.records if record["model"] == model]
             summary[model] = {}
             for key in ("snr", "psnr", "r2"):
-                mean, deviation = _mean_and_deviation([row[key] for row in rows])
+                mean, deviation = mean_and_deviation([row[key] for row in rows])
                 summary[model][f"{key}_mean"] = mean
                 summary[model][f"{key}_sd"] = deviation
             for key in _seconds(rows):
@@ -184,14 +184,15 @@ class Evaluation:
         return _finite(content | {"warnings": self.warnings})
 
 
-def _mean_and_deviation(values):
+def mean_and_deviation(values) -> tuple[float, float]:
+    """NumPy's, of scores that may be infinite."""
     with np.errstate(invalid="ignore"):  # perfect predictions deviate by inf - inf
         return float(np.mean(values)), float(np.std(values))
 
 
 def _spread(values, digits):
     """Mean and standard deviation; of a single value, that."""
-    mean, deviation = (f"{each:.{digits}f}" for each in _mean_and_deviation(values))
+    mean, deviation = (f"{each:.{digits}f}" for each in mean_and_deviation(values))
     return f"{mean} +- {deviation}" if len(values) > 1 else mean
 
 

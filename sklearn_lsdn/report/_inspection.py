@@ -83,9 +83,11 @@ def inspect_synthesis(
     if novelty is not None:
         novelty = in_brain(novelty, mask)
     files = [*read.sources, *read.targets]
-    asked = (synthesizer.bids_query_ or {}).get("target")
-    names = [contrast_of(file.path) for file in read.targets]
-    names = names or asked or [""] * len(synthesis.intensities)
+    asked = synthesizer.bids_query_ or {}
+    sources = _contrasts(read.sources, asked.get("source"))
+    names = _contrasts(read.targets, asked.get("target"), len(synthesis.intensities))
+    if len(names) > 1:
+        names = [name or f"contrast {i}" for i, name in enumerate(names, start=1)]
     return {
         "model": model,
         "subject": subject,
@@ -93,9 +95,9 @@ def inspect_synthesis(
         "files": [Path(file.path).name for file in files if file.path],
         "folder": str(Path(files[0].path).absolute().parent) if files[0].path else "",
         "contrasts": names,
-        "sources": _sources(read.sources, synthesizer),
+        "sources": sources,
         "drawn": [
-            draw_subject(read, *each, novelty, name, model, cut_coords)
+            draw_subject(read, *each, novelty, sources, name, model, cut_coords)
             for name, each in zip(names, zip_longest(*drawn), strict=True)
         ],
         "scores": synthesis.scores(scored) if truths else [],
@@ -116,13 +118,14 @@ def inspect_fold(
     return inspect_synthesis(*case), inspect_network(synthesizer, shown, model, subject)
 
 
-def _sources(files, synthesizer):
-    """Contrasts that are there, by the names of files or else of the training."""
-    asked = (synthesizer.bids_query_ or {}).get("source")
-    names = [contrast_of(file.path) for file in files]
-    return (
-        names if any(names) or not asked else [asked[file.contrast] for file in files]
-    )
+def _contrasts(files, asked, n=0):
+    """Contrasts by the names of files, or else as training asked for them.
+
+    Of files that are there or, without any, of ``n`` that may be.
+    """
+    found = {file.contrast: contrast_of(file.path) for file in files}
+    found = found or dict.fromkeys(range(n), "")
+    return [name or (asked[i] if asked else "") for i, name in found.items()]
 
 
 def _ssim(scan, synthesis, mask):

@@ -12,7 +12,7 @@ CHECKLIST = (
 )
 
 
-def methods_of(results, models, summary, versions) -> str:
+def methods_of(results, models, scores, versions) -> str:
     """A paragraph of methods: data, reference, partitions, model, training, evaluation.
 
     Parameters
@@ -21,18 +21,18 @@ def methods_of(results, models, summary, versions) -> str:
         As `inspect_subject` makes them.
     models : list of dict
         Each "first" as `inspect_network` makes it.
-    summary : list of list of str
-        Rows of scores.
+    scores : list of Row
     versions : dict of str to str
     """
     n_subjects = len({result["subject"] for result in results})
-    target, source = (
-        " and ".join(dict.fromkeys(name for r in results for name in r[key] if name))
+    targets, sources = (
+        [*dict.fromkeys(name for r in results for name in r[key] if name)]
         for key in ("contrasts", "sources")
     )
     said = [
-        f"{target or '[target contrast]'} was synthesised from "
-        f"{source or '[source contrast]'} for {n_subjects} "
+        f"{' and '.join(targets) or '[target contrast]'} "
+        f"{'were' if len(targets) > 1 else 'was'} synthesised from "
+        f"{' and '.join(sources) or '[source contrast]'} for {n_subjects} "
         f"subject{'s' * (n_subjects != 1)}."
     ]
     first = models[0]["first"]
@@ -45,7 +45,7 @@ def methods_of(results, models, summary, versions) -> str:
         + " for this model" * (decided and len(models) > 1)
         + f", at voxels of {facts['voxel size']}; places were taken {facts['places']}."
     ]
-    if summary:
+    if scores:
         said.append("The acquired scan was the reference standard.")
     if first["held_out"]:
         said.append("Each subject was predicted by a model trained on all others.")
@@ -53,13 +53,14 @@ def methods_of(results, models, summary, versions) -> str:
         said.append("The model was trained before [on whom; not on these subjects?].")
     for model in models:
         said.append(_of_model(model["first"]))
-    if summary:
+    if scores:
         said.append(f"SNR, PSNR, SSIM and R2 are of the brain. {HOW_SCORED}")
-        columns = "SNR {} dB, PSNR {} dB, SSIM {}, R2 {}"
-        for model, subject, *scores in summary:
-            if subject.startswith("mean"):
-                whose = f"{model}: " if model else ""
-                said.append(f"{whose}{columns.format(*scores)} (mean ± sd).")
+        columns = "SNR {snr} dB, PSNR {psnr} dB, SSIM {ssim}, R2 {r2}"
+        for row in scores:
+            if row.subject is None:
+                whose = ", ".join(filter(None, [row.model, row.contrast]))
+                means = columns.format(**row.scores)
+                said.append(f"{whose}{': ' * bool(whose)}{means} (mean ± sd).")
     software = ", ".join(
         f"{name} {number}" for name, number in versions.items() if name != "on"
     )

@@ -10,8 +10,6 @@ from importlib.resources import files
 from operator import attrgetter
 from pathlib import Path
 
-import numpy as np
-
 from .._utils.files import written_whole, written_with_folder
 from .._utils.optional import require
 from .._version import __version__
@@ -19,6 +17,7 @@ from ..jobs._evaluation import WHAT_COUNTS
 from ._folder import MARK, check_folder, folder_beside, remove_folder
 from ._methods import CHECKLIST, CITATION, methods_of
 from ._pictures import draw_losses
+from ._scores import rows_of
 from ._subject import Shown
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "nibabel")
@@ -26,7 +25,6 @@ _AFFORDABLE = 17e6  # bytes of pictures and views on a page
 _BY_SIDE = 0.6  # power by which the sides of a picture grow with its bytes
 _THUMBNAIL = 0.6  # of the sides of a picture, where each subject has its page
 _CURVES = 6  # at most in one picture: so many can be told apart
-_DIGITS = {"snr": 2, "psnr": 2, "ssim": 3, "r2": 3}
 
 
 def require_report():
@@ -83,7 +81,7 @@ def write_page(
         Replace an existing file.
     """
     check_folder(path, overwrite=overwrite)
-    summary = _summary(results)
+    scores = rows_of(results)
     models = [_model(group) for group in _by(networks, "model").values()]
     subjects = [Shown.of(group) for group in _by_subject(results)]
     if worst_first:
@@ -93,11 +91,11 @@ def write_page(
         title=title,
         notes=notes,
         results=results,
-        summary=summary,
+        scores=scores,
         what_counts=WHAT_COUNTS,
         models=models,
         facts=_facts(results, command),
-        methods=methods_of(results, models, summary, versions),
+        methods=methods_of(results, models, scores, versions),
         citation=CITATION,
         checklist=CHECKLIST,
         versions=versions,
@@ -193,26 +191,6 @@ def _by(items, key):
     for item in items:
         groups.setdefault(item[key], []).append(item)
     return groups
-
-
-def _summary(results):
-    """Rows of the table of scores: text, as it is shown."""
-    rows = []
-    for model, group in _by(results, "model").items():
-        scored = [(r["subject"], scores) for r in group for scores in r["scores"]]
-        rows += [[model, subject, *_shown([scores])] for subject, scores in scored]
-        if len(scored) > 1:
-            rows.append([model, "mean ± sd", *_shown([each for _, each in scored])])
-    return rows
-
-
-def _shown(scores):
-    """Each kind of score or, of several, its mean and standard deviation."""
-    for name, digits in _DIGITS.items():
-        values = [each[name] for each in scores if each[name] is not None]
-        if values and len(scores) > 1:
-            values = np.mean(values), np.std(values)
-        yield " ± ".join(f"{value:.{digits}f}" for value in values) or "-"
 
 
 def _model(networks):

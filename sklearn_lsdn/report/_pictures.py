@@ -7,7 +7,6 @@ from threading import Lock
 
 import numpy as np
 
-from .._utils.names import contrast_of
 from .._utils.optional import require
 from ..display import LossCurveDisplay, NodesDisplay, SynthesisDisplay
 from ..display._figures import as_webp, bare_figure, figure_to_save
@@ -134,7 +133,8 @@ def draw_subject(
     target,
     synthesis,
     std,
-    novelty=None,
+    novelty,
+    source_names,
     target_name="",
     model="",
     cut_coords=None,
@@ -146,20 +146,21 @@ def draw_subject(
     subject : Subject
     target, std, novelty : ndarray of shape (nx, ny, nz) or None
     synthesis : ndarray of shape (nx, ny, nz)
+    source_names : list of str
+        The contrast of each source that is there.
     target_name, model : str, default=""
-        The contrast, and what made the synthesis.
+        That of the target, and what made the synthesis.
     cut_coords : sequence of 3 float, "worst" or None, default=None
         Where the slices of pictures lie, each if the subject has brain there.
     """
     mask = subject.brain.mask
     several = subject.sources[0].among > 1
     volumes, titles = {}, {}
-    for file, volume in zip(subject.sources, subject.own_volumes(), strict=True):
+    sources = subject.sources, source_names, subject.own_volumes()
+    for file, name, volume in zip(*sources, strict=True):
         role = f"source {file.contrast + 1}" if several else "source"
         volumes[role] = np.where(mask, volume, 0)
-        titles[role] = title_of("source", contrast_of(file.path)) or role
-        if several and titles[role] == "source":
-            titles[role] = role
+        titles[role] = title_of("source", name) if name else role
     made = "synthesis" + f" by {model}" * bool(model)
     volumes |= {"target": target, "synthesis": synthesis}
     volumes["error"] = None if target is None else synthesis - target

@@ -39,10 +39,12 @@ class Shown:
         for i, drawn in enumerate(zip(*(r["drawn"] for r in results), strict=True)):
             more += drawn
             for each in drawn:
+                before = frozenset(scans)  # of other methods and contrasts
                 for picture in each.pictures:
-                    if picture.kind == "scan" and picture.data in scans:
-                        continue  # another method shows the same
-                    scans.add(picture.data)
+                    known = picture.title, picture.data
+                    if picture.kind == "scan" and known in before:
+                        continue
+                    scans.add(known)
                     scan = picture.kind in ("scan", "synthesis") or len(results) == 1
                     row = i, "scan" if scan else picture.kind
                     rows.setdefault(row, []).append(picture)
