@@ -496,6 +496,20 @@ def test_a_negative_scan_and_a_thin_brain_are_drawn(cohort, tmp_path):
     assert page.mosaics
 
 
+def test_names_with_dollars_are_no_formulae(cohort, tmp_path):
+    from sklearn_lsdn.report._inspection import inspect_network, inspect_subject
+    from sklearn_lsdn.report._page import write_page
+
+    synthesizer, name = fitted(cohort), r"$\x$ <5"
+    pair = cohort.images["T1w"][2], cohort.images["T2w"][2]
+    result = inspect_subject(synthesizer, *pair, name, model=name)
+    network = inspect_network(synthesizer, pair[0], model=name, held_out=name)
+    path = write_page(tmp_path / "a.html", name, [result], [network])
+    page = Page(path)
+    assert page.title == name
+    assert len(page.images) == 4 + 2
+
+
 def test_two_visits_of_a_subject_are_no_two_methods(cohort, synthesizer, tmp_path):
     given = cohort.images["T1w"][2:], cohort.images["T2w"][2:]
     page = report(synthesizer, *given, path=tmp_path / "a.html", subjects=["A", "A"])
