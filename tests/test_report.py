@@ -192,7 +192,8 @@ def test_methods_stand_side_by_side_and_the_worst_comes_first(cohort, tmp_path):
                 object.__setattr__(picture, "data", picture.data + b"\0")
     write_page(path, "Both", results, networks, overwrite=True)
     roles = re.findall("<figcaption>(.*?)</figcaption>", path.read_text())[:8]
-    assert roles[:6] == ["source", "target", made[0], "source", "target", made[1]]
+    rows = [["source", "target", name, f"{name} - target"] for name in made]
+    assert roles == sum(rows, [])  # each method beside its own slices
     assert page.html.index("<nav>") < page.html.index("Scores</h2>")
 
 
@@ -386,7 +387,7 @@ def test_means_are_of_a_contrast_and_known_by_no_name_of_a_subject(cohort, tmp_p
         for metric in (snr_score, psnr_score, r2_score)
     ]
     methods = re.search('class="methods">(.*?)</p>', page.html)[1]
-    assert methods.count("(mean ± sd)") == 2
+    assert methods.count("(mean ± standard deviation of 3 subjects)") == 2
     assert methods.startswith("T2w and FLAIR were synthesised from T1w for 3 subjects.")
     for i, contrast in enumerate(("T2w", "FLAIR")):
         snr, psnr, r2 = (
@@ -394,7 +395,7 @@ def test_means_are_of_a_contrast_and_known_by_no_name_of_a_subject(cohort, tmp_p
             for each, digits in zip(scores, (2, 2, 3), strict=True)
         )
         ssim = rows[4 * i + 3][4]
-        means = f"SNR {snr} dB, PSNR {psnr} dB, SSIM {ssim}, R2 {r2} (mean ± sd)."
+        means = f"SNR {snr} dB, PSNR {psnr} dB, SSIM {ssim}, R2 {r2} (mean ±"
         assert f"{contrast}: {means}" in methods
         assert rows[4 * i + 3][2:] == [snr, psnr, ssim, r2]
 
@@ -648,3 +649,18 @@ def test_in_a_browser(cohort, tmp_path):
         logged = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
         # nilearn's view reads its pictures back, about which Chromium has advice.
         assert [line for line in logged if "willReadFrequently" not in line] == []
+
+
+@pytest.mark.parametrize("given", [None, "worst", (0, -300, 15)])
+def test_a_page_says_where_its_slices_lie(cohort, synthesizer, tmp_path, given):
+    t1w, t2w = cohort.images["T1w"][2:], cohort.images["T2w"][2:]
+    path = tmp_path / "a.html"
+    generate_report(synthesizer, t1w, t2w, path=path, cut_coords=given)
+    html = path.read_text()
+    assert ("beside the fissure" in html) == (given is None)
+    assert ("mean absolute error of the method is largest" in html) == (
+        given == "worst"
+    )
+    assert ("x, y, z = 0, -300, 15 mm" in html) == (given == (0, -300, 15))
+    moved = html.count("No brain at y = -300 mm: the middle is shown.")
+    assert moved == (len(t1w) if given == (0, -300, 15) else 0)

@@ -13,6 +13,7 @@ _WIDEST = 2.5  # inches of a panel in a new figure,
 _ALL, _TALLEST = 13, 20  # of all panels in a row, and in a column
 _OUTLINE = {True: "0.45", False: "#2fd6c3"}  # on maps and on scans
 SCANNER = "scanner units"
+TRAINED = "units of a typical training scan"
 
 
 def window_of(volume, mask) -> tuple[float, float]:
@@ -53,7 +54,18 @@ class Panel:
         return cls(title, volume, *window, **more)
 
     @classmethod
-    def of_map(cls, kind, volume, mask, window, *, limit=None, cmap=None, title=None):
+    def of_map(
+        cls,
+        kind,
+        volume,
+        mask,
+        window,
+        *,
+        limit=None,
+        cmap=None,
+        title=None,
+        unit=SCANNER,
+    ):
         """An "error", "standard deviation" or "novelty".
 
         Errors and deviations have one scale, half of the scan's window, whatever the
@@ -63,8 +75,8 @@ class Panel:
         if not top > 0:
             raise ValueError(f"error_limit must be above 0, got {limit}.")
         colors, low, high, unit = {
-            "error": ("RdBu_r", -top, top, SCANNER),
-            "standard deviation": ("magma", 0, top, SCANNER),
+            "error": ("RdBu_r", -top, top, unit),
+            "standard deviation": ("magma", 0, top, unit),
             "novelty": ("inferno", 0, 4, "2 is one in a hundred"),
         }[kind]
         volume = np.where(mask, volume, np.nan)

@@ -15,7 +15,7 @@ from ..volumes._brain import recorded
 from ..volumes._images import read_on_one_grid
 from ..volumes._subjects import Image, Mask
 from ._figures import Display, as_written
-from ._panels import Panel, draw_panels, window_of
+from ._panels import SCANNER, TRAINED, Panel, draw_panels, window_of
 from ._reading import brain_in
 from ._slices import choose_slices
 from ._units import as_given, doubted, in_units_of
@@ -358,17 +358,20 @@ class SynthesisDisplay(Display):
         """
         shared = self.volumes.get("target", self.volumes["synthesis"])
         window = window_of(shared, self.mask)
+        # Without a target, as predict gives it.
+        unit = SCANNER if "target" in self.volumes else TRAINED
         panels = []
         for name, volume in self.volumes.items():
             title = (self.names or {}).get(name)
             if name in ("error", "standard deviation", "novelty"):
-                look = dict(title=title)
+                look = dict(title=title, unit=unit)
                 if name == "error":
                     look |= dict(limit=error_limit, cmap=error_cmap)
                 panel = Panel.of_map(name, volume, self.mask, window, **look)
             else:
                 is_source = name.startswith("source")
                 own = window_of(volume, self.mask) if is_source else window
-                panel = Panel.of_scan(title or name, volume, own, cmap=cmap)
+                look = dict(cmap=cmap, unit=SCANNER if is_source else unit)
+                panel = Panel.of_scan(title or name, volume, own, **look)
             panels.append(panel)
         return panels

@@ -13,7 +13,7 @@ from ..display._nodes import located_network
 from ..jobs._scoring import measured
 from ..metrics import ssim_score
 from ..volumes._patches import in_brain
-from ._pictures import draw_nodes, draw_subject
+from ._pictures import draw_nodes, draw_subject, how_chosen
 
 
 def inspect_subject(
@@ -65,8 +65,8 @@ def inspect_synthesis(
     result : dict
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files",
         their "folder", contrasts of the "sources", and "warnings", statistics of its
-        "likeness" to training; for each target contrast one of "contrasts", what is
-        "drawn" and, with a target, one of "scores".
+        "likeness" to training, how "slices" were chosen; for each target contrast one
+        of "contrasts", what is "drawn" and, with a target, one of "scores".
     """
     read = synthesis.subject
     mask = read.brain.mask
@@ -96,6 +96,7 @@ def inspect_synthesis(
         "folder": str(Path(files[0].path).absolute().parent) if files[0].path else "",
         "contrasts": names,
         "sources": sources,
+        "slices": how_chosen(cut_coords),
         "drawn": [
             draw_subject(read, *each, novelty, sources, name, model, cut_coords)
             for name, each in zip(names, zip_longest(*drawn), strict=True)

@@ -54,13 +54,17 @@ def methods_of(results, models, scores, versions) -> str:
     for model in models:
         said.append(_of_model(model["first"]))
     if scores:
-        said.append(f"SNR, PSNR, SSIM and R2 are of the brain. {HOW_SCORED}")
+        said.append(
+            "SNR, PSNR and R2 were taken over the brain, SSIM over the box around it. "
+            f"{HOW_SCORED}"
+        )
         columns = "SNR {snr} dB, PSNR {psnr} dB, SSIM {ssim}, R2 {r2}"
         for row in scores:
             if row.subject is None:
                 whose = ", ".join(filter(None, [row.model, row.contrast]))
                 means = columns.format(**row.scores)
-                said.append(f"{whose}{': ' * bool(whose)}{means} (mean ± sd).")
+                of = f"(mean ± standard deviation of {row.n} subjects)"
+                said.append(f"{whose}{': ' * bool(whose)}{means} {of}.")
     software = ", ".join(
         f"{name} {number}" for name, number in versions.items() if name != "on"
     )
@@ -77,6 +81,10 @@ def _of_model(network):
     if "kind" in facts:
         said += f", a {facts['kind']} [1],"
     said += f" saw patches of {facts['patch']}"
+    if facts["target patch"] != "1 voxel":
+        said += (
+            f", and predicted patches of {facts['target patch']}, which were averaged"
+        )
     if "layers" in facts:
         said += f"; its layers have {facts['layers']} units"
     if "one for each of" in facts:
@@ -91,5 +99,10 @@ def _of_model(network):
     )
     if "epochs" in facts:
         said += f" for {facts['epochs'].replace(', ', ' epochs by ')}"
+    if "learning rate" in facts:
+        said += f" (learning rate {facts['learning rate']}; batches of "
+        said += f"{facts['batch size']} voxels)"
+    if facts["augmentation"] != "none":
+        said += f"; {facts['augmentation']}"
     seed = network["parameters"].get("random_state")
     return f"{said} (random_state {seed})."

@@ -51,6 +51,21 @@ def checked_places(cut_coords, *, targets=True) -> list[float] | str | None:
     )
 
 
+def how_chosen(cut_coords) -> str:
+    """Where the slices of a page lie, for a person."""
+    if cut_coords is None:
+        return (
+            "Slices lie in the middle of the brain, sagittal ones beside the fissure."
+        )
+    if isinstance(cut_coords, str):
+        return "Slices lie where the mean absolute error of the method is largest."
+    return (
+        "Slices lie where they were asked for, x, y, z = {:g}, {:g}, {:g} mm.".format(
+            *cut_coords
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture on a page.
@@ -119,6 +134,8 @@ class Drawn:
         Axial slices of target or source, synthesis and map, below each other.
     view : View
         To click through.
+    elsewhere : str, default=""
+        Which slices lie elsewhere than was asked for, if any.
     """
 
     title: str
@@ -126,6 +143,13 @@ class Drawn:
     pictures: list[Picture]
     mosaic: Picture
     view: View
+    elsewhere: str = ""
+
+    @property
+    def scans(self) -> frozenset:
+        """Which scans are shown, in which slices."""
+        scans = (each for each in self.pictures if each.kind == "scan")
+        return frozenset((each.title, each.data) for each in scans)
 
 
 def draw_subject(
@@ -176,7 +200,7 @@ def draw_subject(
     panels = SynthesisDisplay(shown, mask, affine, titles).panels()
     panels = dict(zip(shown, panels, strict=True))
     error = shown.get("error")
-    cuts = _cuts(mask, affine, cut_coords, error)
+    cuts, elsewhere = _cuts(mask, affine, cut_coords, error)
     over = panels.get("standard deviation" if error is None else "error")
     below = [panels.get("target", panels[next(iter(shown))]), panels["synthesis"]]
     below += [over] if over else []
@@ -186,20 +210,28 @@ def draw_subject(
         middle = [cut.position for cut in cuts]
         view = View.of(panels["synthesis"], over, mask, affine, middle)
     above = f"{over.title} from {least_shown(over):.3g} {over.unit} on" if over else ""
-    return Drawn(panels["synthesis"].title, above, pictures, mosaic, view)
+    title = panels["synthesis"].title
+    return Drawn(title, above, pictures, mosaic, view, elsewhere)
 
 
 def _cuts(mask, affine, cut_coords, error):
-    """A slice of each plane: where it was asked for, if the subject has brain there."""
+    """A slice of each plane: where it was asked for, if the subject has brain there.
+
+    And which are not, in words.
+    """
     if cut_coords is None or isinstance(cut_coords, str):
-        return [cut for (cut,) in choose_slices(mask, affine, None, cut_coords, error)]
-    cuts, positions = [], Brain(mask, affine).through(cut_coords)
-    for plane, position in zip(PLANES, positions, strict=True):
+        cuts = choose_slices(mask, affine, None, cut_coords, error)
+        return [cut for (cut,) in cuts], ""
+    cuts, missed, positions = [], [], Brain(mask, affine).through(cut_coords)
+    for axis, plane, position in zip("xyz", PLANES, positions, strict=True):
         try:
             cuts += choose_slices(mask, affine, plane, [position])[0]
         except ValueError:
             cuts += choose_slices(mask, affine, plane, 1)[0]
-    return cuts
+            missed.append(f"{axis} = {position:g} mm")
+    if not missed:
+        return cuts, ""
+    return cuts, f"No brain at {' and '.join(missed)}: the middle is shown."
 
 
 def _planes(name, panel, cuts):

@@ -20,12 +20,15 @@ class Row:
         None where they are means and standard deviations over subjects.
     scores : dict of str to str
         "snr", "psnr", "ssim" and "r2".
+    n : int, default=1
+        Of how many subjects.
     """
 
     model: str
     contrast: str
     subject: str | None
     scores: dict[str, str]
+    n: int = 1
 
 
 def rows_of(results) -> list[Row]:
@@ -47,7 +50,7 @@ def rows_of(results) -> list[Row]:
         rows += [Row(model, *whose, _shown([scores])) for *whose, scores in group]
         if len(group) > 1:
             every = _shown([scores for *_, scores in group])
-            rows.append(Row(model, group[0][0], None, every))
+            rows.append(Row(model, group[0][0], None, every, len(group)))
     return rows
 
 

@@ -34,19 +34,24 @@ class Shown:
 
     @classmethod
     def of(cls, results) -> "Shown":
-        """Put what is drawn in rows, methods side by side."""
+        """Put what is drawn in rows, methods side by side.
+
+        Where they show other slices, as each its worst, a method has a row of its own.
+        """
         rows, more, scans = {}, [], set()
         for i, drawn in enumerate(zip(*(r["drawn"] for r in results), strict=True)):
             more += drawn
-            for each in drawn:
+            apart = len({each.scans for each in drawn}) > 1
+            one_row = apart or len(drawn) == 1
+            for j, each in enumerate(drawn):
                 before = frozenset(scans)  # of other methods and contrasts
                 for picture in each.pictures:
                     known = picture.title, picture.data
-                    if picture.kind == "scan" and known in before:
+                    if known in before and not apart and picture.kind == "scan":
                         continue
                     scans.add(known)
-                    scan = picture.kind in ("scan", "synthesis") or len(results) == 1
-                    row = i, "scan" if scan else picture.kind
+                    above = one_row or picture.kind in ("scan", "synthesis")
+                    row = i, j * apart, "" if above else picture.kind
                     rows.setdefault(row, []).append(picture)
         return cls(results, [*rows.values()], more)
 

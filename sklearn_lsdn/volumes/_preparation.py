@@ -592,7 +592,7 @@ def _range(millilitres):
 
 
 def _cube(side):
-    return f"{side} x {side} x {side} voxels"
+    return f"{side} x {side} x {side} voxels" if side > 1 else "1 voxel"
 
 
 def _count(contrasts, names):
