@@ -6,7 +6,7 @@
 
 One subject is left out at a time. SNR, PSNR and SSIM are of the same synthesis, over
 the brain (SSIM: the box around it), in the units of the target scan; means (+- standard
-deviation, divided by their number) are over subjects. Cohorts: the open MS data (Lesjak
+deviation, of n and not n - 1) are over subjects. Cohorts: the open MS data (Lesjak
 et al., Neuroinformatics 2017, doi:10.1007/s12021-017-9348-7), there also towards FLAIR,
 and ten simulated subjects at 2 mm. All rows train on the same voxels. Linear
 regression, random forest (the recipe of REPLICA: Jog et al., Medical Image Analysis
