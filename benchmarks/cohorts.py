@@ -253,7 +253,7 @@ def scored(fitted, test):
         start = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ScanWarning)
-            record, synthesis = score_subject("", fitted, sources, target, subject)
+            record, synthesis, _ = score_subject("", fitted, sources, target, subject)
         seconds = time.process_time() - start
         record = {k: record[k] for k in ("subject", "snr", "psnr", "r2")}
         record |= {"seconds": seconds, **more_measures(synthesis, tumour)}

@@ -206,7 +206,7 @@ def test_contrasts_stored_in_other_orders_are_on_one_grid(codes, cohort, tmp_pat
     target = _turn(nib.load(cohort.c[2]), codes)
     score = plain.score(cohort.ab[2:], cohort.c[2:])
     assert other.score(mixed[2:], [target]) == pytest.approx(score, abs=1e-3)
-    SynthesisDisplay.from_images(cohort.a[2], target, synthesis)
+    SynthesisDisplay.from_images(cohort.a[2], target, synthesis, scale_to_target=True)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SAR"])
@@ -262,7 +262,7 @@ def test_a_series_of_one_volume_is_that_volume(more, cohort, fitted, tmp_path):
     _same(path, scan)
     score = fitted.score([scan], cohort.c[2:])
     assert fitted.score([path], cohort.c[2:]) == pytest.approx(score)
-    SynthesisDisplay.from_images(path, cohort.c[2], synthesis)
+    SynthesisDisplay.from_images(path, cohort.c[2], synthesis, scale_to_target=True)
 
 
 def test_a_series_of_two_volumes_is_refused():

@@ -109,6 +109,6 @@ def _trained(n_subjects, voxel_size, n_jobs, random_state, say):
         if name.startswith("LSDN"):
             (shown,) = synthesizer.predict(t1w[-1:], scale_to=t2w[-1:])
         case = t1w[-1], t2w[-1], cohort.subjects[-1]
-        record, _ = score_subject(name, synthesizer, *case, fit_seconds)
+        record, *_ = score_subject(name, synthesizer, *case, fit_seconds=fit_seconds)
         records.append(record)
     return records, (t1w[-1], t2w[-1], shown)

@@ -285,9 +285,9 @@ def _evaluate_fold(cases, inspect, name, synthesizer, fold, share):
     fit_seconds = time.perf_counter() - start
     records, inspections = [], []
     for i in test:
-        case = fitted, *cases[i], inspect
+        more = dict(inspect=inspect, fit_seconds=fit_seconds)
         with doubts_kept() as found:
-            record, _, seen = score_subject(name, *case, fit_seconds)
+            record, _, seen = score_subject(name, fitted, *cases[i], **more)
         records.append(record)
         if inspect is not None:
             inspections.append(seen)

@@ -103,12 +103,12 @@ def score_subjects(
 def _scored(synthesizer, model, inspect, source, target, subject):
     """A record, what is doubtful, and what there is to see."""
     case = source, target, subject
-    record, synthesis, seen = score_subject(model, synthesizer, *case, inspect)
+    record, synthesis, seen = score_subject(model, synthesizer, *case, inspect=inspect)
     return record, synthesis.doubts, seen
 
 
 def score_subject(
-    model, fitted, source, target, subject, inspect=None, fit_seconds=None
+    model, fitted, source, target, subject, *, inspect=None, fit_seconds=None
 ) -> tuple[dict, Synthesis, Any]:
     """Predict a subject who has a scan of the target.
 
