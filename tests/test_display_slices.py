@@ -64,6 +64,12 @@ def test_slices_are_spread_and_miss_the_fissure(display):
         assert all(20 <= place <= 140 for place in places)
 
 
+@pytest.mark.parametrize(("width", "starts"), [(7, "z = "), (14, "axial, z = ")])
+def test_small_pictures_do_not_name_the_plane(display, width, starts):
+    display.plot(figure=plt.figure(figsize=(width, 5)), plane="axial")
+    assert all(ax.texts[0].get_text().startswith(starts) for ax in display.axes_.flat)
+
+
 def test_slices_are_chosen_in_mm_or_by_error(display):
     places = _positions(display.plot(plane="coronal", cut_coords=[30, 90.4]))
     assert places == [30, 90]

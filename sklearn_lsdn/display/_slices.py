@@ -11,6 +11,7 @@ from .._utils.optional import require
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 _SIDES = ("P", "A"), ("L", "R"), ("L", "R")  # of a plane, as it is drawn
 _MARGIN = 3  # mm shown around the brain
+_NARROW = 1.1  # inches of a picture, in which a plane has no room for its name
 _FOOT = 10  # mm below it, where the position is written
 _FISSURE = 0.1  # of the brain's width: nearer to the middle no sagittal slice lies
 _BEYOND = 0.12  # of the brain's length, at either end: no slice of several lies there
@@ -200,8 +201,10 @@ class Slice:
         """Write which sides are left and right, and where the plane lies."""
         name = [*PLANES][self._axis]
         millimetres = np.floor(self.position + 0.5)  # as the view of a report has it
-        where = f"{name}, {'xyz'[self._axis]} = {millimetres:.0f} mm"
+        where = f"{'xyz'[self._axis]} = {millimetres:.0f} mm"
         where += " (tilted)" * self._whole.is_tilted
+        if ax.get_window_extent().width > _NARROW * ax.figure.dpi:
+            where = f"{name}, {where}"
         place = dict(transform=ax.transAxes, color=color, fontsize=7, zorder=5)
         place["in_layout"] = False  # where panels are small
         place["path_effects"] = [_halo(color)]
