@@ -175,7 +175,7 @@ def test_uncertainty_is_written_beside_the_synthesis(data, tmp_path, capsys):
     assert run("info", path) == 0
     facts = _facts(capsys.readouterr().out)
     assert (facts["members"], facts["each"]) == ("2", "LSDNRegressor")
-    assert facts["patch"] == "3 x 3 x 3 voxels, 1 and 3 apart"
+    assert facts["patch"] == "3 x 3 x 3 voxels, spaced by 1 and by 3 voxels"
     source = files_of(data)[2]
     assert run("predict", path, source, "-o", out, "--uncertainty") == 0
     names = ["sub-03_T1w_synth.nii.gz", "sub-03_T1w_std.nii.gz"]

@@ -208,13 +208,19 @@ def test_other_units_than_the_targets_are_told_and_mended():
     target, syntheses, _, brain = _volumes()
     made = np.where(brain, 0.5 * syntheses["good"] + 300, 0).astype("f4")
     images = _image(target), {"good": _image(made)}
-    with pytest.warns(UnitsWarning, match="the synthesis by good has other units"):
+    with pytest.warns(UnitsWarning, match="synthesis by good has other units"):
         display = ComparisonDisplay.from_predictions(*images)
     as_given = snr_score(target[brain], made[brain])
     assert display.snr_["good"] == pytest.approx(as_given)
     display = ComparisonDisplay.from_predictions(*images, scale_to_target=True)
     whole = snr_score(target[brain], syntheses["good"][brain])
     assert display.snr_["good"] == pytest.approx(whole, abs=0.3)
+    flat = np.where(brain, 7, 0).astype("f4")
+    images = _image(target), {"constant": _image(flat)}
+    display = ComparisonDisplay.from_predictions(
+        *images, mask=_image(np.float32(brain)), scale_to_target=True
+    )
+    np.testing.assert_array_equal(display.syntheses["constant"], flat)
     given = [_image(target)] * 2 + [_image(made)]
     with pytest.warns(UnitsWarning, match="scale_to_target=True"):
         SynthesisDisplay.from_images(*given)
@@ -355,10 +361,13 @@ def test_one_mask_is_predicted_and_shown(display, kind, subjects, synthesizers):
     mask = inside
     if kind == "image":
         mask = nib.Nifti1Image(np.uint8(inside), sources[1].affine)
-    drawn = display.from_estimator(
-        synthesizers["VDN"], sources[1], targets[1], mask=mask
-    )
-    np.testing.assert_array_equal(drawn.mask, inside)
+    for codes in ("RAS", "LPS"):  # an array lies as the source does
+        turn = ornt_transform(io_orientation(targets[1].affine), axcodes2ornt(codes))
+        target = targets[1].as_reoriented(turn)
+        drawn = display.from_estimator(
+            synthesizers["VDN"], sources[1], target, mask=mask
+        )
+        np.testing.assert_array_equal(drawn.mask, inside)
 
 
 @pytest.mark.parametrize("display", [ComparisonDisplay, SynthesisDisplay])
@@ -371,6 +380,19 @@ def test_synthesizers_that_cannot_be_shown_are_refused(display, subjects):
         display.from_estimator(two, sources[1], targets[1])
     with pytest.raises(NotFittedError):
         display.from_estimator(VolumeSynthesizer(), sources[1], targets[1])
+
+
+@pytest.mark.parametrize("n_methods", [3, 8])
+def test_titles_do_not_overlap(n_methods):
+    target, syntheses, source, _ = _volumes()
+    named = {f"method {i}": _image(syntheses["good"]) for i in range(n_methods)}
+    display = ComparisonDisplay.from_predictions(
+        _image(target), named, source=_image(source)
+    )
+    display.figure_.draw_without_rendering()
+    boxes = [ax.title.get_window_extent() for ax in display.axes_[0]]
+    for left, right in zip(boxes, boxes[1:], strict=False):
+        assert left.x1 < right.x0
 
 
 def test_missing_matplotlib_is_named(monkeypatch):

@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -88,6 +89,31 @@ def test_validation_errors_are_drawn_where_there_are_any(network, stopped):
     assert line.get_color() == training.get_color()
     assert to_rgb(line.get_markerfacecolor()) == (1, 1, 1)
     assert to_rgb(training.get_markerfacecolor()) != (1, 1, 1)
+
+
+@pytest.mark.parametrize("last", [2.0, 0.3, 0.02, 1e-4, 1e-9])
+def test_some_errors_have_numbers(last):
+    figure = plt.figure(figsize=(5, 3.5))
+    display = LossCurveDisplay({"A": [3.0, last]}).plot(figure=figure)
+    figure.draw_without_rendering()
+    low, high = display.ax_.get_ylim()
+    axis = display.ax_.yaxis
+    shown = [
+        label.get_text()
+        for label in (*axis.get_majorticklabels(), *axis.get_minorticklabels())
+        if label.get_text() and low <= label.get_position()[1] <= high
+    ]
+    assert 2 <= len(shown) <= 12
+    assert all("10^" not in text for text in shown)
+
+
+def test_what_is_frozen_is_opened(network):
+    ensemble = BaggingRegressor(VDNRegressor((5,), max_iter=2), 2).fit(*_data())
+    display = LossCurveDisplay.from_estimator(FrozenEstimator(ensemble))
+    assert list(display.curves) == list(
+        LossCurveDisplay.from_estimator(ensemble).curves
+    )
+    assert len(display.curves) == 2
 
 
 def test_what_holds_a_network_is_opened(network):

@@ -1,6 +1,7 @@
 """Slices that all displays draw: where they lie, at one scale."""
 
 import matplotlib.pyplot as plt
+import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
@@ -8,7 +9,11 @@ from scipy.spatial.transform import Rotation
 
 from sklearn_lsdn import LSDNRegressor, VDNRegressor, VolumeSynthesizer
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.display import NodesDisplay, SynthesisDisplay
+from sklearn_lsdn.display import (
+    JointHistogramDisplay,
+    NodesDisplay,
+    SynthesisDisplay,
+)
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
@@ -188,6 +193,30 @@ def test_panels_take_the_place_of_axes(display, in_a_grid, layout):
     display.plot(ax=place, plane="axial", cut_coords=2)
     assert display.axes_.shape == (3, 2)
     assert sum(bool(ax.images) for ax in figure.axes) == 6
+
+
+def test_lines_and_panels_of_other_displays_go_as_well(display):
+    figure = plt.figure()
+    ax = figure.subplots()
+    ax.plot([1, 2])
+    ax.set_title("before")
+    display.plot(ax=ax)
+    assert not ax.lines
+    assert ax.get_title() == ""
+    JointHistogramDisplay(np.ones((2, 2)), np.arange(3), np.arange(3)).plot(ax=ax)
+    assert len(figure.axes) == 2  # with its bar
+    assert ax.axison
+
+
+def test_a_figure_is_no_axes(display):
+    with pytest.raises(TypeError, match="pass it as figure="):
+        display.plot(plt.figure())
+
+
+def test_an_empty_synthesis_is_refused():
+    empty = nib.Nifti1Image(np.zeros((9, 9, 9), np.float32), AFFINE)
+    with pytest.raises(ValueError, match="0 everywhere: there is no brain"):
+        SynthesisDisplay.from_images(empty, empty, empty)
 
 
 def test_a_single_panel_is_drawn_on_the_axes_given(display):

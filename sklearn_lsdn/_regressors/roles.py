@@ -254,10 +254,10 @@ class NetworkRole(LocatedRole):
             facts["sigma"] = f"{network.sigma:g} ({reach} in units of the coordinates)"
         facts["epochs"] = f"{regressor.n_iter_}, {regressor.solver}"
         if regressor.solver != "lbfgs":
-            facts["learning rate"] = (
-                f"{regressor.learning_rate_init:g}, times "
-                f"{regressor.learning_rate_decay:g} each epoch"
-            )
+            facts["learning rate"] = f"{regressor.learning_rate_init:g}"
+            if regressor.learning_rate_decay != 1:
+                each = f", times {regressor.learning_rate_decay:g} each epoch"
+                facts["learning rate"] += each
             size = regressor.batch_size
             facts["batch size"] = "up to 256" if size == "auto" else str(size)
         return facts | {"training loss": f"{regressor.loss_curve_[-1]:.5g}"}

@@ -11,14 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.names import contrast_of
 from ..metrics import snr_score
 from ..volumes import VolumeSynthesizer
-from ..volumes._images import read_on_one_grid
+from ..volumes._images import open_image, read_on_one_grid
 from ..volumes._subjects import Image, Mask
 from ._figures import Display, as_written
 from ._panels import Panel, draw_panels, window_of
-from ._reading import brain_in, check_named
+from ._reading import brain_in, check_named, on_grid_of
 from ._slices import choose_slices
 from ._synthesis import first_contrast, synthesize_one, title_of
 from ._units import as_given, doubted, in_units_of
+
+_MANY = 7  # columns, whose titles are small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +126,8 @@ class ComparisonDisplay(Display):
         source : path or nibabel image, default=None
             What the syntheses were made from, to be shown as well.
         mask : path, image, array, "mni152" or None, default=None
-            The brain; None takes what differs from the background in all images.
+            The brain, an array on the grid of the target; None takes what differs from
+            the background in all images.
         source_name, target_name : str, default=None
             The contrasts; by default, what the files' names end in, such as T1w.
         **plot_parameters
@@ -259,6 +262,7 @@ class ComparisonDisplay(Display):
             As `from_estimator`.
         """
         check_named(synthesizers, "synthesizers")
+        mask = on_grid_of(open_image(first_contrast(source), "source"), mask)
         syntheses = {
             name: synthesize_one(synthesizer, source, target, mask)
             for name, synthesizer in synthesizers.items()
@@ -288,7 +292,7 @@ class ComparisonDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to empty and fill instead; by default, a new figure of pyplot.
+            What to fill instead of its axes; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default="axial"
             How the slice lies.
         cut_coords : float, sequence of one float or "worst", default=None
@@ -355,7 +359,8 @@ class ComparisonDisplay(Display):
         ]
         axes = draw_panels(cells, figure=figure, ax=ax, room=(0.8, 0.5))
         for ax, (panel, _) in zip(axes[0], columns, strict=True):
-            as_written(ax.set_title(panel.title, fontsize="medium"))
+            size = "medium" if len(columns) < _MANY else "x-small"
+            as_written(ax.set_title(panel.title, fontsize=size))
         for (above, below), (panel, _) in zip(
             axes.T[:n_scans], columns[:n_scans], strict=True
         ):

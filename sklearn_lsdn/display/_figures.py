@@ -67,11 +67,15 @@ def figure_for(figsize, figure=None, ax=None):
 
     Raises
     ------
+    TypeError
+        If ``ax`` is a figure.
     ValueError
         If both are given.
     """
     if ax is not None and figure is not None:
         raise ValueError("ax and figure are both given: choose one to draw in.")
+    if isinstance(ax, require("matplotlib.figure").FigureBase):
+        raise TypeError("ax is a figure: pass it as figure=.")
     if ax is not None:
         return None
     if figure is None or callable(figure):
@@ -82,7 +86,10 @@ def figure_for(figsize, figure=None, ax=None):
 
 
 def empty(ax):
-    """Remove what is drawn on axes, and the colour bars of that."""
+    """Remove what is drawn on axes, or in their place, and the colour bars of that."""
+    for panel in vars(ax).pop("lsdn_panels", ()):
+        empty(panel)
+        panel.remove()
     for drawn in (*ax.images, *ax.collections):
         if drawn.colorbar:
             drawn.colorbar.remove()

@@ -174,7 +174,7 @@ class JointHistogramDisplay(Display):
             Where to draw, in place of what was there; by default, the axes of a new
             figure.
         figure : matplotlib.figure.Figure, default=None
-            What to empty and fill instead.
+            What to fill instead of its axes.
         cmap : str or matplotlib Colormap, default="viridis"
             From empty bins to the fullest.
         vmax : float, default=None

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 # From dark to light, so that grey keeps them apart.
 _FEW = 10  # times the lowest error: below this, all ticks between have numbers
+_MANY = 1000  # above this, none but powers of ten
 _COLORS = "#000000", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00"
 _LINES = "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))
 _MARKERS = "o", "s", "^", "D", "v", "P"
 _MARKS = 10  # along each curve
 # Where estimators keep those that they fitted, the likeliest first.
-_HOLDERS = "estimators_", "estimator_", "best_estimator_", "regressor_"
+_HOLDERS = "estimators_", "estimator_", "best_estimator_", "regressor_", "estimator"
 
 
 @dataclass(eq=False, repr=False)
@@ -172,7 +173,7 @@ class LossCurveDisplay(Display):
         ax : matplotlib axes, default=None
             Where to draw; by default, the axes of a new figure.
         figure : matplotlib.figure.Figure, default=None
-            What to empty and fill instead.
+            What to fill instead of its axes.
         yscale : {"log", "linear"}, default="log"
             Scale of the errors.
 
@@ -221,8 +222,9 @@ class LossCurveDisplay(Display):
         ax.xaxis.get_major_locator().set_params(integer=True)
         if yscale == "log":
             low, high = ax.get_ylim()
-            few = high < _FEW * low
-            ax.yaxis.get_major_locator().set_params(subs=(1,) if few else (1, 2, 5))
+            few, many = high < _FEW * low, high > _MANY * low
+            between = () if few or many else (2, 5)
+            ax.yaxis.get_major_locator().set_params(subs=(1, *between))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter("{x:g}" if few else "")
         ax.grid(visible=True, which="both", color="0.9")

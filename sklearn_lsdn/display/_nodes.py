@@ -149,7 +149,7 @@ class NodesDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to empty and fill instead; by default, a new figure of pyplot.
+            What to fill instead of its axes; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default=None
             How slices lie; by default, all three.
         cut_coords : int or sequence of float, default=None

@@ -173,16 +173,10 @@ def _in_place(given, shape, ratios):
             f"ax holds {len(given)} axes, and {shape[0]} x {shape[1]} are drawn."
         )
     for ax in given:
-        for panel in vars(ax).pop("lsdn_panels", ()):
-            empty(panel)
-            panel.remove()
+        empty(ax)
     if len(given) == n_panels:
-        for ax in given:
-            empty(ax)
         return given.reshape(shape)
     (place,) = given
-    if place.images:
-        empty(place)
     place.set_axis_off()
     axes = _within(place, shape, ratios)
     place.lsdn_panels = list(axes.flat)

@@ -28,9 +28,14 @@ def brain_in(mask, files, volumes) -> np.ndarray:
     FileNotFoundError, TypeError, ValueError
         If the mask cannot be used, or there is no brain.
     """
+    return found_brain(on_grid_of(files[0], mask), files, volumes)
+
+
+def on_grid_of(file, mask):
+    """A mask as an image, if it is an array, which lies on the grid of a file."""
     if isinstance(mask, list | np.ndarray):
-        mask = open_mask(mask, "mask", files[0]).image
-    return found_brain(mask, files, volumes)
+        return open_mask(mask, "mask", file).image
+    return mask
 
 
 def check_named(given, name) -> None:

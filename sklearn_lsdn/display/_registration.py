@@ -116,7 +116,7 @@ class RegistrationDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to empty and fill instead; by default, a new figure of pyplot.
+            What to fill instead of its axes; by default, a new figure of pyplot.
         title : str, default=None
             Over the whole figure.
 

@@ -196,7 +196,11 @@ class SynthesisDisplay(Display):
         files, read = read_on_one_grid(images.items())
         volumes = dict(zip(images, read, strict=True))
         if mask is None:
-            brain = recorded(volumes["synthesis"])
+            brain = recorded(volumes["synthesis"]) & (volumes["synthesis"] != 0)
+            if not brain.any():
+                raise ValueError(
+                    "The synthesis is 0 everywhere: there is no brain to show."
+                )
         else:
             brain = brain_in(mask, files, read)
         given = volumes["target"], volumes["synthesis"]
@@ -274,7 +278,7 @@ class SynthesisDisplay(Display):
             Axes whose place is taken, or an array like ``axes_``; what was drawn there
             before goes.
         figure : matplotlib.figure.Figure, default=None
-            What to empty and fill instead; by default, a new figure of pyplot.
+            What to fill instead of its axes; by default, a new figure of pyplot.
         plane : {"axial", "coronal", "sagittal"}, default=None
             How slices lie; by default, all three.
         cut_coords : int, sequence of float or "worst", default=None

@@ -7,7 +7,7 @@ from ..exceptions import UnitsWarning
 from ..metrics import snr_score
 from ..volumes import ZScoreNormalizer
 
-_MUCH = 1.0  # dB that nothing but other units is worth, before that is doubted
+_MUCH = 2.0  # dB that the target's mean and deviation may be worth without a word
 
 
 def as_given(target, synthesis, mask, name):
@@ -28,9 +28,11 @@ def in_units_of(target, synthesis, mask, name=""):
     Returns
     -------
     scaled : float32 array of shape (nx, ny, nz)
-        0 outside the brain.
+        0 outside the brain; as it is, if it is constant there.
     """
-    normalizer = ZScoreNormalizer()
+    if not (np.ptp(synthesis[mask]) and np.ptp(target[mask])):
+        return synthesis  # a constant has no units
+    normalizer = ZScoreNormalizer(trim=0)
     shared = normalizer.transform(synthesis, mask)
     scaled = normalizer.inverse_transform(shared, target, mask)
     return np.where(mask, scaled, np.float32(0))
@@ -38,20 +40,19 @@ def in_units_of(target, synthesis, mask, name=""):
 
 def doubted(target, synthesis, mask, name):
     """Give a synthesis as it is, and warn if it seems to be in other units."""
-    if np.ptp(synthesis[mask]) and np.ptp(target[mask]):
-        truth = np.float64(target[mask])
-        scaled = in_units_of(target, synthesis, mask)
-        as_is, better = (
-            snr_score(truth, np.float64(each[mask])) for each in (synthesis, scaled)
-        )
-        if better - as_is > _MUCH:
-            warn_user(
-                UnitsWarning(
-                    f"It seems that {name} has other units than the target: its SNR is "
-                    f"{as_is:.1f} dB, and {better:.1f} dB with the target's mean and "
-                    "standard deviation. What predict writes has the units of a "
-                    "typical training scan. Pass scale_to_target=True, or give what "
-                    "predict(..., scale_to=[target]) made."
-                )
+    truth = np.float64(target[mask])
+    scaled = in_units_of(target, synthesis, mask)
+    as_is, better = (
+        snr_score(truth, np.float64(each[mask])) for each in (synthesis, scaled)
+    )
+    if better - as_is > _MUCH:
+        warn_user(
+            UnitsWarning(
+                f"{name[0].upper()}{name[1:]} has other units than the target, or is "
+                f"biased: its SNR is {as_is:.1f} dB, and {better:.1f} dB with the "
+                "target's mean and standard deviation. A file that predict wrote has "
+                "the units of a typical training scan: pass scale_to_target=True for "
+                "it, which takes out a bias as well."
             )
+        )
     return synthesis

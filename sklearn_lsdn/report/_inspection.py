@@ -66,7 +66,8 @@ def inspect_synthesis(
         "model", "subject", the brain's volume in ml, "brain_ml", names of its "files",
         their "folder", contrasts of the "sources", and "warnings", statistics of its
         "likeness" to training, how "slices" were chosen; for each target contrast one
-        of "contrasts", what is "drawn" and, with a target, one of "scores".
+        of "contrasts", what is known of it, of "labels", what to call it, what is
+        "drawn" and, with a target, one of "scores".
     """
     read = synthesis.subject
     mask = read.brain.mask
@@ -86,8 +87,9 @@ def inspect_synthesis(
     asked = synthesizer.bids_query_ or {}
     sources = _contrasts(read.sources, asked.get("source"))
     names = _contrasts(read.targets, asked.get("target"), len(synthesis.intensities))
+    labels = names
     if len(names) > 1:
-        names = [name or f"contrast {i}" for i, name in enumerate(names, start=1)]
+        labels = [name or f"contrast {i}" for i, name in enumerate(names, start=1)]
     return {
         "model": model,
         "subject": subject,
@@ -95,11 +97,12 @@ def inspect_synthesis(
         "files": [Path(file.path).name for file in files if file.path],
         "folder": str(Path(files[0].path).absolute().parent) if files[0].path else "",
         "contrasts": names,
+        "labels": labels,
         "sources": sources,
         "slices": how_chosen(cut_coords),
         "drawn": [
             draw_subject(read, *each, novelty, sources, name, model, cut_coords)
-            for name, each in zip(names, zip_longest(*drawn), strict=True)
+            for name, each in zip(labels, zip_longest(*drawn), strict=True)
         ],
         "scores": synthesis.scores(scored) if truths else [],
         "warnings": [str(doubt) for doubt in synthesis.doubts],

@@ -29,9 +29,11 @@ def methods_of(results, models, scores, versions) -> str:
         [*dict.fromkeys(name for r in results for name in r[key] if name)]
         for key in ("contrasts", "sources")
     )
+    n_targets = max((len(result["contrasts"]) for result in results), default=1)
+    unknown = f"[target contrast{'s' * (n_targets > 1)}]"
     said = [
-        f"{' and '.join(targets) or '[target contrast]'} "
-        f"{'were' if len(targets) > 1 else 'was'} synthesised from "
+        f"{' and '.join(targets) or unknown} "
+        f"{'were' if n_targets > 1 else 'was'} synthesised from "
         f"{' and '.join(sources) or '[source contrast]'} for {n_subjects} "
         f"subject{'s' * (n_subjects != 1)}."
     ]

@@ -44,7 +44,7 @@ def rows_of(results) -> list[Row]:
     for result in results:
         for i, scores in enumerate(result["scores"]):
             group = groups.setdefault((result["model"], i), [])
-            contrast = result["contrasts"][i] if several else ""
+            contrast = result["labels"][i] if several else ""
             group.append((contrast, result["subject"], scores))
     for (model, _), group in groups.items():
         rows += [Row(model, *whose, _shown([scores])) for *whose, scores in group]

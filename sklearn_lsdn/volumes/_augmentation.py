@@ -76,7 +76,7 @@ class Augmentation(BaseEstimator):
         """
         said = []
         if self._share:
-            said.append(f"{self._share:.0%} of the voxels were mirrored")
+            said.append(f"{100 * self._share:.3g} % of the voxels were mirrored")
         if self.shift:
             said.append(f"places were shifted by {self.shift:g} mm (sd)")
         if self.bias_field:

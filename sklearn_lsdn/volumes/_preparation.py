@@ -547,7 +547,10 @@ class Preparation:
             Names of the contrasts, where they are known.
         """
         window = self.window
-        scales = " and ".join(f"{scale:g}" for scale in window.scales)
+        patch = _cube(window.patch_size)
+        if window.patch_size > 1:
+            scales = " and by ".join(f"{scale:g}" for scale in window.scales)
+            patch += f", spaced by {scales} voxels"
         size = " x ".join(f"{side:g}" for side in self.voxel_size.round(3))
         return {
             "source contrasts": _count(self.source_normalizers, sources),
@@ -557,7 +560,7 @@ class Preparation:
             "normalisation": words_of(self.source_normalizers[0]),
             "brain volume": _range(self.brain_volumes),
             "limits of likeness": self._limits(),
-            "patch": f"{_cube(window.patch_size)}, {scales} apart",
+            "patch": patch,
             "target patch": _cube(window.target_patch_size),
             "places": _PLACES[window.places],
             "voxel size": f"{size} mm (median of the training images)",
