@@ -20,12 +20,12 @@ from ._slices import choose_slices
 from ._synthesis import first_contrast, synthesize_one, title_of
 from ._units import as_given, doubted, in_units_of
 
-_MANY = 7  # columns, whose titles are small
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
+
+_MANY = 7  # columns, whose titles are small
 
 
 @dataclass(eq=False, repr=False)
@@ -119,15 +119,15 @@ class ComparisonDisplay(Display):
         syntheses : dict of str to path or nibabel image
             For each method what it makes of the scan, on its grid and in its units
             (``scale_to=`` of `VolumeSynthesizer.predict`).
-        scale_to_target : bool, default=False
-            Bring each to the target's mean and standard deviation over the brain
-            first, where it is in other units, such as those of a typical training
-            scan, which `predict` gives.
         source : path or nibabel image, default=None
             What the syntheses were made from, to be shown as well.
         mask : path, image, array, "mni152" or None, default=None
             The brain, an array on the grid of the target; None takes what differs from
             the background in all images.
+        scale_to_target : bool, default=False
+            Bring each to the target's mean and standard deviation over the brain
+            first, where it is in other units, such as those of a typical training
+            scan, which `predict` gives.
         source_name, target_name : str, default=None
             The contrasts; by default, what the files' names end in, such as T1w.
         **plot_parameters
@@ -358,8 +358,8 @@ class ComparisonDisplay(Display):
             for row in zip(*columns, strict=True)
         ]
         axes = draw_panels(cells, figure=figure, ax=ax, room=(0.8, 0.5))
+        size = "medium" if len(columns) < _MANY else "x-small"
         for ax, (panel, _) in zip(axes[0], columns, strict=True):
-            size = "medium" if len(columns) < _MANY else "x-small"
             as_written(ax.set_title(panel.title, fontsize=size))
         for (above, below), (panel, _) in zip(
             axes.T[:n_scans], columns[:n_scans], strict=True

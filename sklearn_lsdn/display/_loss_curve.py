@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# From dark to light, so that grey keeps them apart.
 _FEW = 10  # times the lowest error: below this, all ticks between have numbers
-_MANY = 1000  # above this, none but powers of ten
+_FAR = 1000  # above this, none but powers of ten
+# From dark to light, so that grey keeps them apart.
 _COLORS = "#000000", "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00"
 _LINES = "-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))
 _MARKERS = "o", "s", "^", "D", "v", "P"
@@ -222,8 +222,8 @@ class LossCurveDisplay(Display):
         ax.xaxis.get_major_locator().set_params(integer=True)
         if yscale == "log":
             low, high = ax.get_ylim()
-            few, many = high < _FEW * low, high > _MANY * low
-            between = () if few or many else (2, 5)
+            few = high < _FEW * low
+            between = () if few or high > _FAR * low else (2, 5)
             ax.yaxis.get_major_locator().set_params(subs=(1, *between))
             ax.yaxis.set_major_formatter("{x:g}")
             ax.yaxis.set_minor_formatter("{x:g}" if few else "")

@@ -27,9 +27,8 @@ def check_folder(path, *, overwrite=False):
     folder = folder_beside(path)
     if not folder.is_symlink() and not folder.exists():
         return
-    ours = folder.is_dir() and not folder.is_symlink()
-    pages = _are_pages(folder) if ours else []
-    if not ours or not all(pages):
+    pages = _are_pages(folder)
+    if not all(pages):
         raise FileExistsError(
             f"{folder} is in the way: pages of subjects may have to go there, and it "
             f"holds something else. Choose another name than {path}."
@@ -45,12 +44,14 @@ def check_folder(path, *, overwrite=False):
 def remove_folder(path):
     """Remove the pages of an older report that a page replaces."""
     folder = folder_beside(path)
-    if folder.is_dir() and (pages := _are_pages(folder)) and all(pages):
+    if folder.exists() and (pages := _are_pages(folder)) and all(pages):
         shutil.rmtree(folder)
 
 
 def _are_pages(folder):
-    """Of each thing in a folder whether it is a page of a subject."""
+    """Of each thing in a folder whether it is a page of a subject; no link is one."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [False]
     return [each.is_file() and _begins_as_page(each) for each in folder.iterdir()]
 
 
