@@ -1,42 +1,26 @@
 """The report: one file that holds all it shows, and shows what was computed."""
 
-import base64
-import html
-import io
-import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import nibabel as nib
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score
+from small_reports import SMALL, Page, fitted, nameless, report
 
 from sklearn_lsdn import (
     LSDNRegressor,
     ShrinkConnect,
     VDNRegressor,
     VolumeSynthesizer,
-    psnr_score,
-    snr_score,
-    ssim_score,
 )
-from sklearn_lsdn._commands.main import main
 from sklearn_lsdn.datasets import make_brain_cohort
-from sklearn_lsdn.display._panels import Panel, window_of
 from sklearn_lsdn.report import generate_report
-from sklearn_lsdn.report._view import View
 
 pytest.importorskip("jinja2")
 pytest.importorskip("skimage")
 pytest.importorskip("matplotlib")
-
-SMALL = dict(hidden_layer_sizes=(12, 4), max_iter=3)
 
 
 @pytest.fixture(scope="module")
@@ -44,123 +28,9 @@ def cohort():
     return make_brain_cohort(4, ("T1w", "T2w", "FLAIR"), voxel_size=8, random_state=0)
 
 
-def fitted(cohort, network=None, sources="T1w", targets="T2w", **parameters):
-    network = network or LSDNRegressor(**SMALL)
-    parameters = dict(n_voxels=800, random_state=0, places="world") | parameters
-    synthesizer = VolumeSynthesizer(network, **parameters)
-    return synthesizer.fit(cohort.images[sources][:2], cohort.images[targets][:2])
-
-
 @pytest.fixture(scope="module")
 def synthesizer(cohort):
     return fitted(cohort)
-
-
-class Page(HTMLParser):
-    """What a browser would make of a file."""
-
-    VOID = {"meta", "img", "br", "link", "input"}
-
-    def __init__(self, path):
-        super().__init__()
-        self.html = path.read_text(encoding="utf-8")
-        self.images, self.rows, self.headings, self.warnings = [], [], [], []
-        self.mosaics, self.views = [], []
-        self.title, self._open, self.links = "", [], []
-        self.feed(self.html)
-        assert self._open == []  # every tag that opens also closes
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.links += [attributes[n] for n in ("src", "href") if n in attributes]
-        if tag == "img":
-            assert attributes["alt"]
-            folded = ("details", None) in self._open
-            (self.mosaics if folded else self.images).append(attributes["src"])
-        if tag == "iframe":
-            assert attributes["title"]
-            self.views.append(attributes["srcdoc"])
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag in ("h1", "h2", "h3"):
-            self.headings.append("")
-        if attributes.get("class") == "warning":
-            self.warnings.append("")
-        if tag not in self.VOID:
-            self._open.append((tag, attributes.get("class")))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop()[0] == tag
-
-    def handle_data(self, data):
-        within = [tag for tag, _ in self._open]
-        if "title" in within:
-            self.title += data
-        if {"td", "th"} & set(within):
-            self.rows[-1][-1] += data
-        if {"h1", "h2", "h3"} & set(within):
-            self.headings[-1] += data
-        if ("p", "warning") in self._open:
-            self.warnings[-1] += data
-
-    @property
-    def facts(self):
-        return {row[0]: row[1] for row in self.rows if len(row) == 2}
-
-    def check_self_contained(self):
-        text = re.sub(r"data:image/webp;base64,[\w+/=]+", "", self.html)
-        outer = re.sub(r' srcdoc="[^"]*"', "", text)
-        assert "http" not in text
-        assert "//" not in outer
-        assert not re.search(r"<(script|link|object)\b|@import|url\(", outer)
-        for view in self.views:
-            assert not re.search(r"<link |<[^>]+ src=.\s*(?!data:)", view)
-        anchors = set(re.findall(r'id="([^"]+)"', self.html))
-        for link in self.links:
-            inside = link.startswith("#") and link[1:] in anchors
-            assert inside or link.startswith("data:image/webp;base64,")
-
-    def pictures(self):
-        """Every image, decoded."""
-        for uri in self.images + self.mosaics:
-            data = base64.b64decode(uri.partition(",")[2], validate=True)
-            yield np.asarray(Image.open(io.BytesIO(data)))
-
-
-def report(synthesizer, sources, targets=None, *, path, **parameters):
-    assert generate_report(synthesizer, sources, targets, path=path, **parameters)
-    page = Page(path)
-    page.check_self_contained()
-    for picture in page.pictures():
-        assert picture.shape[0] > 100
-        assert picture.std() > 3  # something is drawn
-    return page
-
-
-def test_scores_are_those_of_the_synthesizer(cohort, synthesizer, tmp_path):
-    t1w, t2w = cohort.images["T1w"][2:], cohort.images["T2w"][2:]
-    names = ["Ann", "Bob"]
-    page = report(
-        synthesizer, t1w, t2w, path=tmp_path / "a.html", subjects=names, title="A & B"
-    )
-    assert page.title == page.headings[0] == "A & B"
-    header, *rows = page.rows[:4]
-    assert header == ["subject", "SNR (dB)", "PSNR (dB)", "SSIM", "R2"]
-    snr = synthesizer.score_volumes(t1w, t2w)[:, 0]
-    psnr = synthesizer.score_volumes(t1w, t2w, metric=psnr_score)[:, 0]
-    r2 = synthesizer.score_volumes(t1w, t2w, metric=r2_score)[:, 0]
-    ssim = []
-    for source, scan in zip(t1w, t2w, strict=True):
-        (image,) = synthesizer.predict([source], scale_to=[scan])
-        synthesis, truth = image.get_fdata(), scan.get_fdata()
-        ssim.append(ssim_score(truth, synthesis, mask=truth != 0))
-    for row, name, *scores in zip(rows[:2], names, snr, psnr, ssim, r2, strict=True):
-        assert row == [name, *"{:.2f} {:.2f} {:.3f} {:.3f}".format(*scores).split()]
-    assert rows[2][:2] == ["mean ± sd", f"{snr.mean():.2f} ± {snr.std():.2f}"]
-    assert len(page.images) == 2 * 4 + 2  # of two subjects; losses, nodes
-    assert page.warnings == []
 
 
 def test_methods_stand_side_by_side_and_the_worst_comes_first(cohort, tmp_path):
@@ -253,56 +123,6 @@ def test_subjects_have_pages_where_one_would_be_too_large(
     assert {p.name for p in tmp_path.iterdir()} == {path.name, "a.html"}
 
 
-@pytest.mark.parametrize("size", [0.5, 1.0])
-def test_the_view_has_the_voxels_of_synthesis_and_error(size):
-    """In voxels of a millimetre, errors of less than an eighth of white left out."""
-    mask, wrong = np.zeros((2, 40, 48, 32), dtype=bool)
-    mask[8:32, 8:40, 8:28] = wrong[10:14, 20:26, 12:20] = True
-    error = np.where(wrong, 60.0, -10.0)
-    synthesis = np.where(mask, 50.0, 7.0)  # half of white
-    synthesis = Panel.of_scan("T2w (synthesis)", synthesis, (0, 100.0))
-    affine = np.diag([size, size, size, 1])
-    affine[:3, 3] = 5, -6, 7
-    over = Panel.of_map("error", error, mask, (0, 100.0))
-    given = mask, affine, affine[:3, 3] + 20 * size
-    page = View.of(synthesis, over, *given).page
-    below, above = _sprites(page)
-    each = (1 / size) ** 3
-    assert (abs(below[..., 0] - 127.0) < 10).sum() == mask.sum() / each
-    drawn = above[(above[..., 3] > 0) & (np.ptp(above[..., :3], axis=-1) > 50)]
-    assert len(drawn) == wrong.sum() / each
-    assert (drawn[:, 0] > drawn[:, 2]).all()  # too bright is red
-    where = re.search(r'"affine": (\[\[.*?\]\])', page)[1]
-    step = 1 / size
-    corner = affine[:3, 3] + size * (8 - 2 + (step - 1) / 2)
-    corner -= 1  # of a voxel before it
-    np.testing.assert_allclose(np.array(json.loads(where))[:3, 3], corner)
-    nothing = Panel.of_map("error", np.zeros(mask.shape), mask, (0, 100.0))
-    for small in (nothing, None):
-        (alone,) = _sprites(View.of(synthesis, small, *given).page)
-        assert (abs(alone[..., 0] - 127.0) < 10).sum() == mask.sum() / each
-
-
-@pytest.mark.parametrize("scale", [1e-7, 1e7, -1.0])
-def test_the_view_takes_any_unit_and_a_brain_that_fills_the_volume(scale):
-    mask = np.ones((20, 24, 16), dtype=bool)
-    synthesis = scale * np.random.default_rng(0).uniform(1, 2, mask.shape)
-    window = window_of(synthesis, mask)
-    over = Panel.of_map("error", synthesis, mask, window)
-    panel = Panel.of_scan("synthesis", synthesis, window)
-    for above, size in ((over, (1, 1, 1)), (None, (1, 1, 1)), (None, (0.9, 1.1, 4))):
-        page = View.of(panel, above, mask, np.diag([*size, 1]), (8, 8, 8)).page
-        assert min(len(np.unique(sprite)) for sprite in _sprites(page)) > 4
-
-
-def _sprites(page):
-    """Pictures of all slices that a view holds, but those of one colour."""
-    found = re.findall(r"data:image/webp;base64,([\w+/=]+)", page)
-    files = [io.BytesIO(base64.b64decode(each)) for each in found]
-    sprites = [np.asarray(Image.open(file).convert("RGBA")) for file in files]
-    return [s for s in sprites if len(s) > 1 and s[..., :3].any()]
-
-
 def test_facts_and_parameters(cohort, synthesizer, tmp_path):
     page = report(synthesizer, cohort.images["T1w"][2:3], path=tmp_path / "a.html")
     network = synthesizer.estimator_
@@ -367,53 +187,10 @@ def test_several_contrasts(cohort, tmp_path):
     assert report(two, pairs[2:3], t1w[2:3], path=tmp_path / "b.html").images
 
 
-def test_means_are_of_a_contrast_and_known_by_no_name_of_a_subject(cohort, tmp_path):
-    t1w, t2w, flair = (
-        [_saved(tmp_path / f"sub-{i}_{contrast}.nii", image) for i, image in where]
-        for contrast, images in cohort.images.items()
-        for where in [enumerate(images[:3])]
-    )
-    pairs = [list(each) for each in zip(t2w, flair, strict=True)]
-    both = VolumeSynthesizer(LinearRegression(), n_voxels=800, random_state=0)
-    both.fit(t1w, pairs)
-    names = ["meaning", "mean ± sd", "Ann"]
-    page = report(both, t1w, pairs, path=tmp_path / "a.html", subjects=names)
-    header, *rows = page.rows[:9]
-    assert header[:3] == ["contrast", "subject", "SNR (dB)"]
-    shown = [["T2w", name] for name in (*names, "mean ± sd")]
-    assert [row[:2] for row in rows] == shown + [["FLAIR", name] for _, name in shown]
-    scores = [
-        both.score_volumes(t1w, pairs, metric=metric)
-        for metric in (snr_score, psnr_score, r2_score)
-    ]
-    methods = re.search('class="methods">(.*?)</p>', page.html)[1]
-    assert methods.count("(mean ± standard deviation of 3 subjects)") == 2
-    assert methods.startswith("T2w and FLAIR were synthesised from T1w for 3 subjects.")
-    for i, contrast in enumerate(("T2w", "FLAIR")):
-        snr, psnr, r2 = (
-            f"{each[:, i].mean():.{digits}f} ± {each[:, i].std():.{digits}f}"
-            for each, digits in zip(scores, (2, 2, 3), strict=True)
-        )
-        ssim = rows[4 * i + 3][4]
-        means = f"SNR {snr} dB, PSNR {psnr} dB, SSIM {ssim}, R2 {r2} (mean ±"
-        assert f"{contrast}: {means}" in methods
-        assert rows[4 * i + 3][2:] == [snr, psnr, ssim, r2]
-
-
-def _saved(path, image):
-    nib.save(_nameless(image), path)
-    return str(path)
-
-
-def _nameless(image):
-    """A copy that was not saved, and so knows no file."""
-    return nib.Nifti1Image(image.get_fdata(), image.affine)
-
-
 def test_contrasts_in_memory_are_called_as_training_asked_for_them(cohort, tmp_path):
     synthesizer = fitted(cohort, LinearRegression())
     synthesizer.bids_query_ = {"source": ["T1w"], "target": ["T2w"]}
-    given = [[_nameless(cohort.images[contrast][2])] for contrast in ("T1w", "T2w")]
+    given = [[nameless(cohort.images[contrast][2])] for contrast in ("T1w", "T2w")]
     page = report(synthesizer, *given, path=tmp_path / "a.html")
     assert "T2w was synthesised from T1w for 1 subject." in page.html
     titles = re.findall("<figcaption>(.*?)</figcaption>", page.html)
@@ -421,15 +198,12 @@ def test_contrasts_in_memory_are_called_as_training_asked_for_them(cohort, tmp_p
 
 
 def test_a_scan_given_twice_is_shown_twice(cohort, tmp_path):
-    pairs = [[image, image] for image in map(_nameless, cohort.images["T1w"])]
+    pairs = [[image, image] for image in map(nameless, cohort.images["T1w"])]
     synthesizer = VolumeSynthesizer(LinearRegression(), n_voxels=800, random_state=0)
     synthesizer.fit(pairs[:2], cohort.images["T2w"][:2])
     page = report(synthesizer, pairs[2:3], path=tmp_path / "a.html")
     titles = re.findall("<figcaption>(.*?)</figcaption>", page.html)
     assert titles == ["source 1", "source 2", "synthesis"]
-
-
-# Warnings
 
 
 def moved(image, by=0.0, stretched=1.0):
@@ -457,9 +231,6 @@ def test_other_voxels(cohort, synthesizer, tmp_path):
 def test_other_intensities(cohort, synthesizer, tmp_path):
     page = report(synthesizer, cohort.images["T2w"][2:], path=tmp_path / "a.html")
     assert any("another contrast" in text for text in page.warnings)
-
-
-# Files
 
 
 def test_names_of_files_name_the_subjects(cohort, synthesizer, tmp_path):
@@ -535,120 +306,6 @@ def test_lists_must_match(cohort, synthesizer, tmp_path):
     with pytest.raises(TypeError, match="sources must be a list"):
         generate_report(synthesizer, sources[0], path=path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_evaluate_writes_what_it_prints(cohort, tmp_path, capsys):
-    files = {}
-    for contrast in ("T1w", "T2w"):
-        files[contrast] = [str(tmp_path / f"sub-{i}_{contrast}.nii") for i in range(3)]
-        for image, name in zip(cohort.images[contrast], files[contrast], strict=False):
-            nib.save(image, name)
-    path = tmp_path / "page.html"
-    command = ["evaluate", "--source", *files["T1w"], "--target", *files["T2w"]]
-    command += ["--model", "lsdn", "vdn", "--hidden-layer-sizes", "12", "4", "-q"]
-    command += ["--max-iter", "2", "--n-voxels", "300", "--report", str(path)]
-    assert main(command) == 0
-    _, *lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
-    page = Page(path)
-    page.check_self_contained()
-    # Of three subjects both scans, and of two methods syntheses and errors.
-    assert len(page.images) == 3 * (2 + 2 * 2) + 2 + 1
-    assert len(page.mosaics) == len(page.views) == 3 * 2
-    assert len(list(page.pictures())) == len(page.images) + len(page.mosaics)
-    assert page.facts["command"].startswith("lsdn evaluate --source")
-    assert "trained on all others" in page.html
-    assert lines.pop().startswith("brain (ml) ")
-    for line in lines:
-        model, *cells = re.split(r"  +", line)
-        rows = [row for row in page.rows if row[0] == model]
-        assert [row[1] for row in rows] == ["sub-0", "sub-1", "sub-2", "mean ± sd"]
-        assert [row[2] for row in rows[:3]] == cells[:3]
-        assert rows[3][2] == cells[3].replace("+-", "±")
-    assert main(command) == 1
-    assert "exists already" in capsys.readouterr().err
-
-
-# In a browser
-
-BROWSERS = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
-BROWSER = next(
-    filter(None, map(shutil.which, BROWSERS)),
-    None,
-)
-FRAME = """\
-<!doctype html><title>measuring</title>
-<iframe style="border: 0; width: {width}px; height: 2000px" srcdoc="{page}"></iframe>
-<script>
-addEventListener("load", () => {{
-  const frame = document.querySelector("iframe");
-  const page = frame.contentDocument;
-  let [broken, stretched, bent] = [0, 0, 0];
-  for (const image of page.images) {{
-    broken += !image.complete || !image.naturalWidth;
-    const shape = image.getBoundingClientRect();
-    stretched += shape.width > image.naturalWidth + 1;
-    const ratio = image.naturalWidth / image.naturalHeight;
-    bent += Math.abs(shape.width / shape.height / ratio - 1) > 0.02;
-  }}
-  const views = [...page.querySelectorAll("iframe")].map(each => each.contentWindow);
-  const requests = [frame.contentWindow, ...views].flatMap(
-    each => each.performance.getEntriesByType("resource"))
-    .filter(entry => !/^(data|about):/.test(entry.name)).length;
-  const drawn = views.filter(each => {{
-    const canvas = each.document.querySelector("canvas");
-    const page = each.document.documentElement;
-    const cut =
-      page.scrollWidth > each.innerWidth || page.scrollHeight > each.innerHeight;
-    const colours = canvas.getContext("2d")
-      .getImageData(0, 0, canvas.width, canvas.height).data;
-    return !cut && new Set(colours).size > 20;
-  }}).length;
-  const widest = page.documentElement.scrollWidth;
-  document.title =
-    [page.images.length, drawn, broken, stretched, bent, requests, widest].join(" ");
-}});
-</script>
-"""
-
-
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-def test_in_a_browser(cohort, tmp_path):
-    """Nothing scrolls sideways, no picture is blown up or bent, nothing is fetched."""
-    path = tmp_path / "a.html"
-    network = ShrinkConnect(LSDNRegressor(**SMALL), keep=0.5, max_iter=1)
-    long = "sub-01_ses-baseline_space-MNI152NLin2009cAsym_desc-preprocessed_T1w"
-    generate_report(
-        fitted(cohort, network),
-        cohort.images["T1w"][2:],
-        cohort.images["T2w"][2:],
-        path=path,
-        subjects=["sub-01", long],
-    )
-    text = path.read_text(encoding="utf-8")
-    known = Page(path)
-    n_images = len(known.images) + len(known.mosaics)
-    assert text.count(' loading="lazy"') == n_images + len(known.views)
-    text = text.replace(' loading="lazy"', "")  # so that all are there, and shown
-    page = html.escape(text.replace("<details>", "<details open>"))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    command += ["--disable-background-networking", "--disable-component-update"]
-    command += ["--disable-sync", "--no-first-run"]
-    command += ["--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"]
-    for width in (390, 1280):
-        frame = tmp_path / f"{width}.html"
-        frame.write_text(FRAME.format(width=width, page=page), encoding="utf-8")
-        ran = subprocess.run(
-            [*command, frame.as_uri()], capture_output=True, text=True, timeout=300
-        )
-        title = re.search("<title>(.*?)</title>", ran.stdout)[1]
-        images, views, *faults, widest = map(int, title.split())
-        assert images == n_images
-        assert views == len(known.views)
-        assert faults == [0, 0, 0, 0], (width, "broken, stretched, bent, requests")
-        assert widest <= width
-        logged = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
-        # nilearn's view reads its pictures back, about which Chromium has advice.
-        assert [line for line in logged if "willReadFrequently" not in line] == []
 
 
 @pytest.mark.parametrize("given", [None, "worst", (0, -300, 15)])
